@@ -1,0 +1,97 @@
+// The door to the file system: reading, mapping, and writing that is whole or absent.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace nibble {
+
+// The whole of a regular file. "-" reads standard input. Refuses more than max_bytes.
+Result<std::string> read_file(const std::string& path, int64_t max_bytes = int64_t{1} << 32);
+
+bool path_exists(const std::string& path);
+bool is_folder(const std::string& path);
+// Names of the regular files directly in a folder, sorted.
+Result<std::vector<std::string>> list_files(const std::string& folder);
+
+// A regular file mapped read-only. The descriptor stays open, so the extent checked here holds for
+// as long as nobody truncates the file under us.
+class MappedFile {
+ public:
+  static Result<std::shared_ptr<MappedFile>> open(const std::string& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::string& path() const { return path_; }
+  // Tells the kernel that these bytes are not needed again soon: a streamed model then costs no
+  // resident memory. The contents stay readable.
+  void release(std::span<const std::byte> range) const;
+
+ private:
+  MappedFile() = default;
+  std::string path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+  int fd_ = -1;
+};
+
+// Writes a file under a temporary name beside it; commit() syncs and renames. Destroyed without
+// commit, it leaves nothing. Every error names the path and the cause ("disk full").
+class AtomicFile {
+ public:
+  static Result<AtomicFile> create(const std::string& path);
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  ~AtomicFile();
+
+  Status write(std::span<const std::byte> bytes);
+  Status write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
+  Status commit();
+
+ private:
+  AtomicFile() = default;
+  Status flush();
+  std::string path_, temp_;
+  std::string buffer_;
+  int fd_ = -1;
+};
+
+Status write_file(const std::string& path, std::string_view text);
+
+// A folder that appears under its final name only when it is whole: built in PATH.partial beside
+// it (so that a killed job can resume there), then synced and renamed.
+class OutputFolder {
+ public:
+  // Refuses an existing `path` unless `force`. With `keep` an earlier PATH.partial is continued,
+  // otherwise it is cleared. Holds a lock: two writers of one folder cannot meet.
+  static Result<OutputFolder> create(const std::string& path, bool force, bool keep);
+  OutputFolder(OutputFolder&&) noexcept;
+  OutputFolder& operator=(OutputFolder&&) = delete;
+  ~OutputFolder();
+
+  const std::string& staging() const { return staging_; }
+  Status copy_in(const std::string& source_file, const std::string& name);
+  // Gives the folder its final name; with force the former one is removed after the new one stands.
+  Status publish();
+  // Leaves the staging folder on disk for a later --resume instead of clearing it.
+  void keep_partial() { keep_ = true; }
+
+ private:
+  OutputFolder() = default;
+  std::string path_, staging_;
+  bool force_ = false, keep_ = false, done_ = false;
+  int lock_fd_ = -1;
+};
+
+// Errors unless `need` bytes are free where `path` will be written.
+Status check_free_space(const std::string& path, int64_t need);
+
+}  // namespace nibble

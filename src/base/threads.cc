@@ -1,0 +1,119 @@
+#include "base/threads.h"
+
+#include <sched.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace nibble {
+namespace {
+
+int available_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+thread_local bool inside_body = false;
+
+// One job at a time. Workers spin briefly (a decode step starts a job every few tens of
+// microseconds), then sleep, so that an idle program uses no core.
+class Pool {
+ public:
+  explicit Pool(int count) {
+    for (int i = 1; i < count; ++i) threads_.emplace_back([this] { work(); });
+  }
+  ~Pool() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    for (auto& t : threads_) t.join();
+  }
+
+  int size() const { return static_cast<int>(threads_.size()) + 1; }
+
+  void run(int64_t chunks, const std::function<void(int64_t)>& body) {
+    std::lock_guard one_job(job_mutex_);
+    body_ = &body;
+    chunks_ = chunks;
+    next_.store(0, std::memory_order_relaxed);
+    busy_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
+    {
+      std::lock_guard lock(mutex_);
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    wake_.notify_all();
+    drain();
+    while (busy_.load(std::memory_order_acquire) != 0) pause();
+  }
+
+ private:
+  static void pause() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    std::this_thread::yield();
+#endif
+  }
+
+  void drain() {
+    inside_body = true;
+    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) (*body_)(i);
+    inside_body = false;
+  }
+
+  void work() {
+    uint64_t seen = 0;
+    for (;;) {
+      for (int spin = 0; spin < 4000 && generation_.load(std::memory_order_acquire) == seen; ++spin)
+        pause();
+      if (generation_.load(std::memory_order_acquire) == seen) {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return stop_ || generation_.load() != seen; });
+        if (stop_) return;
+      }
+      seen = generation_.load(std::memory_order_acquire);
+      drain();
+      busy_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  std::vector<std::thread> threads_;
+  std::mutex job_mutex_, mutex_;
+  std::condition_variable wake_;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int64_t> next_{0};
+  std::atomic<int> busy_{0};
+  const std::function<void(int64_t)>* body_ = nullptr;
+  int64_t chunks_ = 0;
+  bool stop_ = false;
+};
+
+int wanted = 0;
+std::unique_ptr<Pool> pool;
+
+}  // namespace
+
+void set_threads(int count) {
+  wanted = count;
+  pool.reset();
+}
+
+int thread_count() { return wanted > 0 ? wanted : available_cores(); }
+
+void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body) {
+  if (inside_body || chunks <= 1 || thread_count() == 1) {
+    for (int64_t i = 0; i < chunks; ++i) body(i);
+    return;
+  }
+  if (!pool) pool = std::make_unique<Pool>(thread_count());
+  pool->run(chunks, body);
+}
+
+}  // namespace nibble

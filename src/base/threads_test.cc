@@ -1,0 +1,67 @@
+#include "base/threads.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+namespace nibble {
+namespace {
+
+class Threads : public testing::TestWithParam<int> {
+ protected:
+  void SetUp() override { set_threads(GetParam()); }
+  void TearDown() override { set_threads(0); }
+};
+
+TEST_P(Threads, RunEachChunkOnce) {
+  EXPECT_EQ(thread_count(), GetParam());
+  for (int64_t chunks : {0, 1, 2, 3, 1000}) {
+    std::vector<std::atomic<int>> runs(static_cast<size_t>(chunks));
+    for (int repeat = 0; repeat < 20; ++repeat)
+      parallel_for(chunks, [&](int64_t i) { ++runs[static_cast<size_t>(i)]; });
+    for (auto& r : runs) EXPECT_EQ(r, 20);
+  }
+}
+
+TEST_P(Threads, AreDoneWhenTheCallReturns) {
+  std::vector<int64_t> out(5000);
+  for (int64_t round = 1; round <= 50; ++round) {
+    parallel_for(5000, [&](int64_t i) { out[static_cast<size_t>(i)] = i * round; });
+    for (int64_t i = 0; i < 5000; ++i) ASSERT_EQ(out[static_cast<size_t>(i)], i * round);
+  }
+}
+
+TEST_P(Threads, NestedCallsRunSerially) {
+  std::vector<std::atomic<int>> runs(100);
+  std::atomic<int> strangers{0};
+  parallel_for(10, [&](int64_t i) {
+    auto self = std::this_thread::get_id();
+    parallel_for(10, [&](int64_t j) {
+      ++runs[static_cast<size_t>(10 * i + j)];
+      if (std::this_thread::get_id() != self) ++strangers;
+    });
+  });
+  for (auto& r : runs) EXPECT_EQ(r, 1);
+  EXPECT_EQ(strangers, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Counts, Threads, testing::Values(1, 2, 3, 7, 32));
+
+TEST(ThreadsTogether, CallersFromOtherThreadsTakeTurns) {
+  set_threads(4);
+  parallel_for(2, [](int64_t) {});  // the pool stands before the callers meet
+  std::atomic<int64_t> sum{0};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 4; ++t)
+    callers.emplace_back([&] {
+      for (int r = 0; r < 100; ++r) parallel_for(16, [&](int64_t i) { sum += i; });
+    });
+  for (auto& c : callers) c.join();
+  EXPECT_EQ(sum, 4 * 100 * 120);
+  set_threads(0);
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,158 @@
+#include "cli/common.h"
+
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/threads.h"
+
+namespace nibble {
+namespace {
+
+constexpr const char* kEmbedded = "models/tales-3.7m";
+
+// Beside the program as it is built (build/release/nibble), in the source tree, as it is installed.
+std::vector<std::string> embedded_places() {
+  namespace fs = std::filesystem;
+  std::error_code ec;
+  fs::path folder = fs::read_symlink("/proc/self/exe", ec).parent_path();
+  std::vector<std::string> places;
+  if (!ec)
+    for (const char* up : {".", "..", "../.."})
+      places.push_back((folder / up / kEmbedded).string());
+  places.push_back(std::string(NIBBLE_SOURCE_DIR "/") + kEmbedded);
+  if (!ec) places.push_back((folder / "../share/nibble" / kEmbedded).string());
+  return places;
+}
+
+}  // namespace
+
+void add_model_option(CLI::App& app, std::string& model) {
+  app.add_option("MODEL", model,
+                 "Model folder in Hugging Face form (default: the embedded tales-3.7m)");
+}
+
+Result<std::string> model_folder(const std::string& model) {
+  if (!model.empty()) {
+    if (!path_exists(model)) return fail("{}: no such file or folder", model);
+    return model;
+  }
+  for (const std::string& place : embedded_places())
+    if (is_folder(place)) {
+      note("model: tales-3.7m, the one that comes with nibble");
+      return std::filesystem::path(place).lexically_normal().string();
+    }
+  return usage("no MODEL given, and the embedded tales-3.7m is not beside the program");
+}
+
+void add_threads_option(CLI::App& app) {
+  app.add_option_function<int>(
+         "-t,--threads", [](const int& count) { set_threads(count); },
+         "Threads to use (default: all cores)")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+}
+
+void add_json_option(CLI::App& app, bool& json) {
+  app.add_flag("--json", json, "Print the result as JSON");
+}
+
+void add_dry_run_option(CLI::App& app, bool& dry_run) {
+  app.add_flag("--dry-run", dry_run, "Say what would be written, write nothing");
+}
+
+void add_activations_option(CLI::App& app, Activations& value) {
+  static const std::map<std::string, Activations> names = {{"float", Activations::kFloat},
+                                                           {"int8", Activations::kInt8Block32},
+                                                           {"int8-token", Activations::kInt8Token}};
+  app.add_option("--activations", value,
+                 fmt::format("Arithmetic of quantized linears: float, int8 (a scale per 32 values) "
+                             "or int8-token (default: {})",
+                             activations_name(value)))
+      ->transform(CLI::Transformer(names))
+      ->check(CLI::IsMember(names))
+      ->type_name("KIND");
+}
+
+const char* activations_name(Activations mode) {
+  switch (mode) {
+    case Activations::kFloat:
+      return "float";
+    case Activations::kInt8Block32:
+      return "int8";
+    case Activations::kInt8Token:
+      return "int8-token";
+  }
+  return "";
+}
+
+Result<std::string> describe_arithmetic(Activations mode,
+                                        std::pair<int64_t, int64_t> integer_of_all) {
+  auto [integer, all] = integer_of_all;
+  if (integer == 0) return std::string("float");
+  return fmt::format("int8 activations per {} on {}: {} of {} linears",
+                     mode == Activations::kInt8Token ? "token" : "32", NB_TRY(kernel_table_name()),
+                     integer, all);
+}
+
+Result<std::vector<int32_t>> parse_ids(std::string_view text) {
+  auto is_gap = [](char c) { return c == ',' || c == ' ' || (c >= '\t' && c <= '\r'); };
+  auto trim = [](std::string_view s) {
+    while (!s.empty() && (s.front() == ' ' || (s.front() >= '\t' && s.front() <= '\r')))
+      s.remove_prefix(1);
+    while (!s.empty() && (s.back() == ' ' || (s.back() >= '\t' && s.back() <= '\r')))
+      s.remove_suffix(1);
+    return s;
+  };
+  text = trim(text);
+  if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
+  std::vector<int32_t> ids;
+  for (size_t at = 0; at < text.size();) {
+    if (is_gap(text[at])) {
+      ++at;
+      continue;
+    }
+    int32_t id = 0;
+    const char *begin = text.data() + at, *end = text.data() + text.size();
+    auto [stop, error] = std::from_chars(begin, end, id);
+    if (error != std::errc() || id < 0 || (stop != end && !is_gap(*stop))) {
+      size_t word = at;
+      while (word < text.size() && !is_gap(text[word])) ++word;
+      return usage("{} is not a token id; ids are whole numbers with commas between, as 1,5,9",
+                   in_quotes(text.substr(at, word - at)));
+    }
+    ids.push_back(id);
+    at = static_cast<size_t>(stop - text.data());
+  }
+  return ids;
+}
+
+Status check_ids(std::span<const int32_t> ids, int64_t vocab) {
+  for (int32_t id : ids)
+    if (id < 0 || id >= vocab)
+      return fail("token id {} is outside the vocabulary of {}", id, vocab);
+  return {};
+}
+
+std::string ids_text(std::span<const int32_t> ids) {
+  return fmt::format("{}", fmt::join(ids, ","));
+}
+
+void put(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void put_json(const Json& value) {
+  // Text of a model may hold broken UTF-8; JSON may not.
+  put(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+std::string bytes_text(int64_t bytes) {
+  auto b = static_cast<double>(bytes);
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  if (b < 999.95e3) return fmt::format("{:.1f} kB", b / 1e3);
+  if (b < 999.95e6) return fmt::format("{:.1f} MB", b / 1e6);
+  return fmt::format("{:.2f} GB", b / 1e9);
+}
+
+}  // namespace nibble

@@ -1,0 +1,51 @@
+// What several commands share: their common options, and printing results.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "cli/commands.h"
+#include "kernels/kernels.h"
+
+namespace nibble {
+
+// The positional MODEL; left empty by the user, `model` stays empty and model_folder() finds the
+// embedded one.
+void add_model_option(CLI::App& app, std::string& model);
+// `model`, or the folder of the embedded model where it is empty (said on standard error).
+Result<std::string> model_folder(const std::string& model);
+
+// -t, --threads: takes effect while the arguments are parsed.
+void add_threads_option(CLI::App& app);
+void add_json_option(CLI::App& app, bool& json);
+void add_dry_run_option(CLI::App& app, bool& dry_run);
+
+// --activations float|int8|int8-token; `value` holds the default.
+void add_activations_option(CLI::App& app, Activations& value);
+// "float", "int8" (a scale for each 32 columns) or "int8-token" (one for each row).
+const char* activations_name(Activations mode);
+// Which arithmetic runs, in words: "int8 activations per 32 on avx2: 28 of 28 linears", or "float".
+Result<std::string> describe_arithmetic(Activations mode,
+                                        std::pair<int64_t, int64_t> integer_of_all);
+
+// A list as "1,5,9": commas or white space between, brackets around allowed, each id in 0..2^31-1.
+Result<std::vector<int32_t>> parse_ids(std::string_view text);
+// Every id lies below `vocab`.
+Status check_ids(std::span<const int32_t> ids, int64_t vocab);
+// "1,5,9"
+std::string ids_text(std::span<const int32_t> ids);
+
+// Standard output. A failed write shows when the program ends (run_program).
+void put(std::string_view text);
+template <class... A>
+void put_line(fmt::format_string<A...> form, A&&... args) {
+  put(fmt::format(form, std::forward<A>(args)...) + "\n");
+}
+void put_json(const Json& value);
+// "12.3 MB", decimal units.
+std::string bytes_text(int64_t bytes);
+
+}  // namespace nibble

@@ -1,0 +1,165 @@
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "base/log.h"
+#include "cli/common.h"
+#include "eval/compare.h"
+#include "model/size.h"
+
+namespace nibble {
+namespace {
+
+struct Arguments {
+  std::string model, against, text, protocol = "bos-windows", max_increase;
+  WindowOptions windows;
+  Activations activations = Activations::kFloat;
+  bool json = false;
+};
+
+struct Outcome {
+  Comparison scores;
+  SizeReport size;
+  size_t windows = 0, tokens = 0;
+  std::string arithmetic;
+  double seconds = 0;
+  bool compared = false;
+};
+
+// "1%" or "0.01".
+Result<double> parse_share(const std::string& text) {
+  char* end = nullptr;
+  double v = std::strtod(text.c_str(), &end);
+  std::string rest = end;
+  if (end == text.c_str() || (!rest.empty() && rest != "%") || !(v >= 0))
+    return usage("--max-increase takes a share as 1% or 0.01, not \"{}\"", text);
+  return rest == "%" ? v / 100 : v;
+}
+
+Status check_windows(const std::vector<Window>& windows, const Decoder& model,
+                     const std::string& name) {
+  for (const Window& w : windows) {
+    if (static_cast<int64_t>(w.ids.size()) > model.context())
+      return fail("{}: windows of {} tokens do not fit its context of {}; give a smaller --context",
+                  name, w.ids.size(), model.context());
+    NB_OK(check_ids(w.ids, model.config().vocab));
+  }
+  return {};
+}
+
+Result<Outcome> measure(const Arguments& a) {
+  auto start = std::chrono::steady_clock::now();
+  Outcome out;
+  Decoder candidate = NB_TRY(Decoder::load(a.model, a.activations, a.windows.context));
+  std::optional<Decoder> reference;
+  if (!a.against.empty())
+    reference = NB_TRY(Decoder::load(a.against, Activations::kFloat, a.windows.context));
+  auto tokenizer = NB_TRY(load_tokenizer(a.against.empty() ? a.model : a.against));
+  int32_t bos = tokenizer->bos.value_or(std::max(candidate.config().bos, 0));
+  std::vector<Window> windows = NB_TRY(make_windows(*tokenizer, bos, a.text, a.windows));
+  NB_OK(check_windows(windows, candidate, a.model));
+  if (reference) {
+    NB_OK(check_windows(windows, *reference, a.against));
+    if (reference->config().vocab != candidate.config().vocab)
+      return fail("{}: has {} tokens, {} has {}; they are not the same model", a.model,
+                  candidate.config().vocab, a.against, reference->config().vocab);
+  }
+  TokenScores scores = score_windows(candidate, reference ? &*reference : nullptr, windows);
+  out.scores = summarize(scores);
+  out.compared = reference.has_value();
+  out.size = NB_TRY(measure_size(candidate.weights()));
+  if (reference) out.size.parameters = NB_TRY(measure_size(reference->weights())).parameters;
+  out.windows = windows.size();
+  out.tokens = scores.nll.size();
+  out.arithmetic = NB_TRY(describe_arithmetic(a.activations, candidate.integer_linears()));
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return out;
+}
+
+Json outcome_json(const Arguments& a, const Outcome& o) {
+  Json j = {{"model", a.model},
+            {"against", a.against.empty() ? Json(nullptr) : Json(a.against)},
+            {"text", a.text},
+            {"protocol", protocol_name(a.windows.protocol)},
+            {"context", a.windows.context},
+            {"tokens", o.tokens},
+            {"windows", o.windows},
+            {"activations", activations_name(a.activations)},
+            {"arithmetic", o.arithmetic},
+            {"perplexity", o.scores.perplexity}};
+  if (o.compared) {
+    j["reference_perplexity"] = o.scores.reference_perplexity;
+    j["perplexity_ratio"] = o.scores.ratio;
+    j["ratio_low"] = o.scores.ratio_low;
+    j["ratio_high"] = o.scores.ratio_high;
+    j["kl_mean"] = o.scores.kl_mean;
+    j["kl_p99"] = o.scores.kl_p99;
+    j["kl_max"] = o.scores.kl_max;
+    j["top1"] = o.scores.top1;
+  }
+  j["bpw"] = o.size.bits_per_weight();
+  j["file_bpw"] = o.size.file_bits();
+  j["seconds"] = o.seconds;
+  return j;
+}
+
+void print_outcome(const Arguments& a, const Outcome& o) {
+  const Comparison& s = o.scores;
+  put_line("{}: {} tokens in {} windows of {} ({})", a.model, o.tokens, o.windows,
+           a.windows.context, protocol_name(a.windows.protocol));
+  put_line("  arithmetic       {}", o.arithmetic);
+  put_line("  bits per weight  {:.3f} (whole file {:.3f})", o.size.bits_per_weight(),
+           o.size.file_bits());
+  put_line("  perplexity       {:.4f}", s.perplexity);
+  if (!o.compared) return;
+  put_line("  float model's    {:.4f}; ratio {:.5f}, 95 % between {:.5f} and {:.5f}",
+           s.reference_perplexity, s.ratio, s.ratio_low, s.ratio_high);
+  put_line("  KL divergence    {:.6f} nats a token (p99 {:.4f}, largest {:.3f})", s.kl_mean,
+           s.kl_p99, s.kl_max);
+  put_line("  top-1 agreement  {:.2f} %", 100 * s.top1);
+}
+
+Result<int> run(Arguments& a) {
+  a.windows.protocol = NB_TRY(parse_protocol(a.protocol));
+  std::optional<double> most;
+  if (!a.max_increase.empty()) most = NB_TRY(parse_share(a.max_increase));
+  if (most && a.against.empty()) return usage("--max-increase needs --against");
+  a.model = NB_TRY(model_folder(a.model));
+  Outcome o = NB_TRY(measure(a));
+  if (a.json)
+    put_json(outcome_json(a, o));
+  else
+    print_outcome(a, o);
+  if (most && o.scores.ratio > 1 + *most)
+    return fail("perplexity rose by {:.3f} %, more than the {:.3f} % allowed",
+                100 * (o.scores.ratio - 1), 100 * *most);
+  return 0;
+}
+
+CommandBody setup(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  add_model_option(app, a->model);
+  app.add_option("--against", a->against, "The float model to compare with, run beside it");
+  app.add_option("--text", a->text, "UTF-8 text that calibration never saw, - for standard input")
+      ->required();
+  app.add_option("--protocol", a->protocol,
+                 "How the text is cut: bos-windows, gptq or llama.cpp (default: bos-windows)");
+  app.add_option("--context", a->windows.context, "Tokens a window (default: 512)")
+      ->check(CLI::Range(2, 1 << 20));
+  app.add_option("--tokens", a->windows.tokens, "Use only the first N tokens of the text")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--max-increase", a->max_increase,
+                 "Exit 1 if perplexity rose by more than this, as 1%");
+  add_activations_option(app, a->activations);
+  add_threads_option(app);
+  add_json_option(app, a->json);
+  return [a] { return run(*a); };
+}
+
+}  // namespace
+
+extern const Command kCommand_eval = {"eval", "measure what quantizing cost, on held-out text",
+                                      setup};
+
+}  // namespace nibble

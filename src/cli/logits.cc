@@ -1,0 +1,116 @@
+#include "base/checked.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/common.h"
+#include "formats/safetensors.h"
+#include "model/decoder.h"
+
+namespace nibble {
+namespace {
+
+struct LogitsOptions {
+  std::string model, ids, output;
+  int64_t chunk = 0;
+  bool hidden = false, json = false, dry_run = false;
+  Activations activations = Activations::kFloat;
+};
+
+// What a forward pass leaves. logits: (tokens, vocab); hidden: (layers + 1, tokens, hidden).
+struct Outputs {
+  std::vector<float> logits, hidden;
+};
+
+Outputs compute(const Decoder& decoder, std::span<const int32_t> ids, size_t chunk, bool hidden) {
+  const DecoderConfig& c = decoder.config();
+  auto width = static_cast<size_t>(c.hidden);
+  Outputs out;
+  out.logits.reserve(ids.size() * static_cast<size_t>(c.vocab));
+  if (hidden) out.hidden.resize(static_cast<size_t>(c.layers + 1) * ids.size() * width);
+  KvCache cache = decoder.make_cache(static_cast<int64_t>(ids.size()));
+  Progress progress("tokens", static_cast<int64_t>(ids.size()));
+  std::vector<float> logits;
+  for (size_t at = 0; at < ids.size(); at += chunk) {
+    auto part = ids.subspan(at, std::min(chunk, ids.size() - at));
+    Decoder::Tap tap;
+    if (hidden)
+      tap = [&](int64_t layer, std::span<const float> h) {
+        size_t row = static_cast<size_t>(layer) * ids.size() + at;
+        std::copy(h.begin(), h.end(), out.hidden.begin() + static_cast<int64_t>(row * width));
+      };
+    Slice slice{&cache, static_cast<int64_t>(at), static_cast<int64_t>(part.size())};
+    decoder.forward(part, {&slice, 1}, Decoder::Rows::kAll, logits, tap);
+    out.logits.insert(out.logits.end(), logits.begin(), logits.end());
+    progress.step(static_cast<int64_t>(at + part.size()));
+  }
+  return out;
+}
+
+Result<int> logits(const LogitsOptions& o) {
+  std::vector<int32_t> ids = NB_TRY(parse_ids(o.ids));
+  if (ids.empty()) return usage("--ids names no token");
+  auto tokens = static_cast<int64_t>(ids.size());
+  Decoder decoder = NB_TRY(Decoder::load(NB_TRY(model_folder(o.model)), o.activations, tokens));
+  const DecoderConfig& c = decoder.config();
+  NB_OK(check_ids(ids, c.vocab));
+  if (tokens > c.context)
+    return fail("{} tokens do not fit in the model's context of {}", tokens, c.context);
+  std::string arithmetic = NB_TRY(describe_arithmetic(o.activations, decoder.integer_linears()));
+  note("{}", arithmetic);
+
+  std::vector<int64_t> logits_shape = {tokens, c.vocab},
+                       hidden_shape = {c.layers + 1, tokens, c.hidden};
+  int64_t bytes =
+      4 * (*checked_product(logits_shape) + (o.hidden ? *checked_product(hidden_shape) : 0));
+  NB_OK(check_free_space(o.output, bytes));
+  Json report = {{"file", o.output}, {"logits", logits_shape}};
+  if (o.hidden) report["hidden_states"] = hidden_shape;
+  report["bytes"] = bytes;
+  report["arithmetic"] = arithmetic;
+  report["written"] = !o.dry_run;
+  if (!o.dry_run) {
+    Outputs out =
+        compute(decoder, ids, static_cast<size_t>(o.chunk > 0 ? o.chunk : tokens), o.hidden);
+    std::vector<NamedTensor> tensors = {
+        {"logits", own_floats(DType::kF32, logits_shape, out.logits)}};
+    if (o.hidden)
+      tensors.push_back({"hidden_states", own_floats(DType::kF32, hidden_shape, out.hidden)});
+    NB_OK(write_safetensors(o.output, std::move(tensors), {{"arithmetic", arithmetic}}));
+  }
+  if (o.json)
+    put_json(report);
+  else
+    put_line("{}{}: logits {}{}, {}", o.dry_run ? "would write " : "", o.output,
+             shape_text(logits_shape),
+             o.hidden ? ", hidden_states " + shape_text(hidden_shape) : "", bytes_text(bytes));
+  return 0;
+}
+
+CommandBody setup(CLI::App& app) {
+  auto o = std::make_shared<LogitsOptions>();
+  add_model_option(app, o->model);
+  app.add_option("--ids", o->ids, "Token ids to feed, as 1,5,9")->required()->type_name("LIST");
+  app.add_option("-o,--output", o->output,
+                 "Safetensors file to write: logits [tokens, vocab], float32")
+      ->required()
+      ->type_name("FILE");
+  app.add_flag(
+      "--hidden", o->hidden,
+      "Also hidden_states [layers + 1, tokens, hidden]: after the embedding and each block, "
+      "the last after the final norm");
+  app.add_option("--chunk", o->chunk, "Feed N tokens at a time through the cache (default: all)")
+      ->check(CLI::Range(1, 1 << 24))
+      ->type_name("N");
+  add_activations_option(app, o->activations);
+  add_threads_option(app);
+  add_dry_run_option(app, o->dry_run);
+  add_json_option(app, o->json);
+  app.footer("\nExample: nibble logits --ids 0,427,437,259,395 -o l.safetensors");
+  return [o] { return logits(*o); };
+}
+
+}  // namespace
+
+const Command kCommand_logits = {"logits", "the model's raw answers to token ids, as a file",
+                                 setup};
+
+}  // namespace nibble

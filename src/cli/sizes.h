@@ -1,0 +1,34 @@
+// How large a model is and would be: arithmetic on its config, no weights needed.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/weights.h"
+
+namespace nibble {
+
+struct RoleSize {
+  std::string role;  // "embedding", "q", ..., "head", "norms", "biases"
+  int64_t parameters;
+};
+
+// Every role the model has. An error where config.json describes more parameters than any model.
+Result<std::vector<RoleSize>> parameters_by_role(const DecoderConfig& config);
+
+// Bytes of a matrix (n, k): codes, scales and zero points.
+int64_t quantized_bytes(const Scheme& scheme, int64_t n, int64_t k);
+
+// Bytes of all weights with the blocks' linears in `scheme` (none: 2 bytes each) and the rest at
+// `kept_width` bytes an element. The config has passed parameters_by_role.
+int64_t bytes_at(const DecoderConfig& config, std::optional<Scheme> scheme, int64_t kept_width);
+
+// Bytes of the KV cache at the model's whole context; an error where that overflows.
+Result<int64_t> kv_cache_bytes(const DecoderConfig& config);
+
+// How many of the blocks' linears each scheme has in a folder, by its name; the float ones not.
+std::vector<std::pair<std::string, int64_t>> quantized_linears(const Weights& weights);
+
+}  // namespace nibble

@@ -1,0 +1,35 @@
+// What quantizing cost: the candidate's next-token distributions against the float model's.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "eval/protocol.h"
+#include "model/decoder.h"
+
+namespace nibble {
+
+// Per scored token, in text order.
+struct TokenScores {
+  std::vector<double> nll;            // of the candidate, nats
+  std::vector<double> reference_nll;  // of the float model; empty without one, as are the two below
+  std::vector<double> kl;             // KL(float || candidate), nats
+  std::vector<uint8_t> agree;         // 1 where both have the same likeliest token (ties: lowest id)
+};
+
+// Runs both models over the windows; `reference` may be null. Every id is within both vocabularies
+// and every window within both contexts (the caller has checked).
+TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
+                          const std::vector<Window>& windows);
+
+struct Comparison {
+  double perplexity = 0, reference_perplexity = 0;
+  double ratio = 0, ratio_low = 0, ratio_high = 0;  // perplexity ratio with its paired 95 % interval
+  double kl_mean = 0, kl_p99 = 0, kl_max = 0;
+  double top1 = 0;  // share of tokens on which the likeliest next token agrees
+};
+
+// Quantiles interpolate linearly between order statistics, as torch.quantile.
+Comparison summarize(const TokenScores& scores);
+
+}  // namespace nibble

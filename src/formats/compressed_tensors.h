@@ -1,0 +1,66 @@
+// compressed-tensors: how a quantized linear's tensors are named and laid out, both ways, and the
+// quantization_config that tells loaders so.
+// Source: github.com/vllm-project/compressed-tensors 0.20; what its loader really takes is in
+// docs/FORMATS.md.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "formats/checkpoint.h"
+#include "formats/name_pattern.h"
+#include "tensor/quantized.h"
+
+namespace nibble {
+
+// The tensors of one quantized linear under `module` ("model.layers.0.mlp.up_proj"):
+// pack-quantized (weight_packed, weight_scale, weight_shape, weight_zero_point packed along dim 0)
+// below 8 bits, int-quantized (weight int8, weight_scale, weight_zero_point int8) at 8.
+std::vector<NamedTensor> to_compressed_tensors(const std::string& module, const QuantizedMatrix& w);
+
+// What quantization_config says of one module, or nothing for an unquantized one.
+class CompressedTensorsConfig {
+ public:
+  // Reads config.json's quantization_config; empty where there is none. Refuses other quant_methods
+  // by name, and strategies that are not tensor, channel or group.
+  static Result<CompressedTensorsConfig> parse(const Json& config, const std::string& what);
+  bool empty() const { return groups_.empty(); }
+  // The scheme of a linear: of the config group whose target names it most closely (see
+  // name_pattern.h), none when ignored. scale_type is left for from_compressed_tensors to fill.
+  std::optional<Scheme> scheme_of(const std::string& module) const;
+
+ private:
+  struct Group {
+    std::vector<NamePattern> targets;
+    Scheme scheme;
+  };
+  static Result<Group> parse_group(const Json& group, const Json& all, const std::string& what);
+  std::vector<Group> groups_;
+  std::vector<NamePattern> ignore_;
+};
+
+// The quantized matrix stored under `module` with shape (n, k): checks dtypes and every size
+// against the scheme, scales finite and not zero, zero points in range.
+Result<QuantizedMatrix> from_compressed_tensors(const Checkpoint& checkpoint,
+                                                const std::string& module, Scheme scheme, int64_t n,
+                                                int64_t k);
+
+struct QuantizedModule {
+  std::string module;
+  Scheme scheme;
+};
+// The quantization_config for these modules (all others that are linears go to "ignore"): one
+// config group a scheme, targets "Linear" when one scheme covers all, else "re:" patterns of the
+// modules' own names; "format" named in every group; "dequantize": true for a single asymmetric
+// scheme.
+Json compressed_tensors_config(const std::vector<QuantizedModule>& quantized,
+                               const std::vector<std::string>& ignored_linears);
+
+// Why transformers with compressed-tensors cannot load an artifact of these modules; empty if it
+// can. `shapes` are (n, k) in the same order.
+std::string why_only_nibble(const std::vector<QuantizedModule>& quantized,
+                            const std::vector<std::pair<int64_t, int64_t>>& shapes);
+
+}  // namespace nibble

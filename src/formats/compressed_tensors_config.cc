@@ -1,0 +1,226 @@
+#include <algorithm>
+
+#include "formats/compressed_tensors.h"
+
+namespace nibble {
+namespace {
+
+constexpr const char* kPacked = "pack-quantized";
+constexpr const char* kInt8 = "int-quantized";
+constexpr const char* kMixed = "mixed-precision";
+
+const Json& member(const Json& j, const char* key) {
+  static const Json null;
+  if (!j.is_object()) return null;
+  auto it = j.find(key);
+  return it == j.end() ? null : *it;
+}
+
+// Parts that change what the stored numbers mean and that we do not know.
+Status refuse_foreign(const Json& q, const std::string& what) {
+  for (const char* key : {"transform_config", "moe_sparsity_config"})
+    if (!member(q, key).empty()) return fail("{}: has a {}, which is not read", what, key);
+  std::string sparse = NB_TRY(get_string(member(q, "sparsity_config"), "format", "dense", what));
+  if (sparse != "dense")
+    return fail("{}: has the sparse format {}, which is not read", what, in_quotes(sparse));
+  return {};
+}
+
+Status check_format(const std::string& format, const std::string& what) {
+  for (const char* known : {kPacked, kInt8, "naive-quantized", kMixed})
+    if (format == known) return {};
+  return fail("{}: format {} is not read; pack-quantized and int-quantized are", what,
+              in_quotes(format));
+}
+
+Result<int64_t> parse_group_size(const Json& weights, const std::string& what) {
+  int64_t size = NB_TRY(get_int(weights, "group_size", 0, what));
+  std::string guess = size > 0 ? "group" : size < 0 ? "channel" : "tensor";
+  std::string strategy = NB_TRY(get_string(weights, "strategy", guess, what));
+  if (strategy == "tensor") return Scheme::kTensor;
+  if (strategy == "channel") return Scheme::kChannel;
+  if (strategy != "group")
+    return fail("{}: strategy {} is not read; tensor, channel and group are", what,
+                in_quotes(strategy));
+  if (size < 1 || size > (1 << 24)) return fail("{}: group_size cannot be {}", what, size);
+  return size;
+}
+
+Result<Scheme> parse_weights(const Json& weights, const std::string& what) {
+  if (!weights.is_object()) return fail("{}: names no \"weights\"", what);
+  std::string type = NB_TRY(get_string(weights, "type", "int", what));
+  if (type != "int") return fail("{}: weights of type {} are not read", what, in_quotes(type));
+  int64_t bits = NB_TRY(get_int(weights, "num_bits", 8, what));
+  if (bits < 2 || bits > 8) return fail("{}: num_bits is {}, should be 2 to 8", what, bits);
+  if (member(weights, "dynamic") == true)
+    return fail("{}: weights cannot be quantized dynamically", what);
+  const Json& order = member(weights, "actorder");
+  if (order == true || order == "group" || order == "dynamic")
+    return fail("{}: actorder {} is not read", what, order.dump());
+  Scheme s;
+  s.bits = static_cast<int>(bits);
+  s.symmetry = NB_TRY(get_bool(weights, "symmetric", true, what)) ? Symmetry::kSymmetric
+                                                                  : Symmetry::kAsymmetric;
+  s.group = NB_TRY(parse_group_size(weights, what));
+  return s;
+}
+
+Result<std::vector<NamePattern>> parse_patterns(const Json& list, const std::string& what) {
+  constexpr size_t kMost = 20'000;
+  if (!list.is_array() || list.size() > kMost)
+    return fail("{}: should be a list of at most {} names", what, kMost);
+  std::vector<NamePattern> out;
+  for (const Json& name : list) {
+    if (!name.is_string()) return fail("{}: should hold names only", what);
+    out.push_back(NB_TRY(NamePattern::compile(name.get_ref<const std::string&>(), what)));
+  }
+  return out;
+}
+
+// What a config group says of its weights, and the format they are stored in.
+Json describe(const Scheme& s) {
+  bool tensor = s.group == Scheme::kTensor, channel = s.group == Scheme::kChannel;
+  Json weights = {{"num_bits", s.bits},
+                  {"type", "int"},
+                  {"symmetric", !s.asymmetric()},
+                  {"strategy", tensor ? "tensor" : channel ? "channel" : "group"},
+                  {"group_size", nullptr},
+                  {"dynamic", false},
+                  {"actorder", nullptr},
+                  {"observer", nullptr}};
+  if (s.group > 0) weights["group_size"] = s.group;
+  return {{"targets", Json::array()},
+          {"weights", std::move(weights)},
+          {"input_activations", nullptr},
+          {"output_activations", nullptr},
+          {"format", s.bits == 8 ? kInt8 : kPacked}};
+}
+
+// Config groups with the modules of each; schemes that readers cannot tell apart share one.
+struct Described {
+  Json group;
+  std::vector<const QuantizedModule*> modules;
+};
+std::vector<Described> group_modules(const std::vector<QuantizedModule>& quantized) {
+  std::vector<Described> groups;
+  for (const auto& q : quantized) {
+    Json group = describe(q.scheme);
+    auto it = std::find_if(groups.begin(), groups.end(),
+                           [&](const Described& d) { return d.group == group; });
+    if (it == groups.end()) it = groups.insert(it, {std::move(group), {}});
+    it->modules.push_back(&q);
+  }
+  return groups;
+}
+
+// transformers expects packed zero points, and those of a per-tensor scheme, in other shapes than
+// the package stores; only with "dequantize" does it skip that check, and then for one scheme.
+bool loads_only_dequantized(const Scheme& s) {
+  return s.asymmetric() && (s.bits < 8 || s.group == Scheme::kTensor);
+}
+
+// GPT-2's linears.
+bool is_conv1d(std::string_view module) {
+  return module.ends_with(".c_attn") || module.ends_with(".c_proj") || module.ends_with(".c_fc");
+}
+
+}  // namespace
+
+Result<CompressedTensorsConfig::Group> CompressedTensorsConfig::parse_group(
+    const Json& group, const Json& all, const std::string& what) {
+  if (!group.is_object())
+    return fail("{}: preset schemes are not read; each group must spell its weights out", what);
+  std::string format = NB_TRY(get_string(all, "format", kMixed, what));
+  NB_OK(check_format(NB_TRY(get_string(group, "format", format, what)), what));
+  Group out;
+  out.targets = NB_TRY(parse_patterns(member(group, "targets"), what + " targets"));
+  out.scheme = NB_TRY(parse_weights(member(group, "weights"), what));
+  return out;
+}
+
+Result<CompressedTensorsConfig> CompressedTensorsConfig::parse(const Json& config,
+                                                               const std::string& what) {
+  CompressedTensorsConfig out;
+  const Json& q = member(config, "quantization_config");
+  if (q.is_null()) return out;
+  std::string where = what + " quantization_config";
+  std::string method = NB_TRY(get_string(q, "quant_method", {}, where));
+  if (method != "compressed-tensors")
+    return fail("{}: quant_method {} is not read; compressed-tensors is", where, in_quotes(method));
+  NB_OK(refuse_foreign(q, where));
+  const Json& groups = member(q, "config_groups");
+  if (!groups.is_object() || groups.empty()) return fail("{}: has no config_groups", where);
+  for (const auto& [name, group] : groups.items())
+    out.groups_.push_back(
+        NB_TRY(parse_group(group, q, fmt::format("{} group {}", where, in_quotes(name)))));
+  const Json& ignore = member(q, "ignore");
+  if (!ignore.is_null()) out.ignore_ = NB_TRY(parse_patterns(ignore, where + " ignore"));
+  return out;
+}
+
+std::optional<Scheme> CompressedTensorsConfig::scheme_of(const std::string& module) const {
+  using Match = NamePattern::Match;
+  for (const auto& pattern : ignore_)
+    if (pattern.match(module) != Match::kNone) return std::nullopt;
+  std::optional<Scheme> best;
+  Match best_match = Match::kNone;
+  std::string_view best_text;
+  for (const auto& group : groups_)
+    for (const auto& pattern : group.targets) {
+      Match m = pattern.match(module);
+      // The package breaks ties between patterns by their text, not by the order of the groups.
+      if (m < best_match || m == Match::kNone) continue;
+      if (m == best_match && pattern.text() >= best_text) continue;
+      best = group.scheme;
+      best_match = m;
+      best_text = pattern.text();
+    }
+  return best;
+}
+
+Json compressed_tensors_config(const std::vector<QuantizedModule>& quantized,
+                               const std::vector<std::string>& ignored_linears) {
+  auto groups = group_modules(quantized);
+  Json config_groups = Json::object();
+  std::string format = groups.empty() ? kPacked : groups[0].group["format"].get<std::string>();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    Json& group = groups[i].group;
+    if (group["format"] != format) format = kMixed;
+    if (groups.size() == 1)
+      group["targets"] = {"Linear"};
+    else
+      for (const auto* q : groups[i].modules) group["targets"].push_back(exact_pattern(q->module));
+    config_groups[fmt::format("group_{}", i)] = std::move(group);
+  }
+  Json out = {{"quant_method", "compressed-tensors"},
+              {"format", format},
+              {"quantization_status", "compressed"},
+              {"config_groups", std::move(config_groups)},
+              {"ignore", ignored_linears},
+              {"kv_cache_scheme", nullptr}};
+  // See loads_only_dequantized; eight bits load either way.
+  if (groups.size() == 1 && quantized[0].scheme.asymmetric()) out["dequantize"] = true;
+  return out;
+}
+
+std::string why_only_nibble(const std::vector<QuantizedModule>& quantized,
+                            const std::vector<std::pair<int64_t, int64_t>>& shapes) {
+  NB_CHECK(quantized.size() == shapes.size());
+  const QuantizedModule* needs_dequantize = nullptr;
+  for (size_t i = 0; i < quantized.size(); ++i) {
+    const auto& [module, s] = quantized[i];
+    if (s.group > 0 && shapes[i].second % s.group != 0)
+      return fmt::format("{} has {} columns, not a multiple of the group size {}", module,
+                         shapes[i].second, s.group);
+    if (is_conv1d(module))
+      return fmt::format("{} is a Conv1D there, which compressed-tensors leaves at random values",
+                         module);
+    if (loads_only_dequantized(s)) needs_dequantize = &quantized[i];
+  }
+  if (needs_dequantize && group_modules(quantized).size() > 1)
+    return fmt::format("asymmetric {} loads there only where all linears have it",
+                       needs_dequantize->scheme.name());
+  return "";
+}
+
+}  // namespace nibble

@@ -1,0 +1,35 @@
+// The safetensors container, read and written.
+// Source: github.com/huggingface/safetensors, safetensors/src/tensor.rs; shared rules in
+// docs/FORMATS.md.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tensor/view.h"
+
+namespace nibble {
+
+struct SafetensorsFile {
+  std::vector<NamedTensor> tensors;             // by offset; views into the mapping
+  std::map<std::string, std::string> metadata;  // "__metadata__"
+};
+
+// Maps and validates a file. Refused with one line: header longer than the file or than 100 MB, not
+// JSON, duplicate names, unknown dtype, shape and offsets that disagree, holes, overlaps, bytes
+// after the last tensor, sizes that overflow.
+Result<SafetensorsFile> open_safetensors(const std::string& path);
+
+// Writes the tensors (sorted by dtype alignment descending, then by name) under `path`,
+// atomically, streaming: mapped views are released after they are copied.
+Status write_safetensors(const std::string& path, std::vector<NamedTensor> tensors,
+                         const std::map<std::string, std::string>& metadata);
+
+// Writes model.safetensors into the folder, or, above max_shard_bytes, shards
+// model-00001-of-0000N.safetensors and model.safetensors.index.json.
+Status write_sharded(const std::string& folder, std::vector<NamedTensor> tensors,
+                     int64_t max_shard_bytes);
+
+}  // namespace nibble

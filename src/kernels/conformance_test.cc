@@ -1,0 +1,250 @@
+// Every table against the definition in kernels.h, computed here from the canonical matrix, bit for
+// bit: all layouts, remainders of k and n, extreme codes, zero points and activations.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "base/threads.h"
+#include "kernels/pack.h"
+#include "kernels/registry.h"
+#include "kernels/rows.h"
+
+namespace nibble {
+namespace {
+
+enum class Fill { kRandom, kHighest, kLowest, kAlternating };
+
+struct Case {
+  std::string scheme;
+  int64_t n, k, m;
+  Fill fill;
+  Activations mode;
+  bool bias;
+};
+
+int code_for(const Scheme& s, Fill fill, int64_t i, std::mt19937& rng) {
+  switch (fill) {
+    case Fill::kHighest:
+      return s.max_code();
+    case Fill::kLowest:
+      return s.min_code();
+    case Fill::kAlternating:
+      return i % 2 ? s.min_code() : s.max_code();
+    case Fill::kRandom:
+      break;
+  }
+  return std::uniform_int_distribution<int>(s.min_code(), s.max_code())(rng);
+}
+
+QuantizedMatrix make_matrix(const Case& c, DType scale_type, std::mt19937& rng) {
+  Scheme s = *Scheme::parse(c.scheme);
+  s.scale_type = scale_type;
+  QuantizedBuilder builder(s, c.n, c.k);
+  std::uniform_real_distribution<float> scale(0.001f, 0.1f);
+  std::vector<uint8_t> codes(static_cast<size_t>(c.k));
+  int64_t groups = s.group == Scheme::kTensor ? 1 : s.groups(c.k);
+  for (int64_t row = 0; row < c.n; ++row) {
+    for (int64_t i = 0; i < c.k; ++i)
+      codes[static_cast<size_t>(i)] = static_cast<uint8_t>(code_for(s, c.fill, i, rng));
+    std::vector<Grid> grids(static_cast<size_t>(groups));
+    for (Grid& g : grids) {
+      g.scale = round_scale(rng() % 2 ? scale(rng) : -scale(rng), s.scale_type);
+      g.zero = s.asymmetric()
+                   ? code_for(s, c.fill == Fill::kHighest ? Fill::kLowest : Fill::kRandom, 0, rng)
+                   : s.symmetric_zero();
+    }
+    builder.set_row(row, codes.data(), grids);
+  }
+  return builder.finish();
+}
+
+std::vector<float> make_rows(const Case& c, std::mt19937& rng) {
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<size_t>(c.m * c.k));
+  for (int64_t i = 0; i < c.m * c.k; ++i) {
+    float v = normal(rng);
+    if (c.fill == Fill::kHighest) v = 1;  // every code 127
+    if (c.fill == Fill::kLowest) v = -1;
+    if (c.fill == Fill::kAlternating) v = i % 2 ? -2 : 2;
+    if (c.fill == Fill::kRandom && i / 64 % 5 == 4) v = 0;  // blocks of zeros
+    x[static_cast<size_t>(i)] = v;
+  }
+  return x;
+}
+
+struct PlainRow {
+  std::vector<int> codes;
+  std::vector<float> scales;
+};
+
+PlainRow quantize_plainly(const float* x, int64_t k, int64_t block) {
+  PlainRow out;
+  for (int64_t b = 0; b < k; b += block) {
+    float absmax = 0;
+    for (int64_t i = b; i < std::min(k, b + block); ++i) absmax = std::max(absmax, std::fabs(x[i]));
+    float s = absmax / 127 == 0 ? 1 : absmax / 127;
+    out.scales.push_back(s);
+    for (int64_t i = b; i < std::min(k, b + block); ++i)
+      out.codes.push_back(static_cast<int>(std::clamp(std::rint(x[i] / s), -127.f, 127.f)));
+  }
+  return out;
+}
+
+// y of one row of activations and one row of weights, as kernels.h says it.
+float multiply_plainly(const QuantizedMatrix& w, int64_t row, const PlainRow& x, int64_t block) {
+  int64_t k = w.cols(), group = w.scheme().group == Scheme::kTensor ? k : w.group_size();
+  std::vector<uint8_t> codes(static_cast<size_t>(k));
+  w.codes(row, codes.data());
+  float acc = 0;
+  for (int64_t i = 0; i < k;) {
+    int64_t end = std::min({k, (i / block + 1) * block, (i / group + 1) * group});
+    Grid grid = w.grid(row, i / group);
+    float scale = grid.scale * x.scales[static_cast<size_t>(i / block)];
+    int32_t d = 0;
+    for (; i < end; ++i)
+      d += (codes[static_cast<size_t>(i)] - grid.zero) * x.codes[static_cast<size_t>(i)];
+    acc = std::fma(static_cast<float>(d), scale, acc);
+  }
+  return acc;
+}
+
+std::vector<float> product_plainly(const QuantizedMatrix& w, const std::vector<float>& x,
+                                   const Case& c, const float* bias) {
+  int64_t block = c.mode == Activations::kInt8Token ? c.k : 32;
+  std::vector<float> y(static_cast<size_t>(c.m * c.n));
+  for (int64_t m = 0; m < c.m; ++m) {
+    PlainRow row = quantize_plainly(x.data() + m * c.k, c.k, block);
+    for (int64_t n = 0; n < c.n; ++n) {
+      float v = multiply_plainly(w, n, row, block);
+      y[static_cast<size_t>(m * c.n + n)] = bias ? v + bias[n] : v;
+    }
+  }
+  return y;
+}
+
+// The first element that differs, or -1.
+int64_t difference(const std::vector<float>& a, const std::vector<float>& b) {
+  for (size_t i = 0; i < a.size(); ++i)
+    if (std::memcmp(&a[i], &b[i], 4) != 0) return static_cast<int64_t>(i);
+  return -1;
+}
+
+void check(const KernelTable& table, const Case& c, DType scale_type) {
+  SCOPED_TRACE(fmt::format("{} {} n={} k={} m={} fill={} mode={} scales={}", table.name, c.scheme,
+                           c.n, c.k, c.m, static_cast<int>(c.fill), static_cast<int>(c.mode),
+                           dtype_name(scale_type)));
+  std::mt19937 rng(static_cast<unsigned>(c.n * 7919 + c.k * 31 + c.m));
+  QuantizedMatrix w = make_matrix(c, scale_type, rng);
+  ASSERT_TRUE(has_integer_kernel(w.scheme(), c.k));
+  std::vector<float> x = make_rows(c, rng), bias(static_cast<size_t>(c.n), 0.37f);
+  const float* add = c.bias ? bias.data() : nullptr;
+  PanelMatrix packed(table, w);
+  auto rows = quantize_rows_with(table, x.data(), c.m, c.k, c.mode);
+  std::vector<float> y(static_cast<size_t>(c.m * c.n), NAN);
+  integer_matmul(packed, *rows, add, y.data(), c.n);
+  std::vector<float> want = product_plainly(w, x, c, add);
+  int64_t at = difference(y, want);
+  ASSERT_EQ(at, -1) << "got " << y[static_cast<size_t>(at)] << ", want "
+                    << want[static_cast<size_t>(at)];
+}
+
+class Conformance : public testing::TestWithParam<const KernelTable*> {
+ protected:
+  void SetUp() override {
+    if (!runs_here(*GetParam())) GTEST_SKIP() << "not run: needs " << GetParam()->needs;
+  }
+};
+
+std::vector<std::string> scheme_names() {
+  std::vector<std::string> names;
+  for (int bits = 2; bits <= 8; ++bits)
+    for (const char* group : {"g32", "g64", "g128", "", "t"})
+      for (const char* symmetry : {"", "-full", "-asym"})
+        names.push_back(fmt::format("w{}{}{}", bits, group, symmetry));
+  return names;
+}
+
+TEST_P(Conformance, EverySchemeAndFill) {
+  int turn = 0;
+  for (const std::string& name : scheme_names())
+    for (Fill fill : {Fill::kRandom, Fill::kHighest, Fill::kLowest, Fill::kAlternating})
+      for (Activations mode : {Activations::kInt8Block32, Activations::kInt8Token})
+        for (int64_t m : {1, 3, 17}) {
+          DType scales[] = {DType::kF16, DType::kBF16, DType::kF32};
+          check(*GetParam(), {name, 19, 160 + 13, m, fill, mode, turn % 2 == 0}, scales[turn % 3]);
+          if (HasFatalFailure()) return;
+          ++turn;
+        }
+}
+
+TEST_P(Conformance, EveryRemainder) {
+  for (const char* name : {"w2g32", "w3g64-asym", "w4g32", "w4g128-asym", "w8g32", "w8-asym"})
+    for (int64_t k = 1; k <= 66; ++k)
+      for (Activations mode : {Activations::kInt8Block32, Activations::kInt8Token}) {
+        check(*GetParam(), {name, 1 + k % 18, k, 1 + k % 23, Fill::kRandom, mode, false},
+              DType::kF16);
+        if (HasFatalFailure()) return;
+      }
+}
+
+TEST_P(Conformance, EveryRowCount) {
+  for (const char* name : {"w2g64", "w3g128", "w4g32", "w4g128-asym", "w8", "w8-asym"})
+    for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 33, 515})
+      for (int64_t n : {1, 8, 15, 16, 17, 33}) {
+        check(*GetParam(),
+              {name, n, 700, m, Fill::kRandom,
+               m % 2 ? Activations::kInt8Block32 : Activations::kInt8Token, n % 2 == 0},
+              DType::kF16);
+        if (HasFatalFailure()) return;
+      }
+}
+
+TEST_P(Conformance, LongSumsStayExact) {
+  for (const char* name : {"w8", "w8-asym", "w8-full", "w4", "w2-asym"})
+    for (Fill fill : {Fill::kHighest, Fill::kLowest})
+      for (int64_t m : {1, 17}) {
+        check(*GetParam(), {name, 3, 65536, m, fill, Activations::kInt8Token, false}, DType::kF32);
+        if (HasFatalFailure()) return;
+      }
+}
+
+TEST_P(Conformance, ActivationsQuantizeAlike) {
+  std::mt19937 rng(1);
+  const float odd[] = {0.f,  -0.f, 1e-45f, -1e-40f, 1e-38f,   3e38f,
+                       -1.f, 0.5f, 1.5f,   2.5f,    INFINITY, NAN};
+  for (int64_t k : {1, 31, 32, 33, 64, 100, 257})
+    for (bool per_token : {false, true})
+      for (int round = 0; round < 200; ++round) {
+        std::vector<float> x(static_cast<size_t>(k));
+        for (float& v : x)
+          v = round % 4 ? std::ldexp(float(rng()) - 2e9f, -int(rng() % 40)) : odd[rng() % 12];
+        auto padded = static_cast<size_t>((k + 31) / 32 * 32);
+        std::vector<int8_t> a(padded), b(padded);
+        std::vector<float> sa(padded / 32), sb(padded / 32);
+        std::vector<int32_t> ta(padded / 32), tb(padded / 32);
+        GetParam()->quantize_row(x.data(), k, per_token, a.data(), sa.data(), ta.data());
+        kernel_tables().back()->quantize_row(x.data(), k, per_token, b.data(), sb.data(),
+                                             tb.data());
+        ASSERT_EQ(a, b);
+        ASSERT_EQ(difference(sa, sb), -1);
+        ASSERT_EQ(ta, tb);
+      }
+}
+
+TEST_P(Conformance, SameBitsForAnyThreadCount) {
+  Case c = {"w4g32", 700, 512, 5, Fill::kRandom, Activations::kInt8Block32, true};
+  for (int threads : {1, 2, 3}) {
+    set_threads(threads);
+    check(*GetParam(), c, DType::kF16);
+  }
+  set_threads(0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tables, Conformance,
+                         testing::ValuesIn(kernel_tables().begin(), kernel_tables().end()),
+                         [](const auto& p) { return std::string(p.param->name); });
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,60 @@
+// Integer matrix products on packed weights: the one interface between the runtime and the
+// instruction sets.
+//
+// Meaning (every table gives these bits, reference/ is the definition). Activations: rows of k
+// floats, cut into blocks of `block` columns (32, or k for per-token); s = absmax / 127 (1 where
+// that is zero), a = clamp(rint(x / s), -127, 127); not a number counts as nothing in absmax and
+// becomes -127. A segment is a run of columns on which both the activation block and the weight
+// group are constant. For each segment in ascending order
+//   d = sum_k (u_k - zero) * a_k           exact in int32
+//   acc = fma(float(d), scale_w * scale_a, acc)
+// y = acc (+ bias).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tensor/quantized.h"
+
+namespace nibble {
+
+enum class Activations : uint8_t { kFloat, kInt8Block32, kInt8Token };
+
+// Rows of int8 activations, shared by every product that reads the same input.
+struct Int8Rows;
+
+// Weights in the tile layout of one kernel table. Opaque outside kernels/.
+class PackedMatrix {
+ public:
+  virtual ~PackedMatrix() = default;
+  virtual int64_t rows() const = 0;
+  virtual int64_t cols() const = 0;
+  virtual int64_t bytes() const = 0;  // memory held, what one decode step reads
+};
+
+// Which table is in use, e.g. "avx2"; chosen from CPUID and XCR0 at first use, or forced by the
+// environment variable NIBBLE_KERNELS. An unknown or unsupported name there is an error.
+Result<std::string> kernel_table_name();
+// One line a table: name, whether this CPU has it, which is chosen and why.
+std::vector<std::string> describe_kernel_tables();
+
+// Whether integer kernels can run this scheme at this width: groups that are multiples of 32
+// columns (a short last group too), per channel or per tensor.
+bool has_integer_kernel(const Scheme& scheme, int64_t k);
+
+// Packs for the chosen table, in parallel over rows.
+std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedMatrix& w);
+
+// Quantizes x: (rows, k) for the chosen table. `mode` is one of the int8 ones.
+std::shared_ptr<const Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k,
+                                              Activations mode);
+
+// y: (rows, n), row stride ldy >= n. bias: (n) or null. Parallel over n.
+void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,
+                    int64_t ldy);
+
+}  // namespace nibble

@@ -1,0 +1,176 @@
+#include "kernels/pack.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "base/threads.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kAlign = 128;  // two lines: the adjacent-line prefetcher fetches pairs
+constexpr int64_t kHugePage = int64_t{1} << 21;
+
+int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+CodeLayout layout_for(int bits) {
+  switch (bits) {
+    case 2:
+      return CodeLayout::kTwoBit;
+    case 3:
+      return CodeLayout::kThreeBit;
+    case 4:
+      return CodeLayout::kNibble;
+    default:
+      return CodeLayout::kByte;
+  }
+}
+
+int64_t vectors_per_block(CodeLayout layout) {
+  switch (layout) {
+    case CodeLayout::kTwoBit:
+      return 2;
+    case CodeLayout::kThreeBit:
+      return 3;
+    case CodeLayout::kNibble:
+      return 4;
+    case CodeLayout::kByte:
+      break;
+  }
+  return 8;
+}
+
+ScaleLayout scale_layout(DType type) {
+  if (type == DType::kF16) return ScaleLayout::kF16;
+  return type == DType::kBF16 ? ScaleLayout::kBF16 : ScaleLayout::kF32;
+}
+
+Panels shape_for(const KernelTable& table, const QuantizedMatrix& w) {
+  const Scheme& scheme = w.scheme();
+  Panels p;
+  p.panel_rows = table.panel_rows;
+  p.n = w.rows();
+  p.k = w.cols();
+  p.blocks = (p.k + kBlockCols - 1) / kBlockCols;
+  p.groups = w.groups();
+  p.blocks_per_group = p.groups == 1 ? p.blocks : w.group_size() / kBlockCols;
+  p.layout = layout_for(scheme.bits);
+  p.scales = scale_layout(w.scale_view().dtype);
+  bool byte = p.layout == CodeLayout::kByte;
+  // 5 to 7 bits less their zero point fit a signed byte, so these need no zero points later.
+  p.group_zeros = scheme.asymmetric() && (!byte || scheme.bits == 8);
+  p.zero = byte || scheme.asymmetric() ? 0 : scheme.symmetric_zero();
+  p.block_bytes = vectors_per_block(p.layout) * 4 * p.panel_rows;
+  p.scale_offset = round_up(p.blocks * p.block_bytes, kAlign);
+  int64_t scale_bytes = p.groups * p.panel_rows * (p.scales == ScaleLayout::kF32 ? 4 : 2);
+  p.zero_offset = p.scale_offset + round_up(scale_bytes, kAlign);
+  int64_t zero_bytes = p.group_zeros ? p.groups * p.panel_rows : 0;
+  p.panel_bytes = p.zero_offset + round_up(zero_bytes, kAlign);
+  return p;
+}
+
+uint32_t load4(const uint8_t* p) {
+  uint32_t v;
+  std::memcpy(&v, p, 4);
+  return v;
+}
+
+// One row's 32 codes to lane `lane` of a block's vectors, each `stride` bytes: see Panels.
+void pack_block(CodeLayout layout, const uint8_t* codes, uint8_t* lane, int64_t stride) {
+  uint32_t q[8];
+  for (int g = 0; g < 8; ++g) q[g] = load4(codes + 4 * g);
+  auto put = [&](int i, uint32_t v) { std::memcpy(lane + i * stride, &v, 4); };
+  constexpr uint32_t low2 = 0x03030303u, bit2 = 0x04040404u;
+  switch (layout) {
+    case CodeLayout::kNibble:
+      for (int i = 0; i < 4; ++i) put(i, q[i] | q[i + 4] << 4);
+      break;
+    case CodeLayout::kTwoBit:
+      for (int i = 0; i < 2; ++i)
+        put(i, q[4 * i] | q[4 * i + 1] << 2 | q[4 * i + 2] << 4 | q[4 * i + 3] << 6);
+      break;
+    case CodeLayout::kThreeBit:
+      put(0, q[0] | q[1] << 3 | (q[6] & low2) << 6);
+      put(1, q[2] | q[3] << 3 | (q[7] & low2) << 6);
+      put(2, q[4] | q[5] << 3 | (q[6] & bit2) << 4 | (q[7] & bit2) << 5);
+      break;
+    case CodeLayout::kByte:
+      for (int i = 0; i < 8; ++i) put(i, q[i]);
+      break;
+  }
+}
+
+// Codes as signed bytes: less 128 where zero points stay, else less their zero points.
+void subtract_zeros(const QuantizedMatrix& w, bool group_zeros, int64_t row, uint8_t* codes) {
+  int64_t size = w.group_size(), k = w.cols();
+  if (w.scheme().group == Scheme::kTensor) size = k;
+  for (int64_t g = 0; g < w.groups(); ++g) {
+    int zero = group_zeros ? 128 : w.grid(row, g).zero;
+    for (int64_t i = g * size, end = std::min(k, i + size); i < end; ++i)
+      codes[i] = static_cast<uint8_t>(codes[i] - zero);
+  }
+}
+
+void store_scale(ScaleLayout layout, float scale, int64_t index, uint8_t* scales) {
+  uint16_t half = layout == ScaleLayout::kF16 ? float_to_f16(scale) : float_to_bf16(scale);
+  if (layout == ScaleLayout::kF32)
+    std::memcpy(scales + 4 * index, &scale, 4);
+  else
+    std::memcpy(scales + 2 * index, &half, 2);
+}
+
+}  // namespace
+
+AlignedBuffer::AlignedBuffer(int64_t bytes) : size_(bytes) {
+  int64_t align = bytes >= kHugePage ? kHugePage : kAlign;
+  auto* p = static_cast<uint8_t*>(
+      std::aligned_alloc(static_cast<size_t>(align), static_cast<size_t>(round_up(bytes, align))));
+  if (!p) throw std::bad_alloc();
+  data_.reset(p);
+#if defined(MADV_HUGEPAGE)
+  // Only whole huge pages: the tail of many matrices must not cost 2 MB each.
+  if (bytes >= kHugePage)
+    madvise(p, static_cast<size_t>(bytes / kHugePage * kHugePage), MADV_HUGEPAGE);
+#endif
+}
+
+void AlignedBuffer::Free::operator()(uint8_t* p) const { std::free(p); }
+
+PanelMatrix::PanelMatrix(const KernelTable& table, const QuantizedMatrix& w)
+    : table_(table), panels_(shape_for(table, w)) {
+  int64_t count = (panels_.n + panels_.panel_rows - 1) / panels_.panel_rows;
+  buffer_ = AlignedBuffer(std::max(kAlign, count * panels_.panel_bytes));
+  panels_.data = buffer_.data();
+  parallel_for(count, [&](int64_t i) { pack_panel(w, i); });
+}
+
+void PanelMatrix::pack_panel(const QuantizedMatrix& w, int64_t panel) {
+  const Panels& p = panels_;
+  uint8_t* out = buffer_.data() + panel * p.panel_bytes;
+  std::memset(out, 0, static_cast<size_t>(p.panel_bytes));
+  thread_local std::vector<uint8_t> codes;
+  codes.assign(static_cast<size_t>(p.blocks * kBlockCols), 0);
+  for (int64_t r = 0; r < p.panel_rows; ++r) {
+    int64_t row = panel * p.panel_rows + r;
+    if (row >= p.n) break;
+    w.codes(row, codes.data());
+    if (p.layout == CodeLayout::kByte) subtract_zeros(w, p.group_zeros, row, codes.data());
+    for (int64_t b = 0; b < p.blocks; ++b)
+      pack_block(p.layout, codes.data() + b * kBlockCols, out + b * p.block_bytes + 4 * r,
+                 4 * p.panel_rows);
+    int moved = p.layout == CodeLayout::kByte ? 128 : 0;
+    for (int64_t g = 0; g < p.groups; ++g) {
+      Grid grid = w.grid(row, g);
+      store_scale(p.scales, grid.scale, g * p.panel_rows + r, out + p.scale_offset);
+      if (p.group_zeros)
+        out[p.zero_offset + g * p.panel_rows + r] = static_cast<uint8_t>(grid.zero - moved);
+    }
+  }
+}
+
+}  // namespace nibble

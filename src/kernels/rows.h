@@ -1,0 +1,28 @@
+// Int8 activations, interleaved in groups of four rows for the tiles.
+#pragma once
+
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "kernels/table.h"
+
+namespace nibble {
+
+// Row group j of `width(j)` rows starts at element 4 j (elements of one row) of each array.
+struct Int8Rows {
+  int64_t rows = 0, k = 0, blocks = 0;
+  bool per_token = false;
+  std::vector<int8_t> codes;  // a group: (blocks * 8, width, 4)
+  std::vector<float> scales;  // a group: (blocks or 1, width)
+  std::vector<int32_t> sums;  // a group: (blocks, width), sums of a block's codes
+
+  int64_t width(int64_t group) const {
+    int64_t left = rows - group * kRowGroup;
+    return left < kRowGroup ? left : kRowGroup;
+  }
+};
+
+std::shared_ptr<const Int8Rows> quantize_rows_with(const KernelTable& table, const float* x,
+                                                   int64_t rows, int64_t k, Activations mode);
+
+}  // namespace nibble

@@ -1,0 +1,223 @@
+// Prefill: a strip of a panel is unpacked once for up to 512 activation rows (performance.md 2.5),
+// two panels at a time: eight sums share 2 loads of weights and 4 broadcasts for 8 multiplications,
+// so the multiplier ports and not the load ports set the pace. `Dot` is how an instruction set
+// multiplies an unpacked block:
+//   multiply_block<kBytes, W>(w, a, d)   d: (halves, W) vectors of 8 rows
+//   kSplitBytes   bytes come as two nibbles, low and high, in the place of the two panels
+#pragma once
+
+#include "kernels/x86/vectors.h"
+
+namespace nibble {
+namespace {
+
+// A strip of 512 columns x 16 rows (8 KB) stays in L1 beside the activations, and 512 rows of 512
+// activations (256 KB) in half of a 512 KB L2.
+constexpr int64_t kStripCols = 512, kMaxColumns = 512;
+constexpr int64_t kBlockBytes = 8 * 2 * 32;  // unpacked: 8 vectors of two halves
+
+// A strip of weights, unpacked: codes (blocks, 8, 2, 32); scales and zeros (segments, halves, 8).
+struct Strip {
+  uint8_t* codes;
+  float* scales;
+  int32_t* zeros;
+  float* sums;  // (columns / 4, halves, 4, 8)
+  int64_t blocks, segments;
+};
+
+int64_t strip_segments(const Product& p) {
+  int64_t fit = kStripCols / (p.blocks_per_segment * kBlockCols);
+  return fit < 1 ? 1 : fit < p.segments ? fit : p.segments;
+}
+
+Strip strip_in(const Product& p, uint8_t* scratch) {
+  int64_t segments = strip_segments(p);
+  Strip s;
+  s.codes = scratch;
+  scratch += segments * p.blocks_per_segment * kBlockBytes;
+  s.scales = reinterpret_cast<float*>(scratch);
+  scratch += segments * 2 * kRows * 4;
+  s.zeros = reinterpret_cast<int32_t*>(scratch);
+  scratch += segments * 2 * kRows * 4;
+  s.sums = reinterpret_cast<float*>(scratch);
+  s.blocks = s.segments = 0;
+  return s;
+}
+
+// Codes of `blocks` blocks to half `half` of the strip, unsigned.
+template <class Dot, CodeLayout L>
+void unpack_codes(const uint8_t* codes, int64_t block_bytes, int64_t blocks, int half,
+                  uint8_t* out) {
+  for (int64_t b = 0; b < blocks; ++b, codes += block_bytes, out += kBlockBytes) {
+    auto* to = reinterpret_cast<__m256i*>(out) + half;
+    if constexpr (L == CodeLayout::kByte) {
+      const __m256i low = _mm256_set1_epi8(15), flip = _mm256_set1_epi8(-128);
+      for (int g = 0; g < 8; ++g) {
+        __m256i w = _mm256_xor_si256(load(codes + 32 * g), flip);
+        _mm256_store_si256(to + 2 * g, Dot::kSplitBytes ? _mm256_and_si256(w, low) : w);
+        if constexpr (Dot::kSplitBytes)
+          _mm256_store_si256(to + 2 * g + 1, _mm256_and_si256(_mm256_srli_epi16(w, 4), low));
+      }
+    } else {
+      __m256i w[8];
+      unpack<L>(codes, w);
+      NIBBLE_UNROLL
+      for (int g = 0; g < 8; ++g) _mm256_store_si256(to + 2 * g, w[g]);
+    }
+  }
+}
+
+template <class Dot, CodeLayout L>
+void fill_strip(const Product& p, int64_t panel, int half, int64_t segment, Strip& s) {
+  constexpr int kHalves = L == CodeLayout::kByte && Dot::kSplitBytes ? 1 : 2;
+  const uint8_t* base = p.w.data + panel * p.w.panel_bytes;
+  int64_t first = segment * p.blocks_per_segment;
+  unpack_codes<Dot, L>(base + first * p.w.block_bytes, p.w.block_bytes, s.blocks, half, s.codes);
+  for (int64_t i = 0; i < s.segments; ++i) {
+    int64_t group = (segment + i) * p.blocks_per_segment / p.w.blocks_per_group;
+    _mm256_storeu_ps(s.scales + (i * kHalves + half) * kRows, load_scales(p.w, base, group));
+    if (!p.w.group_zeros) continue;
+    __m256i zeros = load_zeros(p.w, base, group, L == CodeLayout::kByte ? 128 : 0);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(s.zeros + (i * kHalves + half) * kRows), zeros);
+  }
+}
+
+// Adds a strip's products with one group of W activation rows to its sums.
+template <class Dot, bool kBytes, bool kZeros, bool kLong, int W>
+void multiply_strip(const Strip& s, int64_t blocks_per_segment, const int8_t* a, const float* scale,
+                    const int32_t* term, float* sums) {
+  constexpr int kHalves = kBytes ? 1 : 2, kSums = kHalves * W;
+  __m256 acc[kSums];
+  NIBBLE_UNROLL
+  for (int i = 0; i < kSums; ++i) acc[i] = _mm256_load_ps(sums + i * kRows);
+  const uint8_t* w = s.codes;
+  for (int64_t i = 0; i < s.segments; ++i, scale += W, term += W) {
+    __m256i d[kSums];
+    Dot::template multiply_block<kBytes, W>(w, a, d);
+    w += kBlockBytes;
+    a += kBlockCols * W;
+    if constexpr (kLong) {
+      int64_t end =
+          s.blocks < (i + 1) * blocks_per_segment ? s.blocks : (i + 1) * blocks_per_segment;
+      for (int64_t b = i * blocks_per_segment + 1; b < end; ++b) {
+        __m256i more[kSums];
+        Dot::template multiply_block<kBytes, W>(w, a, more);
+        NIBBLE_UNROLL
+        for (int j = 0; j < kSums; ++j) d[j] = _mm256_add_epi32(d[j], more[j]);
+        w += kBlockBytes;
+        a += kBlockCols * W;
+      }
+    }
+    NIBBLE_UNROLL
+    for (int c = 0; c < W; ++c) {
+      __m256i t = _mm256_set1_epi32(term[c]);
+      __m256 scale_a = _mm256_set1_ps(scale[c]);
+      NIBBLE_UNROLL
+      for (int h = 0; h < kHalves; ++h) {
+        __m256i correction = t;
+        if constexpr (kZeros)
+          correction = _mm256_mullo_epi32(load(s.zeros + (i * kHalves + h) * kRows), t);
+        __m256 f = _mm256_cvtepi32_ps(_mm256_add_epi32(d[h * W + c], correction));
+        __m256 both = _mm256_mul_ps(_mm256_loadu_ps(s.scales + (i * kHalves + h) * kRows), scale_a);
+        acc[h * W + c] = _mm256_fmadd_ps(f, both, acc[h * W + c]);
+      }
+    }
+  }
+  NIBBLE_UNROLL
+  for (int i = 0; i < kSums; ++i) _mm256_store_ps(sums + i * kRows, acc[i]);
+}
+
+template <class Dot, bool kBytes, bool kZeros, bool kLong>
+void multiply_columns(const Product& p, const Strip& s, int64_t segment, int64_t begin,
+                      int64_t end) {
+  int64_t block = segment * p.blocks_per_segment, bps = p.blocks_per_segment;
+  float* sums = s.sums;
+  for (int64_t c = begin; c < end; c += kRowGroup) {
+    int64_t width = p.m - c < kRowGroup ? p.m - c : kRowGroup;
+    const int8_t* a = p.a + (c * p.w.blocks + block * width) * kBlockCols;
+    const float* scale = p.scale + c * p.segments + segment * width;
+    const int32_t* term = p.term + c * p.segments + segment * width;
+    switch (width) {
+      case 1:
+        multiply_strip<Dot, kBytes, kZeros, kLong, 1>(s, bps, a, scale, term, sums);
+        break;
+      case 2:
+        multiply_strip<Dot, kBytes, kZeros, kLong, 2>(s, bps, a, scale, term, sums);
+        break;
+      case 3:
+        multiply_strip<Dot, kBytes, kZeros, kLong, 3>(s, bps, a, scale, term, sums);
+        break;
+      default:
+        multiply_strip<Dot, kBytes, kZeros, kLong, 4>(s, bps, a, scale, term, sums);
+        break;
+    }
+    sums += 2 * kRowGroup * kRows;
+  }
+}
+
+void store_sums(const Product& p, const float* sums, int64_t panel, int64_t panels, int64_t begin,
+                int64_t end) {
+  for (int64_t c = begin; c < end; c += kRowGroup, sums += 2 * kRowGroup * kRows) {
+    int64_t width = p.m - c < kRowGroup ? p.m - c : kRowGroup;
+    for (int64_t h = 0; h < panels; ++h)
+      for (int64_t i = 0; i < width; ++i)
+        store_rows(p, c + i, panel + h, _mm256_load_ps(sums + (h * width + i) * kRows));
+  }
+}
+
+template <class Dot, CodeLayout L, bool kZeros>
+void multiply_pairs(const Product& p, int64_t first, int64_t last, uint8_t* scratch) {
+  constexpr bool kBytes = L == CodeLayout::kByte && Dot::kSplitBytes;
+  constexpr int64_t kPanels = kBytes ? 1 : 2;
+  Strip s = strip_in(p, scratch);
+  int64_t step = strip_segments(p);
+  for (int64_t panel = first; panel < last; panel += kPanels) {
+    int64_t panels = last - panel < kPanels ? last - panel : kPanels;
+    for (int64_t begin = 0; begin < p.m; begin += kMaxColumns) {
+      int64_t end = begin + kMaxColumns < p.m ? begin + kMaxColumns : p.m;
+      __builtin_memset(s.sums, 0, static_cast<size_t>((end - begin + 3) / 4 * 8 * kRows * 4));
+      for (int64_t segment = 0; segment < p.segments; segment += step) {
+        s.segments = p.segments - segment < step ? p.segments - segment : step;
+        int64_t block = segment * p.blocks_per_segment, blocks = step * p.blocks_per_segment;
+        s.blocks = p.w.blocks - block < blocks ? p.w.blocks - block : blocks;
+        for (int h = 0; h < panels; ++h) fill_strip<Dot, L>(p, panel + h, h, segment, s);
+        if (p.blocks_per_segment == 1)
+          multiply_columns<Dot, kBytes, kZeros, false>(p, s, segment, begin, end);
+        else
+          multiply_columns<Dot, kBytes, kZeros, true>(p, s, segment, begin, end);
+      }
+      store_sums(p, s.sums, panel, panels, begin, end);
+    }
+  }
+}
+
+template <class Dot, CodeLayout L>
+void multiply_pairs(const Product& p, int64_t first, int64_t last, uint8_t* scratch) {
+  if (p.w.group_zeros)
+    multiply_pairs<Dot, L, true>(p, first, last, scratch);
+  else
+    multiply_pairs<Dot, L, false>(p, first, last, scratch);
+}
+
+int64_t gemm_scratch_for(const Product& p) {
+  int64_t segments = strip_segments(p);
+  int64_t strip = segments * (p.blocks_per_segment * kBlockBytes + 2 * 2 * kRows * 4);
+  return strip + kMaxColumns * 2 * kRows * 4;
+}
+
+template <class Dot>
+void gemm_with(const Product& p, int64_t first, int64_t last, uint8_t* scratch) {
+  switch (p.w.layout) {
+    case CodeLayout::kTwoBit:
+      return multiply_pairs<Dot, CodeLayout::kTwoBit>(p, first, last, scratch);
+    case CodeLayout::kThreeBit:
+      return multiply_pairs<Dot, CodeLayout::kThreeBit>(p, first, last, scratch);
+    case CodeLayout::kNibble:
+      return multiply_pairs<Dot, CodeLayout::kNibble>(p, first, last, scratch);
+    case CodeLayout::kByte:
+      return multiply_pairs<Dot, CodeLayout::kByte>(p, first, last, scratch);
+  }
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,83 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+
+namespace nibble {
+
+Result<Decoder> Decoder::load(const std::string& folder, Activations mode, int64_t context) {
+  Decoder d;
+  d.weights_ = std::make_shared<Weights>(NB_TRY(Weights::open(folder)));
+  const DecoderConfig& c = d.config();
+  if (context <= 0) context = std::min<int64_t>(c.context, 4096);
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    d.blocks_.push_back(NB_TRY(load_block(*d.weights_, layer, mode)));
+  d.final_norm_ = NB_TRY(d.weights_->vector({kFinalNormName, c.hidden}));
+  d.embedding_ = NB_TRY(d.weights_->float_matrix(kEmbeddingName, c.vocab, c.hidden));
+  d.head_ = NB_TRY(d.weights_->head(mode));
+  d.rope_ = std::make_shared<Rope>(c.rope, c.head_dim, context);
+  return d;
+}
+
+KvCache Decoder::make_cache(int64_t capacity) const {
+  return {config().layers, config().kv_heads, config().head_dim, capacity};
+}
+
+void embed_rows(const TensorView& embedding, std::span<const int32_t> ids, std::vector<float>& h) {
+  int64_t hidden = embedding.dim(1), row_bytes = hidden * dtype_size(embedding.dtype);
+  h.resize(ids.size() * static_cast<size_t>(hidden));
+  for (size_t t = 0; t < ids.size(); ++t)
+    to_float(embedding.dtype, embedding.bytes.data() + ids[t] * row_bytes, hidden,
+             h.data() + t * static_cast<size_t>(hidden));
+}
+
+void Decoder::embed(std::span<const int32_t> ids, std::vector<float>& h) const {
+  embed_rows(embedding_, ids, h);
+}
+
+void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
+                      std::vector<float>& logits, const Tap& tap) const {
+  const DecoderConfig& c = config();
+  Flow flow;
+  flow.slices.assign(slices.begin(), slices.end());
+  flow.rows = static_cast<int64_t>(ids.size());
+  embed(ids, flow.h);
+  if (tap) tap(0, flow.h);
+  for (const Block& block : blocks_) {
+    enter_block(c, block, flow);
+    for (Stage stage : kStages) advance(stage, c, block, *rope_, flow);
+    if (tap && block.index + 1 < c.layers) tap(block.index + 1, flow.h);
+  }
+  if (rows == Rows::kLast) {
+    int64_t row = 0, kept = 0;
+    for (const Slice& s : slices) {
+      row += s.count;
+      std::copy_n(flow.h.begin() + (row - 1) * c.hidden, c.hidden, flow.h.begin() + kept++ * c.hidden);
+    }
+    flow.rows = kept;
+    flow.h.resize(static_cast<size_t>(kept * c.hidden));
+  }
+  rms_norm(flow.h.data(), flow.rows, c.hidden, final_norm_.data(), c.norm_eps, flow.h.data());
+  if (tap) tap(c.layers, flow.h);
+  logits.resize(static_cast<size_t>(flow.rows * c.vocab));
+  LinearInput in(flow.h.data(), flow.rows, c.hidden);
+  head_->run(in, logits.data(), c.vocab);
+}
+
+int64_t Decoder::read_bytes() const {
+  int64_t bytes = head_->read_bytes();
+  for (const Block& b : blocks_)
+    for (const auto& linear : b.linears) bytes += linear->read_bytes();
+  return bytes;
+}
+
+std::pair<int64_t, int64_t> Decoder::integer_linears() const {
+  int64_t integer = 0, all = 0;
+  for (const Block& b : blocks_)
+    for (const auto& linear : b.linears) {
+      integer += linear->integer();
+      ++all;
+    }
+  return {integer, all};
+}
+
+}  // namespace nibble

@@ -1,0 +1,53 @@
+// The one forward pass: token ids in, logits out, for run, eval, bench and calibration.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "model/block.h"
+
+namespace nibble {
+
+class Decoder {
+ public:
+  // Loads a model folder. `mode` says how quantized linears run; `context` bounds positions (0: the
+  // model's own, at most 4096).
+  static Result<Decoder> load(const std::string& folder, Activations mode, int64_t context = 0);
+
+  const DecoderConfig& config() const { return weights_->config(); }
+  const Weights& weights() const { return *weights_; }
+  int64_t context() const { return rope_->capacity(); }
+  KvCache make_cache(int64_t capacity) const;
+
+  enum class Rows : uint8_t { kAll, kLast };  // kLast: of each slice
+  // Called with the hidden states (rows, hidden) after the embedding (layer 0) and after each block
+  // (the last one after the final norm), as transformers' output_hidden_states.
+  using Tap = std::function<void(int64_t layer, std::span<const float> hidden)>;
+
+  // ids: those of the slices one after another, within the vocabulary. logits: (rows, vocab).
+  // Positions must lie below context() and within the caches. The caller has checked both.
+  void forward(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
+               std::vector<float>& logits, const Tap& tap = {}) const;
+
+  // The embedding of ids, (count, hidden).
+  void embed(std::span<const int32_t> ids, std::vector<float>& h) const;
+  // Weight bytes that one decode step reads, the head included, the KV cache not.
+  int64_t read_bytes() const;
+  // How many of the block linears run on integer kernels, and how many there are.
+  std::pair<int64_t, int64_t> integer_linears() const;
+
+ private:
+  std::shared_ptr<Weights> weights_;
+  std::vector<Block> blocks_;
+  std::vector<float> final_norm_;
+  TensorView embedding_;
+  std::unique_ptr<Linear> head_;
+  std::shared_ptr<Rope> rope_;
+};
+
+// The rows of an embedding matrix (vocab, hidden) that ids name. h: (count, hidden).
+void embed_rows(const TensorView& embedding, std::span<const int32_t> ids, std::vector<float>& h);
+
+}  // namespace nibble

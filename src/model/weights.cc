@@ -1,0 +1,86 @@
+#include "model/weights.h"
+
+namespace nibble {
+
+Result<Weights> Weights::open(const std::string& folder) {
+  Weights w;
+  w.checkpoint_ = NB_TRY(Checkpoint::open(folder));
+  std::string what = folder + "/config.json";
+  w.config_ = NB_TRY(parse_config(w.checkpoint_.config(), what));
+  w.quantization_ = NB_TRY(CompressedTensorsConfig::parse(w.checkpoint_.config(), what));
+  NB_OK(w.check_shapes());
+  return w;
+}
+
+// A bounded walk over names: counts come from config.json, existence and shape from the headers.
+Status Weights::check_shapes() const {
+  const DecoderConfig& c = config_;
+  NB_OK(float_matrix(kEmbeddingName, c.vocab, c.hidden));
+  NB_OK(vector({kFinalNormName, c.hidden}));
+  for (int64_t layer = 0; layer < c.layers; ++layer) {
+    BlockNorms norms = block_norms(c, layer);
+    for (const VectorSpec& v : {norms.attention, norms.mlp, norms.query, norms.key})
+      if (!v.name.empty()) NB_OK(checkpoint_.get(v.name, std::array{v.size}));
+    // The first missing tensor ends the walk, so an absurd layer count costs nothing.
+    for (const LinearSpec& spec : block_linears(c, layer)) {
+      if (scheme_of(spec.module)) NB_OK(quantized(spec.module, spec.n, spec.k));
+      else NB_OK(float_matrix(spec.module + ".weight", spec.n, spec.k));
+      if (spec.bias) NB_OK(checkpoint_.get(spec.module + ".bias", std::array{spec.n}));
+    }
+  }
+  if (c.tied_head) return {};
+  if (scheme_of(kHeadModule)) NB_OK(quantized(kHeadModule, c.vocab, c.hidden));
+  else NB_OK(float_matrix(kHeadModule + ".weight", c.vocab, c.hidden));
+  return {};
+}
+
+std::optional<Scheme> Weights::scheme_of(const std::string& module) const {
+  if (quantization_.empty()) return std::nullopt;
+  // A float weight under a quantized pattern was left out by the one who wrote the folder.
+  bool packed = checkpoint_.has(module + ".weight_packed") || checkpoint_.has(module + ".weight_scale");
+  return packed ? quantization_.scheme_of(module) : std::nullopt;
+}
+
+Result<TensorView> Weights::float_matrix(const std::string& name, int64_t n, int64_t k) const {
+  TensorView view = NB_TRY(checkpoint_.get(name, std::array{n, k}));
+  if (!is_float(view.dtype))
+    return fail("{}: tensor {} is {}, should be F32, F16 or BF16", checkpoint_.folder(), name,
+                dtype_name(view.dtype));
+  return view;
+}
+
+Result<std::vector<float>> Weights::vector(const VectorSpec& spec) const {
+  TensorView view = NB_TRY(checkpoint_.get(spec.name, std::array{spec.size}));
+  if (!is_float(view.dtype))
+    return fail("{}: tensor {} is {}, should be a float", checkpoint_.folder(), spec.name,
+                dtype_name(view.dtype));
+  std::vector<float> out(static_cast<size_t>(spec.size));
+  to_float(view.dtype, view.bytes.data(), spec.size, out.data());
+  return out;
+}
+
+Result<std::vector<float>> Weights::bias(const LinearSpec& spec) const {
+  if (!spec.bias) return std::vector<float>{};
+  return vector({spec.module + ".bias", spec.n});
+}
+
+Result<QuantizedMatrix> Weights::quantized(const std::string& module, int64_t n, int64_t k) const {
+  auto scheme = scheme_of(module);
+  if (!scheme) return fail("{}: {} is not quantized", checkpoint_.folder(), module);
+  return from_compressed_tensors(checkpoint_, module, *scheme, n, k);
+}
+
+Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activations mode) const {
+  std::vector<float> b = NB_TRY(bias(spec));
+  if (scheme_of(spec.module))
+    return make_quantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b), mode);
+  return make_float_linear(NB_TRY(float_matrix(spec.module + ".weight", spec.n, spec.k)), std::move(b));
+}
+
+Result<std::unique_ptr<Linear>> Weights::head(Activations mode) const {
+  if (config_.tied_head)
+    return make_float_linear(NB_TRY(float_matrix(kEmbeddingName, config_.vocab, config_.hidden)), {});
+  return linear({Role::kQ, Stage::kQkv, kHeadModule, config_.vocab, config_.hidden, false}, mode);
+}
+
+}  // namespace nibble

@@ -1,0 +1,42 @@
+// A checkpoint seen as a decoder's weights: names become roles, shapes are checked, and a linear
+// comes back ready to run whether it is stored as floats or quantized.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "formats/checkpoint.h"
+#include "formats/compressed_tensors.h"
+#include "model/config.h"
+#include "model/linear.h"
+#include "model/roles.h"
+
+namespace nibble {
+
+class Weights {
+ public:
+  // Opens a model folder: config, names and shapes of every tensor that the decoder needs are
+  // checked here, so that loading cannot fail half way for a lying file.
+  static Result<Weights> open(const std::string& folder);
+
+  const Checkpoint& checkpoint() const { return checkpoint_; }
+  const DecoderConfig& config() const { return config_; }
+  // The scheme of a quantized module, none for a float one. The head counts as a module.
+  std::optional<Scheme> scheme_of(const std::string& module) const;
+
+  Result<TensorView> float_matrix(const std::string& name, int64_t n, int64_t k) const;
+  Result<std::vector<float>> vector(const VectorSpec& spec) const;
+  Result<std::vector<float>> bias(const LinearSpec& spec) const;
+  Result<QuantizedMatrix> quantized(const std::string& module, int64_t n, int64_t k) const;
+  Result<std::unique_ptr<Linear>> linear(const LinearSpec& spec, Activations mode) const;
+  // The output head: the embedding where the two are tied.
+  Result<std::unique_ptr<Linear>> head(Activations mode) const;
+
+ private:
+  Status check_shapes() const;
+  Checkpoint checkpoint_;
+  DecoderConfig config_;
+  CompressedTensorsConfig quantization_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,107 @@
+#include "quant/artifact.h"
+
+#include <algorithm>
+#include <set>
+
+#include "formats/compressed_tensors.h"
+#include "formats/safetensors.h"
+#include "model/size.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kShardBytes = 5'000'000'000;
+
+const char* order_name(ColumnOrder order) {
+  return order == ColumnOrder::kActivation ? "act" : order == ColumnOrder::kGar ? "gar" : "natural";
+}
+
+bool is_side_file(const std::string& name) {
+  static const std::set<std::string> kNames = {
+      "tokenizer.json",  "tokenizer.model",        "tokenizer_config.json", "special_tokens_map.json",
+      "vocab.json",      "merges.txt",             "added_tokens.json",     "chat_template.jinja",
+      "chat_template.json", "generation_config.json"};
+  return kNames.contains(name) || name.starts_with("LICENSE") || name.starts_with("LICENCE") ||
+         name.starts_with("NOTICE") || name.starts_with("USE_POLICY");
+}
+
+Json calibration_json(const ArtifactRecord& r) {
+  if (r.windows.windows.empty()) return nullptr;
+  return {{"source", r.windows.source}, {"hash", r.windows.hash}, {"tokens", r.windows.tokens()},
+          {"seed", r.calibration.seed}};
+}
+
+struct Layout {
+  std::vector<QuantizedModule> modules;
+  std::vector<std::pair<int64_t, int64_t>> shapes;
+};
+
+Result<Layout> layout_of(const ArtifactRecord& record) {
+  Layout out;
+  for (const ModuleReport& m : record.modules) {
+    out.modules.push_back({m.module, NB_TRY(Scheme::parse(m.scheme))});
+    out.shapes.emplace_back(m.n, m.k);
+  }
+  return out;
+}
+
+Json record_json(const ArtifactRecord& r, const SizeReport& size, const std::string& only_nibble) {
+  Json tensors = Json::array();
+  for (const ModuleReport& m : r.modules)
+    tensors.push_back({{"module", m.module}, {"scheme", m.scheme}, {"error", m.error}});
+  Json j = fingerprint(r);
+  j["bits_per_weight"] = size.bits_per_weight();
+  j["file_bits"] = size.file_bits();
+  j["parameters"] = size.parameters;
+  j["consumers"] = only_nibble.empty() ? Json{"nibble", "transformers+compressed-tensors"} : Json{"nibble"};
+  if (!only_nibble.empty()) j["only_nibble_because"] = only_nibble;
+  j["notes"] = r.notes;
+  j["tensors"] = std::move(tensors);
+  return j;
+}
+
+}  // namespace
+
+Json fingerprint(const ArtifactRecord& r) {
+  Json j;
+  j["nibble"] = NIBBLE_VERSION;
+  j["source"] = r.source_digest;
+  j["method"] = r.method;
+  j["scheme"] = r.scheme.name();
+  j["scale_type"] = dtype_name(r.scheme.scale_type);
+  j["head"] = r.head ? Json(r.head->name()) : Json(nullptr);
+  j["damping"] = r.options.damping;
+  j["order"] = order_name(r.options.order);
+  j["calibration"] = calibration_json(r);
+  return j;
+}
+
+Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRecord& record,
+                      std::vector<NamedTensor> tensors) {
+  const Checkpoint& checkpoint = source.checkpoint();
+  Layout layout = NB_TRY(layout_of(record));
+  std::set<std::string> replaced;
+  for (const QuantizedModule& m : layout.modules) replaced.insert(m.module + ".weight");
+  for (const NamedTensor& t : checkpoint.tensors())
+    if (!replaced.contains(t.name)) tensors.push_back(t);
+  NB_OK(write_sharded(out.staging(), std::move(tensors), kShardBytes));
+
+  Json config = checkpoint.config();
+  if (record.head) config["tie_word_embeddings"] = false;
+  std::vector<std::string> ignored;
+  if (!record.head) ignored.push_back(kHeadModule);
+  config["quantization_config"] = compressed_tensors_config(layout.modules, ignored);
+  NB_OK(write_file(out.staging() + "/config.json", config.dump(2) + "\n"));
+  for (const std::string& name : NB_TRY(list_files(checkpoint.folder())))
+    if (is_side_file(name)) NB_OK(out.copy_in(checkpoint.folder() + "/" + name, name));
+
+  // Read back what was written: the counts are of the files, and a folder that we cannot open
+  // ourselves is never published.
+  Weights written = NB_TRY(Weights::open(out.staging()));
+  SizeReport size = NB_TRY(measure_size(written));
+  if (record.head) size.parameters = NB_TRY(measure_size(source)).parameters;
+  std::string only_nibble = why_only_nibble(layout.modules, layout.shapes);
+  return write_file(out.staging() + "/nibble.json", record_json(record, size, only_nibble).dump(2) + "\n");
+}
+
+}  // namespace nibble

@@ -1,0 +1,108 @@
+#include "quant/block_pass.h"
+
+#include <algorithm>
+
+#include "model/decoder.h"
+
+namespace nibble {
+namespace {
+
+// Tokens that pass a stage at once: enough that dequantizing a panel is cheap beside multiplying by
+// it, few enough that the MLP's scratch of a 1 B model stays near 100 MB.
+constexpr int64_t kFlowTokens = 2048;
+
+}  // namespace
+
+Result<BlockPass> BlockPass::create(const Weights& weights, const Method& method, const Scheme& scheme,
+                                    const MethodOptions& options, const CalibrationSet& windows) {
+  BlockPass pass;
+  pass.weights_ = &weights;
+  pass.method_ = &method;
+  pass.scheme_ = scheme;
+  pass.options_ = options;
+  if (method.need == InputStatistics::Need::kNothing) return pass;
+  const DecoderConfig& c = weights.config();
+  TensorView embedding = NB_TRY(weights.float_matrix(kEmbeddingName, c.vocab, c.hidden));
+  int64_t longest = 0;
+  for (const auto& w : windows.windows) longest = std::max(longest, static_cast<int64_t>(w.size()));
+  int64_t per_flow = std::max<int64_t>(1, kFlowTokens / longest);
+  for (int64_t i = 0; i < per_flow; ++i) pass.caches_.emplace_back(c.layers, c.kv_heads, c.head_dim, longest);
+  pass.rope_ = std::make_shared<Rope>(c.rope, c.head_dim, longest);
+  std::vector<int32_t> ids;
+  Flow flow;
+  auto close = [&] {
+    embed_rows(embedding, ids, flow.h);
+    flow.rows = static_cast<int64_t>(ids.size());
+    pass.flows_.push_back(std::move(flow));
+    flow = {};
+    ids.clear();
+  };
+  for (const auto& w : windows.windows) {
+    flow.slices.push_back({nullptr, 0, static_cast<int64_t>(w.size())});
+    ids.insert(ids.end(), w.begin(), w.end());
+    if (static_cast<int64_t>(flow.slices.size()) == per_flow) close();
+  }
+  if (!ids.empty()) close();
+  return pass;
+}
+
+Result<Block> BlockPass::open_block(int64_t layer) {
+  Block block = NB_TRY(load_block(*weights_, layer, Activations::kFloat));
+  for (Flow& flow : flows_) {
+    for (size_t i = 0; i < flow.slices.size(); ++i) flow.slices[i].cache = &caches_[i];
+    enter_block(weights_->config(), block, flow);
+  }
+  return block;
+}
+
+Result<QuantizedBlock> BlockPass::quantize(int64_t layer) {
+  Block block = NB_TRY(open_block(layer));
+  QuantizedBlock out;
+  for (Stage stage : kStages) {
+    NB_OK(quantize_stage(stage, block, out));
+    for (Flow& flow : flows_) advance(stage, weights_->config(), block, *rope_, flow);
+  }
+  for (KvCache& cache : caches_) cache.drop(layer);
+  return out;
+}
+
+Status BlockPass::replay(int64_t layer, const std::vector<QuantizedLinear>& linears) {
+  if (flows_.empty()) return {};
+  Block block = NB_TRY(open_block(layer));
+  for (const QuantizedLinear& l : linears)
+    block.slot(l.spec.role) =
+        make_quantized_linear(l.matrix, NB_TRY(weights_->bias(l.spec)), Activations::kFloat);
+  for (Stage stage : kStages)
+    for (Flow& flow : flows_) advance(stage, weights_->config(), block, *rope_, flow);
+  for (KvCache& cache : caches_) cache.drop(layer);
+  return {};
+}
+
+Status BlockPass::quantize_stage(Stage stage, Block& block, QuantizedBlock& out) {
+  std::vector<LinearSpec> specs;
+  std::vector<FloatMatrix> matrices;
+  for (const LinearSpec& spec : block_linears(weights_->config(), block.index))
+    if (spec.stage == stage) {
+      specs.push_back(spec);
+      matrices.push_back(NB_TRY(load_matrix(*weights_, spec.module, spec.n, spec.k, scheme_)));
+    }
+  std::unique_ptr<InputStatistics> statistics;
+  if (method_->need != InputStatistics::Need::kNothing) {
+    statistics = std::make_unique<InputStatistics>(specs[0].k, method_->need);
+    for (const Flow& flow : flows_) statistics->add(flow.x.data(), flow.rows);
+    NB_OK(statistics->finish(specs[0].module));
+  }
+  MethodResult result = NB_TRY(method_->quantize(matrices, statistics.get(), options_));
+  out.notes.insert(out.notes.end(), result.notes.begin(), result.notes.end());
+  for (size_t i = 0; i < specs.size(); ++i) {
+    QuantizedMatrix& q = result.matrices[i];
+    double error = relative_error(matrices[i], q, statistics.get());
+    matrices[i].w = {};
+    block.slot(specs[i].role) =
+        make_quantized_linear(q, NB_TRY(weights_->bias(specs[i])), Activations::kFloat);
+    out.linears.push_back({specs[i], std::move(q), error});
+  }
+  return {};
+}
+
+}  // namespace nibble

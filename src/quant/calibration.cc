@@ -1,0 +1,101 @@
+#include "quant/calibration.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "model/decoder.h"
+#include "quant/python_random.h"
+
+namespace nibble {
+namespace {
+
+std::string hash_of(const CalibrationSet& set) {
+  XXH3_state_t* state = XXH3_createState();
+  XXH3_64bits_reset(state);
+  for (const auto& w : set.windows) XXH3_64bits_update(state, w.data(), w.size() * sizeof w[0]);
+  uint64_t digest = XXH3_64bits_digest(state);
+  XXH3_freeState(state);
+  return fmt::format("xxh3-{:016x}", digest);
+}
+
+// An id drawn from softmax(logits) by one uniform number in [0, 1).
+int32_t draw(std::span<const float> logits, double uniform) {
+  float top = *std::max_element(logits.begin(), logits.end());
+  double total = 0;
+  for (float l : logits) total += std::exp(static_cast<double>(l - top));
+  double left = uniform * total;
+  for (size_t i = 0; i < logits.size(); ++i)
+    if ((left -= std::exp(static_cast<double>(logits[i] - top))) < 0) return static_cast<int32_t>(i);
+  return static_cast<int32_t>(logits.size() - 1);
+}
+
+}  // namespace
+
+int64_t CalibrationSet::tokens() const {
+  int64_t n = 0;
+  for (const auto& w : windows) n += static_cast<int64_t>(w.size());
+  return n;
+}
+
+Result<CalibrationSet> windows_of_text(const Tokenizer& tokenizer, int32_t bos,
+                                       const CalibrationOptions& options) {
+  std::string text = NB_TRY(read_file(options.text));
+  auto ids = tokenizer.encode(text, false);
+  if (!ids) return fail("{}: {}", options.text, ids.error().message);
+  if (ids->empty()) return fail("{}: the calibration text is empty", options.text);
+  CalibrationSet set;
+  auto total = static_cast<int64_t>(ids->size()), body = options.length - 1;
+  int64_t count = total <= body ? 1 : options.windows;
+  if (total <= body)
+    warn("{}: {} tokens, shorter than one window of {}: calibrating on one window", options.text,
+         total, options.length);
+  body = std::min(body, total);
+  PythonRandom random(options.seed);
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t start = total > body ? random.below(static_cast<uint32_t>(std::min<int64_t>(total - body, INT32_MAX))) : 0;
+    std::vector<int32_t> w = {bos};
+    w.insert(w.end(), ids->begin() + start, ids->begin() + start + body);
+    set.windows.push_back(std::move(w));
+  }
+  set.source = fmt::format("{} windows of {} tokens, random starts, seed {}", count, body + 1, options.seed);
+  set.hash = hash_of(set);
+  return set;
+}
+
+Result<CalibrationSet> windows_of_model(const Decoder& decoder, int32_t bos,
+                                        const CalibrationOptions& options) {
+  if (options.length > decoder.context())
+    return fail("calibration windows of {} tokens do not fit the model's context of {}",
+                options.length, decoder.context());
+  CalibrationSet set;
+  auto count = static_cast<size_t>(options.windows);
+  set.windows.assign(count, {bos});
+  PythonRandom random(options.seed);
+  std::vector<KvCache> caches;
+  for (size_t i = 0; i < count; ++i) caches.push_back(decoder.make_cache(options.length));
+  std::vector<float> logits;
+  auto vocab = static_cast<size_t>(decoder.config().vocab);
+  Progress progress("writing calibration text", options.length - 1);
+  for (int64_t t = 0; t + 1 < options.length; ++t) {
+    std::vector<int32_t> last;
+    std::vector<Slice> slices;
+    for (size_t i = 0; i < count; ++i) {
+      last.push_back(set.windows[i].back());
+      slices.push_back({&caches[i], t, 1});
+    }
+    decoder.forward(last, slices, Decoder::Rows::kAll, logits);
+    for (size_t i = 0; i < count; ++i)
+      set.windows[i].push_back(draw(std::span(logits).subspan(i * vocab, vocab), random.uniform()));
+    progress.step(t + 1);
+  }
+  set.source = fmt::format("{} windows of {} tokens written by the model itself, seed {}",
+                           options.windows, options.length, options.seed);
+  set.hash = hash_of(set);
+  return set;
+}
+
+}  // namespace nibble

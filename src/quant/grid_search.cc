@@ -1,0 +1,153 @@
+#include "quant/grid_search.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/checked.h"
+#include "base/threads.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kRowChunk = 16;
+
+// A group's values with their weights, under one measure.
+struct Group {
+  std::span<const float> w;
+  std::span<const float> weights;  // empty: ones
+  double power;
+  const Scheme& scheme;
+
+  double error(const Grid& g) const {
+    float inverse = 1.f / g.scale;
+    float lo = static_cast<float>(scheme.min_code() - g.zero);
+    float hi = static_cast<float>(scheme.max_code() - g.zero);
+    double total = 0;
+    for (size_t j = 0; j < w.size(); ++j) {
+      float q = std::clamp(std::nearbyintf(w[j] * inverse), lo, hi);
+      float e = std::fabs(q * g.scale - w[j]);
+      float cost = power == 2 ? e * e : std::pow(e, static_cast<float>(power));
+      total += weights.empty() ? cost : cost * weights[j];
+    }
+    return total;
+  }
+};
+
+struct Best {
+  Grid grid;
+  double error;
+  void offer(const Group& group, const Grid& candidate) {
+    double e = group.error(candidate);
+    if (e < error) *this = {candidate, e};
+  }
+};
+
+// Shrinks the range in steps of 1 % down to a fifth (GPTQ's mse search; arXiv 2210.17323's code),
+// then, where the scheme has two free ends, moves each on its own around the best.
+Grid search_group(const Group& group) {
+  auto [lo_it, hi_it] = std::minmax_element(group.w.begin(), group.w.end());
+  float lo = std::min(*lo_it, 0.f), hi = std::max(*hi_it, 0.f);
+  Grid start = grid_from_range(lo, hi, group.scheme);
+  Best best{start, group.error(start)};
+  if (best.error == 0) return start;
+  float kept = 1;
+  for (int i = 1; i < 80; ++i) {
+    float p = 1.f - static_cast<float>(i) / 100.f;
+    double before = best.error;
+    best.offer(group, grid_from_range(lo * p, hi * p, group.scheme));
+    if (best.error < before) kept = p;
+  }
+  if (!group.scheme.asymmetric()) return best.grid;
+  float low = kept, high = kept;
+  for (int round = 0; round < 2; ++round)
+    for (float* end : {&low, &high}) {
+      float centre = *end;
+      for (int i = -12; i <= 12; ++i) {
+        float saved = *end;
+        *end = std::max(.05f, centre + static_cast<float>(i) * .02f);
+        double before = best.error;
+        best.offer(group, grid_from_range(lo * low, hi * high, group.scheme));
+        if (best.error >= before) *end = saved;
+      }
+    }
+  // The neighbouring integer zero points, which matter at two and three bits.
+  Grid centre = best.grid;
+  for (int dz : {-1, 1})
+    if (centre.zero + dz >= 0 && centre.zero + dz <= group.scheme.max_code())
+      best.offer(group, {centre.scale, centre.zero + dz});
+  return best.grid;
+}
+
+// Calls fit(w, weights) for every group and collects the grids.
+template <class Fit>
+std::vector<Grid> fit_groups(const FloatMatrix& m, std::span<const float> weights, const Fit& fit) {
+  if (m.scheme.group == Scheme::kTensor) {
+    std::vector<float> all;  // the weights of a row, repeated for each
+    for (int64_t r = 0; r < m.n && !weights.empty(); ++r) all.insert(all.end(), weights.begin(), weights.end());
+    return {fit(std::span(m.w), std::span<const float>(all))};
+  }
+  int64_t groups = m.scheme.groups(m.k), size = m.scheme.group_size(m.k);
+  std::vector<Grid> out(static_cast<size_t>(m.n * groups));
+  parallel_for(ceil_div(m.n, kRowChunk), [&](int64_t chunk) {
+    for (int64_t r = chunk * kRowChunk; r < std::min(m.n, (chunk + 1) * kRowChunk); ++r)
+      for (int64_t g = 0; g < groups; ++g) {
+        auto begin = static_cast<size_t>(g * size);
+        auto count = static_cast<size_t>(std::min(size, m.k - g * size));
+        auto w = std::span(m.w).subspan(static_cast<size_t>(r * m.k) + begin, count);
+        out[static_cast<size_t>(r * groups + g)] =
+            fit(w, weights.empty() ? weights : weights.subspan(begin, count));
+      }
+  });
+  return out;
+}
+
+}  // namespace
+
+ErrorMeasure activation_measure(const InputStatistics& statistics) {
+  ErrorMeasure out;
+  out.weights.resize(static_cast<size_t>(statistics.cols()));
+  double mean = 0;
+  for (int64_t j = 0; j < statistics.cols(); ++j) mean += statistics.diagonal(j);
+  mean /= static_cast<double>(statistics.cols());
+  // A channel that calibration never excited still counts a little, so that its weights are kept.
+  for (int64_t j = 0; j < statistics.cols(); ++j)
+    out.weights[static_cast<size_t>(j)] =
+        mean > 0 ? static_cast<float>(statistics.diagonal(j) / mean + 1e-6) : 1.f;
+  return out;
+}
+
+std::vector<Grid> minmax_grids(const FloatMatrix& m) {
+  return fit_groups(m, {}, [&](std::span<const float> w, std::span<const float>) {
+    return fit_minmax(w, m.scheme);
+  });
+}
+
+std::vector<Grid> search_grids(const FloatMatrix& m, const ErrorMeasure& measure) {
+  return fit_groups(m, measure.weights, [&](std::span<const float> w, std::span<const float> v) {
+    return search_group({w, v, measure.power, m.scheme});
+  });
+}
+
+std::span<const Grid> row_grids(const Scheme& scheme, std::span<const Grid> grids, int64_t row, int64_t k) {
+  if (scheme.group == Scheme::kTensor) return grids.first(1);
+  auto groups = static_cast<size_t>(scheme.groups(k));
+  return grids.subspan(static_cast<size_t>(row) * groups, groups);
+}
+
+QuantizedMatrix round_to_nearest(const FloatMatrix& m, std::span<const Grid> grids) {
+  QuantizedBuilder out(m.scheme, m.n, m.k);
+  int64_t size = m.scheme.group_size(m.k);
+  parallel_for(ceil_div(m.n, kRowChunk), [&](int64_t chunk) {
+    std::vector<uint8_t> codes(static_cast<size_t>(m.k));
+    for (int64_t r = chunk * kRowChunk; r < std::min(m.n, (chunk + 1) * kRowChunk); ++r) {
+      auto row = row_grids(m.scheme, grids, r, m.k);
+      for (int64_t j = 0; j < m.k; ++j)
+        codes[static_cast<size_t>(j)] = static_cast<uint8_t>(
+            encode(m.w[static_cast<size_t>(r * m.k + j)], row[static_cast<size_t>(j / size)], m.scheme));
+      out.set_row(r, codes.data(), row);
+    }
+  });
+  return out.finish();
+}
+
+}  // namespace nibble

@@ -1,0 +1,32 @@
+// Choosing each group's scale and zero point, and rounding to them.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "quant/methods/method.h"
+
+namespace nibble {
+
+// How a candidate grid's rounding errors are weighed: sum_j weight_j |q_j - w_j|^power.
+struct ErrorMeasure {
+  double power = 2;
+  std::vector<float> weights;  // (k), or empty for all ones
+};
+
+// Squared error weighed by E[x_j^2], the mean square of what each column multiplies.
+ErrorMeasure activation_measure(const InputStatistics& statistics);
+
+// Grids of every row: (n, groups) row by row; per tensor: one. Without a measure: min-max.
+std::vector<Grid> minmax_grids(const FloatMatrix& m);
+// The grid in each group that minimises the measure over clipped ranges: the range's two ends
+// shrink independently for asymmetric schemes, together for symmetric ones. Parallel over rows.
+std::vector<Grid> search_grids(const FloatMatrix& m, const ErrorMeasure& measure);
+
+// Rounds every weight to the nearest code.
+QuantizedMatrix round_to_nearest(const FloatMatrix& m, std::span<const Grid> grids);
+
+// The grids of one row, from either form of the list.
+std::span<const Grid> row_grids(const Scheme& scheme, std::span<const Grid> grids, int64_t row, int64_t k);
+
+}  // namespace nibble

@@ -1,0 +1,34 @@
+// The whole quantizing job: from a float model folder to an artifact.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "quant/artifact.h"
+
+namespace nibble {
+
+struct QuantizeOptions {
+  std::string model, output;
+  std::string method = "rtn";
+  Scheme scheme;
+  std::optional<Scheme> head;
+  CalibrationOptions calibration;
+  MethodOptions method_options;
+  bool force = false;    // replace an existing output folder
+  bool resume = false;   // continue an interrupted job of the same fingerprint
+  bool dry_run = false;  // check everything that can be checked, write nothing
+};
+
+struct QuantizeReport {
+  ArtifactRecord record;
+  double bits_per_weight = 0, file_bits = 0;
+  int64_t bytes = 0;
+  int64_t blocks_resumed = 0;
+  std::string only_nibble;  // why other programs cannot load it; empty if they can
+};
+
+// Fails with one line and leaves nothing behind; a killed job leaves only OUTPUT.partial.
+Result<QuantizeReport> quantize_model(const QuantizeOptions& options);
+
+}  // namespace nibble

@@ -1,0 +1,80 @@
+#include "quant/journal.h"
+
+#include <filesystem>
+
+#include "formats/compressed_tensors.h"
+#include "formats/safetensors.h"
+
+namespace nibble {
+namespace {
+
+constexpr const char* kJob = "/job.json";
+
+}  // namespace
+
+Result<Journal> Journal::open(const std::string& folder, const Json& fingerprint) {
+  Journal j;
+  j.folder_ = folder;
+  std::string path = folder + kJob;
+  if (!path_exists(path)) {
+    // Without its record nothing in the folder can be trusted.
+    std::error_code ec;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, ec))
+      std::filesystem::remove_all(entry, ec);
+    NB_OK(write_file(path, fingerprint.dump(2) + "\n"));
+    return j;
+  }
+  Json earlier = NB_TRY(read_json(path));
+  for (const auto& [key, value] : fingerprint.items())
+    if (!earlier.contains(key) || earlier[key] != value)
+      return fail("{}: the interrupted job had {} = {}, this one has {}; run it without --resume",
+                  folder, key, earlier.contains(key) ? earlier[key].dump() : "nothing", value.dump());
+  return j;
+}
+
+std::string Journal::block_path(int64_t block) const {
+  return fmt::format("{}/block-{:05}.nibble", folder_, block);
+}
+
+Result<std::vector<NamedTensor>> Journal::tensors(int64_t block) const {
+  return NB_TRY(open_safetensors(block_path(block))).tensors;
+}
+
+Result<std::optional<QuantizedBlock>> Journal::load(int64_t block, const std::vector<LinearSpec>& specs,
+                                                    const Scheme& scheme) const {
+  std::string path = block_path(block);
+  if (!path_exists(path)) return std::nullopt;
+  SafetensorsFile file = NB_TRY(open_safetensors(path));
+  Json report = NB_TRY(parse_json(file.metadata["report"], path));
+  Checkpoint stored = Checkpoint::of_tensors(path, std::move(file.tensors));
+  QuantizedBlock out;
+  for (const LinearSpec& spec : specs) {
+    QuantizedMatrix q = NB_TRY(from_compressed_tensors(stored, spec.module, scheme, spec.n, spec.k));
+    double error = NB_TRY(get_number(report, spec.module.c_str(), std::nullopt, path));
+    out.linears.push_back({spec, std::move(q), error});
+  }
+  for (const Json& note : report["notes"]) out.notes.push_back(note.get<std::string>());
+  return out;
+}
+
+Status Journal::save(int64_t block, const QuantizedBlock& quantized) const {
+  std::vector<NamedTensor> tensors;
+  Json report;
+  for (const QuantizedLinear& l : quantized.linears) {
+    auto stored = to_compressed_tensors(l.spec.module, l.matrix);
+    tensors.insert(tensors.end(), stored.begin(), stored.end());
+    report[l.spec.module] = l.error;
+  }
+  report["notes"] = quantized.notes;
+  return write_safetensors(block_path(block), std::move(tensors), {{"report", report.dump()}});
+}
+
+Status Journal::clear(int64_t blocks) const {
+  std::error_code ec;
+  std::filesystem::remove(folder_ + kJob, ec);
+  for (int64_t b = 0; b < blocks && !ec; ++b) std::filesystem::remove(block_path(b), ec);
+  if (ec) return fail("{}: cannot remove the job's own files: {}", folder_, ec.message());
+  return {};
+}
+
+}  // namespace nibble

@@ -1,0 +1,33 @@
+// What a quantizing job keeps on disk so that it can go on after a kill: its fingerprint, and one
+// file for each finished block.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+#include "quant/block_pass.h"
+
+namespace nibble {
+
+class Journal {
+ public:
+  // Opens the journal in `folder`. An earlier job's blocks are kept only if it had the same
+  // fingerprint; with another one this fails, naming the first field that differs.
+  static Result<Journal> open(const std::string& folder, const Json& fingerprint);
+
+  // The block's quantized linears, if an earlier run finished it.
+  Result<std::optional<QuantizedBlock>> load(int64_t block, const std::vector<LinearSpec>& specs,
+                                             const Scheme& scheme) const;
+  Status save(int64_t block, const QuantizedBlock& quantized) const;
+  // The stored tensors of a finished block, mapped.
+  Result<std::vector<NamedTensor>> tensors(int64_t block) const;
+  // Removes the job's own files, which are no part of the artifact.
+  Status clear(int64_t blocks) const;
+
+ private:
+  std::string block_path(int64_t block) const;
+  std::string folder_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,48 @@
+// A quantization method: a pure function of weights, statistics and scheme. One file a method here,
+// one line in methods.inc.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quant/statistics.h"
+#include "tensor/quantized.h"
+
+namespace nibble {
+
+// W: (n, k) row-major float32, the scheme it goes to.
+struct FloatMatrix {
+  std::string name;
+  int64_t n = 0, k = 0;
+  std::vector<float> w;
+  Scheme scheme;
+};
+
+// In which order GPTQ takes the columns. Groups stay contiguous in every one.
+enum class ColumnOrder : uint8_t { kNatural, kActivation, kGar };
+
+struct MethodOptions {
+  double damping = .01;
+  ColumnOrder order = ColumnOrder::kActivation;
+};
+
+struct MethodResult {
+  std::vector<QuantizedMatrix> matrices;  // in the order of the input
+  std::vector<std::string> notes;         // what a person should know: fallbacks, dead columns
+};
+
+struct Method {
+  const char* name;
+  const char* summary;
+  InputStatistics::Need need;
+  // Quantizes matrices that read the same input, whose statistics are given (null only when `need`
+  // is kNothing). Weights are finite and scales fit their type: the caller has checked.
+  Result<MethodResult> (*quantize)(std::span<const FloatMatrix> matrices,
+                                   const InputStatistics* statistics, const MethodOptions& options);
+};
+
+std::span<const Method> known_methods();
+Result<const Method*> find_method(const std::string& name);
+
+}  // namespace nibble

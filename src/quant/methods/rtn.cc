@@ -1,0 +1,16 @@
+// Round to nearest on the min-max grid.
+#include "quant/grid_search.h"
+
+namespace nibble {
+
+extern const Method kMethod_rtn = {
+    "rtn", "round to nearest, min-max scales; no calibration", InputStatistics::Need::kNothing,
+    [](std::span<const FloatMatrix> matrices, const InputStatistics*,
+       const MethodOptions&) -> Result<MethodResult> {
+      MethodResult out;
+      for (const FloatMatrix& m : matrices)
+        out.matrices.push_back(round_to_nearest(m, minmax_grids(m)));
+      return out;
+    }};
+
+}  // namespace nibble

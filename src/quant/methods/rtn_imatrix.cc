@@ -1,0 +1,18 @@
+// Round to nearest on the clipped grid that minimises sum E[x_j^2] (q - w)^2: the importance matrix
+// of llama.cpp's quantizers (pull request 4861) on plain grids.
+#include "quant/grid_search.h"
+
+namespace nibble {
+
+extern const Method kMethod_rtn_imatrix = {
+    "rtn-imatrix", "round to nearest, scales searched under activation weights; calibrated",
+    InputStatistics::Need::kDiagonal,
+    [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
+       const MethodOptions&) -> Result<MethodResult> {
+      MethodResult out;
+      for (const FloatMatrix& m : matrices)
+        out.matrices.push_back(round_to_nearest(m, search_grids(m, activation_measure(*statistics))));
+      return out;
+    }};
+
+}  // namespace nibble

@@ -1,0 +1,58 @@
+#include "quant/statistics.h"
+
+#include <cblas.h>
+
+#include <cmath>
+
+#include "base/checked.h"
+#include "base/threads.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kTile = 128;  // one float32 tile of H is 64 KB: it stays in L2 while it is summed
+
+}  // namespace
+
+InputStatistics::InputStatistics(int64_t k, Need need)
+    : k_(k), need_(need), h_(static_cast<size_t>(need == Need::kHessian ? k * k : k)) {}
+
+double InputStatistics::diagonal(int64_t j) const {
+  return h_[static_cast<size_t>(has_hessian() ? j * k_ + j : j)];
+}
+
+void InputStatistics::add(const float* x, int64_t rows) {
+  tokens_ += rows;
+  if (!has_hessian()) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t j = 0; j < k_; ++j)
+        h_[static_cast<size_t>(j)] += static_cast<double>(x[r * k_ + j]) * x[r * k_ + j];
+    return;
+  }
+  int64_t tiles = ceil_div(k_, kTile);
+  parallel_for(tiles * tiles, [&](int64_t t) {
+    int64_t i0 = t / tiles * kTile, j0 = t % tiles * kTile;
+    if (j0 < i0) return;  // the upper triangle is enough
+    int64_t m = std::min(kTile, k_ - i0), n = std::min(kTile, k_ - j0);
+    thread_local std::vector<float> sum(kTile * kTile);
+    auto ld = static_cast<int>(k_);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, static_cast<int>(m), static_cast<int>(n),
+                static_cast<int>(rows), 1, x + i0, ld, x + j0, ld, 0, sum.data(), kTile);
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j)
+        h_[static_cast<size_t>((i0 + i) * k_ + j0 + j)] += sum[static_cast<size_t>(i * kTile + j)];
+  });
+}
+
+Status InputStatistics::finish(const std::string& layer) {
+  for (int64_t j = 0; j < k_; ++j)
+    if (!std::isfinite(diagonal(j)))
+      return fail("{}: calibration made NaN or infinite activations in input channel {}", layer, j);
+  if (!has_hessian()) return {};
+  for (int64_t i = 0; i < k_; ++i)
+    for (int64_t j = i + 1; j < k_; ++j)
+      h_[static_cast<size_t>(j * k_ + i)] = h_[static_cast<size_t>(i * k_ + j)];
+  return {};
+}
+
+}  // namespace nibble

@@ -1,0 +1,122 @@
+#include "tensor/quantized.h"
+
+#include <algorithm>
+
+namespace nibble {
+
+void pack_bits(const uint8_t* values, int64_t count, int bits, std::byte* out) {
+  uint64_t held = 0;
+  int have = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    held |= uint64_t{values[i]} << have;
+    for (have += bits; have >= 8; have -= 8, held >>= 8) *out++ = static_cast<std::byte>(held & 0xff);
+  }
+  int64_t tail = (count * bits + 31) / 32 * 4 - count * bits / 8;
+  for (int64_t i = 0; i < tail; ++i, held >>= 8) *out++ = static_cast<std::byte>(held & 0xff);
+}
+
+void unpack_bits(const std::byte* packed, int64_t count, int bits, uint8_t* out) {
+  if (bits == 8) {
+    std::memcpy(out, packed, static_cast<size_t>(count));
+    return;
+  }
+  if (bits == 4) {
+    for (int64_t i = 0; i < count / 2; ++i) {
+      out[2 * i] = static_cast<uint8_t>(packed[i] & std::byte{15});
+      out[2 * i + 1] = static_cast<uint8_t>(packed[i] >> 4);
+    }
+    if (count % 2) out[count - 1] = static_cast<uint8_t>(packed[count / 2] & std::byte{15});
+    return;
+  }
+  uint64_t held = 0;
+  int have = 0;
+  auto mask = static_cast<uint64_t>((1 << bits) - 1);
+  for (int64_t i = 0; i < count; ++i, have -= bits, held >>= bits) {
+    if (have < bits) {
+      held |= static_cast<uint64_t>(*packed++) << have;
+      have += 8;
+    }
+    out[i] = static_cast<uint8_t>(held & mask);
+  }
+}
+
+QuantizedMatrix::QuantizedMatrix(Scheme scheme, int64_t n, int64_t k, TensorView codes,
+                                 TensorView scales, std::vector<uint8_t> zeros, uint8_t code_flip)
+    : scheme_(scheme), n_(n), k_(k), codes_(std::move(codes)), scales_(std::move(scales)),
+      zeros_(std::move(zeros)), code_flip_(code_flip) {
+  NB_CHECK(static_cast<int64_t>(codes_.bytes.size()) == n * row_bytes(scheme, k) || code_flip);
+  NB_CHECK(scales_.elements() == scale_count(scheme, n, k));
+  NB_CHECK(!scheme.asymmetric() || static_cast<int64_t>(zeros_.size()) == scales_.elements());
+}
+
+Grid QuantizedMatrix::grid(int64_t row, int64_t group) const {
+  int64_t i = scheme_.group == Scheme::kTensor ? 0 : row * groups() + group;
+  Grid g;
+  to_float(scales_.dtype, scales_.bytes.data() + i * dtype_size(scales_.dtype), 1, &g.scale);
+  g.zero = scheme_.asymmetric() ? zeros_[static_cast<size_t>(i)] : scheme_.symmetric_zero();
+  return g;
+}
+
+void QuantizedMatrix::codes(int64_t row, uint8_t* out) const {
+  // Signed 8-bit files pad no rows; everything else is padded to words.
+  int64_t stride = code_flip_ ? k_ : row_bytes(scheme_, k_);
+  unpack_bits(codes_.bytes.data() + row * stride, k_, scheme_.bits, out);
+  if (code_flip_)
+    for (int64_t i = 0; i < k_; ++i) out[i] ^= code_flip_;
+}
+
+void QuantizedMatrix::dequantize(int64_t row, float* out) const {
+  thread_local std::vector<uint8_t> u;
+  u.resize(static_cast<size_t>(k_));
+  codes(row, u.data());
+  for (int64_t g = 0, size = group_size(); g < groups(); ++g) {
+    Grid grid = this->grid(row, g);
+    for (int64_t i = g * size, end = std::min(k_, i + size); i < end; ++i)
+      out[i] = decode(u[static_cast<size_t>(i)], grid);
+  }
+}
+
+int64_t QuantizedMatrix::stored_bytes() const {
+  int64_t code_bytes = n_ * (scheme_.bits == 8 ? k_ : row_bytes(scheme_, k_));
+  int64_t zero_bytes = 0;
+  if (scheme_.asymmetric()) {
+    // A byte a row for a per-tensor scheme: files repeat its zero point, see formats/.
+    bool bytes = scheme_.bits == 8 || scheme_.group == Scheme::kTensor;
+    zero_bytes = (bytes ? n_ : row_bytes(scheme_, n_)) * groups();
+  }
+  return code_bytes + static_cast<int64_t>(scales_.bytes.size()) + zero_bytes;
+}
+
+QuantizedBuilder::QuantizedBuilder(Scheme scheme, int64_t n, int64_t k)
+    : scheme_(scheme), n_(n), k_(k),
+      codes_(static_cast<size_t>(n * QuantizedMatrix::row_bytes(scheme, k))) {
+  auto count = QuantizedMatrix::scale_count(scheme, n, k);
+  scales_.resize(static_cast<size_t>(count * dtype_size(scheme.scale_type)));
+  if (scheme.asymmetric()) zeros_.resize(static_cast<size_t>(count));
+}
+
+void QuantizedBuilder::set_row(int64_t row, const uint8_t* codes, std::span<const Grid> grids) {
+  pack_bits(codes, k_, scheme_.bits, codes_.data() + row * QuantizedMatrix::row_bytes(scheme_, k_));
+  bool one = scheme_.group == Scheme::kTensor;
+  if (one && row > 0) return;
+  auto groups = static_cast<int64_t>(grids.size());
+  for (int64_t g = 0; g < groups; ++g) {
+    int64_t i = one ? 0 : row * groups + g;
+    const Grid& grid = grids[static_cast<size_t>(g)];
+    from_float(scheme_.scale_type, &grid.scale, 1,
+               scales_.data() + i * dtype_size(scheme_.scale_type));
+    if (scheme_.asymmetric()) zeros_[static_cast<size_t>(i)] = static_cast<uint8_t>(grid.zero);
+  }
+}
+
+QuantizedMatrix QuantizedBuilder::finish() {
+  int64_t columns = QuantizedMatrix::row_bytes(scheme_, k_) / 4;
+  auto scale_elements = QuantizedMatrix::scale_count(scheme_, n_, k_);
+  std::vector<int64_t> scale_shape = {scale_elements};
+  if (scheme_.group != Scheme::kTensor) scale_shape = {n_, scheme_.groups(k_)};
+  return {scheme_, n_, k_, own_bytes(DType::kI32, {n_, columns}, std::move(codes_)),
+          own_bytes(scheme_.scale_type, std::move(scale_shape), std::move(scales_)),
+          std::move(zeros_), 0};
+}
+
+}  // namespace nibble

@@ -1,0 +1,40 @@
+#include "tensor/scheme.h"
+
+#include <charconv>
+
+namespace nibble {
+
+Result<Scheme> Scheme::parse(std::string_view text) {
+  auto bad = [&] {
+    return usage(
+        "\"{}\" is not a scheme; a scheme is w{{2..8}}[g{{N}}|t][-asym|-full], as w4g128-asym or w8",
+        text);
+  };
+  Scheme s;
+  std::string_view rest = text;
+  if (rest.size() < 2 || rest[0] != 'w' || rest[1] < '2' || rest[1] > '8') return bad();
+  s.bits = rest[1] - '0';
+  rest.remove_prefix(2);
+  if (rest.starts_with('t')) {
+    s.group = kTensor;
+    rest.remove_prefix(1);
+  } else if (rest.starts_with('g')) {
+    auto [end, error] = std::from_chars(rest.data() + 1, rest.data() + rest.size(), s.group);
+    if (error != std::errc() || s.group < 1 || s.group > (1 << 24)) return bad();
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()));
+  }
+  if (rest == "-asym") s.symmetry = Symmetry::kAsymmetric;
+  else if (rest == "-full") s.symmetry = Symmetry::kFullRange;
+  else if (!rest.empty()) return bad();
+  return s;
+}
+
+std::string Scheme::name() const {
+  std::string group_part = group == kTensor ? "t" : group > 0 ? fmt::format("g{}", group) : "";
+  const char* tail = symmetry == Symmetry::kAsymmetric  ? "-asym"
+                     : symmetry == Symmetry::kFullRange ? "-full"
+                                                        : "";
+  return fmt::format("w{}{}{}", bits, group_part, tail);
+}
+
+}  // namespace nibble

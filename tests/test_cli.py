@@ -1,0 +1,110 @@
+"""What every command promises: help, versions, exit codes, JSON."""
+import json
+import re
+
+import pytest
+from nibble import TALES, run, run_json
+
+COMMANDS = ["inspect", "quantize", "eval", "run", "tokenize", "logits", "bench"]
+
+
+def test_alone_it_teaches_all_commands():
+    out = run().stdout
+    assert all(re.search(rf"\b{command}\b", out) for command in COMMANDS)
+
+
+def test_version():
+    assert re.fullmatch(r"nibble \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command):
+    out = run("help", command).stdout
+    assert command in out and "--" in out
+    assert run(command, "--help").stdout == out
+
+
+def test_help_names_the_options_of_run():
+    out = run("help", "run").stdout
+    for option in ("--temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty", "--seed",
+                   "--stop", "--ignore-eos", "--ids", "--json", "-p", "-n", "-c", "-t"):
+        assert option in out, option
+
+
+@pytest.mark.parametrize("args", [
+    ["frobnicate"], ["run", "--no-such-option"], ["help", "frobnicate"],
+    ["quantize", TALES, "--scheme", "w4g128"],
+    ["quantize", TALES, "-o", "/nonexistent/x", "--scheme", "w9"],
+    ["quantize", TALES, "-o", "/nonexistent/x", "--scheme", "w4", "--method", "magic"],
+    ["run", TALES, "--temperature", "warm"], ["run", TALES, "--ids", "1,x"],
+    ["eval", TALES, "--protocol", "folklore"], ["run", TALES, "-n", "-3"],
+], ids=lambda args: " ".join(str(a) for a in args if a != TALES))
+def test_usage_errors_end_with_2(args):
+    done = run(*args, code=2)
+    assert done.stdout == "" and done.stderr.strip()
+
+
+def test_inspect_json():
+    seen = run_json("inspect", TALES)
+    assert seen["architecture"] == "llama" and seen["parameters"]["total"] == 3672320
+    assert seen["stored"]["bits_per_weight"] == 16
+
+
+def test_commands_take_the_embedded_model_by_default():
+    assert run_json("inspect") == run_json("inspect", TALES)
+
+
+def test_tokenize_there_and_back(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("Once upon a time")
+    seen = run_json("tokenize", TALES, "-f", text)
+    assert seen["ids"] == [0, 427, 437, 259, 395] and len(seen["pieces"]) == 5
+    assert run_json("tokenize", TALES, "-f", text, "--no-special")["ids"] == [427, 437, 259, 395]
+    ids = ",".join(map(str, seen["ids"][1:]))
+    assert run("tokenize", TALES, "--decode", "--ids", ids).stdout.rstrip("\n") == "Once upon a time"
+    alone = run_json("tokenize", TALES / "tokenizer.json", "-f", text, "--no-special")
+    assert alone["ids"] == [427, 437, 259, 395]
+
+
+def test_run_json_says_what_ran():
+    seen = run_json("run", TALES, "-p", "Once upon a time", "-n", 8, "--temperature", 0)
+    assert len(seen["ids"]) == 8 and seen["text"].startswith(", there was a")
+    assert seen["activations"] in ("int8", "float")
+
+
+def test_run_reads_prompts_line_by_line():
+    out = run("run", TALES, "-n", 4, "--temperature", 0, stdin=b"Once upon a time\nOnce upon a time\n")
+    assert out.stdout.count(", there was a") == 2
+
+
+def test_run_is_reproducible_by_its_seed():
+    args = ["run", TALES, "-p", "Once upon a time", "-n", 30, "--temperature", 1]
+    first, second, other = (run(*args, "--seed", seed).stdout for seed in (7, 7, 8))
+    assert first == second != other
+
+
+def test_run_stops_at_a_stop_string():
+    args = ["run", TALES, "-p", "Once upon a time", "-n", 60, "--temperature", 0]
+    whole = run_json(*args)["text"]
+    assert "Lily" in whole
+    assert run_json(*args, "--stop", "Lily")["text"] == whole[:whole.index("Lily")]
+
+
+def test_logits_file(tmp_path):
+    from folders import read_safetensors
+    out = tmp_path / "l.safetensors"
+    run("logits", TALES, "--ids", "0,427,437", "-o", out, "--hidden")
+    tensors = read_safetensors(out)
+    assert tensors["logits"][:2] == ("F32", [3, 2048])
+    assert tensors["hidden_states"][:2] == ("F32", [5, 3, 256])
+
+
+def test_bench_json():
+    seen = run_json("bench", TALES, "-p", 64, "-n", 16, "--runs", 3, "--warmup", 1)
+    assert [test["test"] for test in seen["tests"]] == ["pp64", "tg16"]
+    assert all(test["tokens_per_second"] > 0 for test in seen["tests"])
+    assert seen["activations"] == "float" and seen["read_bandwidth_bytes_per_second"] > 0
+
+
+def test_json_goes_to_stdout_alone():
+    json.loads(run("inspect", TALES, "--json").stdout)
