@@ -1,5 +1,6 @@
 #include "base/threads.h"
 
+#include <cblas.h>
 #include <sched.h>
 
 #include <atomic>
@@ -19,6 +20,10 @@ int available_cores() {
 }
 
 thread_local bool inside_body = false;
+
+// Our pool is the only one: a BLAS call runs on the thread that makes it, in an order that does not
+// depend on how many there are.
+[[maybe_unused]] const bool kBlasIsSerial = (openblas_set_num_threads(1), true);
 
 // One job at a time. Workers spin briefly (a decode step starts a job every few tens of
 // microseconds), then sleep, so that an idle program uses no core.

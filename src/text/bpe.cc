@@ -116,6 +116,7 @@ void Bpe::split(std::string_view word, EncodeScratch& scratch, std::vector<int32
   }
   auto& symbols = scratch.symbols;
   symbols.clear();
+  symbols.reserve(word.size());
   for_each_unit(word, options_.byte_level,
                 [&](size_t, char32_t unit) { symbols.push_back(symbol_of(unit)); });
   constexpr size_t kShort = 40;

@@ -17,7 +17,8 @@ int combining_class(utf8proc_int32_t c) {
 // Canonical ordering: by combining class, those of one class as they came.
 void sort_marks(std::vector<utf8proc_int32_t>::iterator first,
                 std::vector<utf8proc_int32_t>::iterator last) {
-  if (last - first < 2) return;
+  auto by_class = [](auto a, auto b) { return combining_class(a) < combining_class(b); };
+  if (std::is_sorted(first, last, by_class)) return;
   std::vector<std::tuple<int, ptrdiff_t, utf8proc_int32_t>> marks;
   for (auto it = first; it != last; ++it) marks.emplace_back(combining_class(*it), it - first, *it);
   std::sort(marks.begin(), marks.end());
@@ -32,6 +33,7 @@ void append_normal_form(UnicodeForm form, std::string_view text, std::string& ou
   auto options = static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE |
                                                 (compat ? UTF8PROC_COMPAT : 0));
   std::vector<utf8proc_int32_t> chars;
+  chars.reserve(text.size());
   for (size_t i = 0; i < text.size(); i += char_length(static_cast<unsigned char>(text[i]))) {
     utf8proc_int32_t parts[32];  // the longest decomposition has 18
     auto n = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(char_at(text.data() + i)), parts,
