@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -30,7 +31,11 @@ thread_local bool inside_body = false;
 class Pool {
  public:
   explicit Pool(int count) {
-    for (int i = 1; i < count; ++i) threads_.emplace_back([this] { work(); });
+    // The system may refuse more threads; fewer give the same results.
+    try {
+      for (int i = 1; i < count; ++i) threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+    }
   }
   ~Pool() {
     {
@@ -117,8 +122,14 @@ void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body) {
     for (int64_t i = 0; i < chunks; ++i) body(i);
     return;
   }
-  if (!pool) pool = std::make_unique<Pool>(thread_count());
-  pool->run(chunks, body);
+  static std::mutex creation;
+  Pool* p;
+  {
+    std::lock_guard lock(creation);
+    if (!pool) pool = std::make_unique<Pool>(thread_count());
+    p = pool.get();
+  }
+  p->run(chunks, body);
 }
 
 }  // namespace nibble

@@ -51,7 +51,6 @@ INSTANTIATE_TEST_SUITE_P(Counts, Threads, testing::Values(1, 2, 3, 7, 32));
 
 TEST(ThreadsTogether, CallersFromOtherThreadsTakeTurns) {
   set_threads(4);
-  parallel_for(2, [](int64_t) {});  // the pool stands before the callers meet
   std::atomic<int64_t> sum{0};
   std::vector<std::thread> callers;
   for (int t = 0; t < 4; ++t)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "cli/common.h"
+#include "cli/help.h"
 #include "cli/machine.h"
 #include "model/decoder.h"
 #include "runtime/bandwidth.h"
@@ -137,22 +138,22 @@ CommandBody setup(CLI::App& app) {
   auto o = std::make_shared<BenchOptions>();
   add_model_option(app, o->model);
   app.add_option("-p,--prompt", o->prompt, "Tokens of prefill, 0: skip it (default: 512)")
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(within(0, 1 << 20))
       ->type_name("N");
   app.add_option("-n,--tokens", o->tokens, "Tokens of decoding, 0: skip it (default: 128)")
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(within(0, 1 << 20))
       ->type_name("N");
   app.add_option("--warmup", o->warmup, "Runs before the clock starts (default: 5)")
-      ->check(CLI::Range(0, 100000))
+      ->check(within(0, 100000))
       ->type_name("N");
   app.add_option("--runs", o->runs, "Runs that count (default: 30)")
-      ->check(CLI::Range(1, 100000))
+      ->check(within(1, 100000))
       ->type_name("N");
   add_activations_option(app, o->activations);
   add_threads_option(app);
   add_json_option(app, o->json);
   app.footer(
-      "\nA decode step reads every weight once, so the share of memory bandwidth says how near "
+      "A decode step reads every weight once, so the share of memory bandwidth says how near "
       "it is\nto what this machine can do. Long runs: --runs 5 --warmup 1.");
   return [o] { return bench(*o); };
 }

@@ -7,11 +7,14 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "cli/help.h"
 
 namespace nibble {
 namespace {
 
 constexpr const char* kEmbedded = "models/tales-3.7m";
+constexpr std::array kActivationKinds = {Activations::kFloat, Activations::kInt8Block32,
+                                         Activations::kInt8Token};
 
 // Beside the program as it is built (build/release/nibble), in the source tree, as it is installed.
 std::vector<std::string> embedded_places() {
@@ -31,7 +34,8 @@ std::vector<std::string> embedded_places() {
 
 void add_model_option(CLI::App& app, std::string& model) {
   app.add_option("MODEL", model,
-                 "Model folder in Hugging Face form (default: the embedded tales-3.7m)");
+                 "Model folder in Hugging Face form (default: the embedded tales-3.7m)")
+      ->type_name("");
 }
 
 Result<std::string> model_folder(const std::string& model) {
@@ -51,7 +55,7 @@ void add_threads_option(CLI::App& app) {
   app.add_option_function<int>(
          "-t,--threads", [](const int& count) { set_threads(count); },
          "Threads to use (default: all cores)")
-      ->check(CLI::Range(1, 1024))
+      ->check(within(1, 1024))
       ->type_name("N");
 }
 
@@ -64,15 +68,18 @@ void add_dry_run_option(CLI::App& app, bool& dry_run) {
 }
 
 void add_activations_option(CLI::App& app, Activations& value) {
-  static const std::map<std::string, Activations> names = {{"float", Activations::kFloat},
-                                                           {"int8", Activations::kInt8Block32},
-                                                           {"int8-token", Activations::kInt8Token}};
-  app.add_option("--activations", value,
-                 fmt::format("Arithmetic of quantized linears: float, int8 (a scale per 32 values) "
-                             "or int8-token (default: {})",
-                             activations_name(value)))
-      ->transform(CLI::Transformer(names))
-      ->check(CLI::IsMember(names))
+  auto set = [&value](const std::string& name) {
+    for (Activations mode : kActivationKinds)
+      if (name == activations_name(mode)) value = mode;
+  };
+  std::vector<std::string> names;
+  for (Activations mode : kActivationKinds) names.push_back(activations_name(mode));
+  app.add_option_function<std::string>(
+         "--activations", set,
+         fmt::format("Arithmetic of quantized linears: float, int8 (a scale for each 32 values) or "
+                     "int8-token (one for each token) (default: {})",
+                     activations_name(value)))
+      ->check(CLI::IsMember(names).description(""))
       ->type_name("KIND");
 }
 
@@ -142,10 +149,46 @@ std::string ids_text(std::span<const int32_t> ids) {
 
 void put(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
-void put_json(const Json& value) {
-  // Text of a model may hold broken UTF-8; JSON may not.
-  put(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+namespace {
+
+bool is_flat(const Json& value) {
+  return std::none_of(value.begin(), value.end(), [](const Json& v) { return v.is_structured(); });
 }
+
+// Text of a model may hold broken UTF-8; JSON may not.
+std::string scalar_json(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// One member a line, lists of plain values on one: a thousand ids stay readable. Depth is bounded
+// by what this program builds.
+void append_json(const Json& value, size_t indent, std::string& out) {
+  if (!value.is_structured() || value.empty()) {
+    out += scalar_json(value);
+    return;
+  }
+  bool object = value.is_object(), in_line = value.is_array() && is_flat(value);
+  out += object ? '{' : '[';
+  bool first = true;
+  for (const auto& [key, member] : value.items()) {
+    if (!std::exchange(first, false)) out += in_line ? ", " : ",";
+    if (!in_line) out += '\n' + std::string(indent + 2, ' ');
+    if (object) out += scalar_json(key) + ": ";
+    append_json(member, indent + 2, out);
+  }
+  if (!in_line) out += '\n' + std::string(indent, ' ');
+  out += object ? '}' : ']';
+}
+
+}  // namespace
+
+void put_json(const Json& value) {
+  std::string out;
+  append_json(value, 0, out);
+  put(out + "\n");
+}
+
+void put_json_line(const Json& value) { put(scalar_json(value) + "\n"); }
 
 std::string bytes_text(int64_t bytes) {
   auto b = static_cast<double>(bytes);

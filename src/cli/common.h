@@ -45,6 +45,8 @@ void put_line(fmt::format_string<A...> form, A&&... args) {
   put(fmt::format(form, std::forward<A>(args)...) + "\n");
 }
 void put_json(const Json& value);
+// The same on one line, for a stream of documents.
+void put_json_line(const Json& value);
 // "12.3 MB", decimal units.
 std::string bytes_text(int64_t bytes);
 

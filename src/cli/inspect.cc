@@ -222,7 +222,7 @@ CommandBody setup(CLI::App& app) {
   app.add_flag("--cpu", o->cpu,
                "Instead, the kernel tables: which this CPU has, which is chosen and why");
   add_json_option(app, o->json);
-  app.footer("\nA folder that holds only config.json will do; its sizes are then computed.");
+  app.footer("A folder that holds only config.json will do; its sizes are then computed.");
   return [o] { return inspect(*o); };
 }
 

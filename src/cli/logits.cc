@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/common.h"
+#include "cli/help.h"
 #include "formats/safetensors.h"
 #include "model/decoder.h"
 
@@ -55,7 +56,7 @@ Result<int> logits(const LogitsOptions& o) {
   if (tokens > c.context)
     return fail("{} tokens do not fit in the model's context of {}", tokens, c.context);
   std::string arithmetic = NB_TRY(describe_arithmetic(o.activations, decoder.integer_linears()));
-  note("{}", arithmetic);
+  note("arithmetic: {}", arithmetic);
 
   std::vector<int64_t> logits_shape = {tokens, c.vocab},
                        hidden_shape = {c.layers + 1, tokens, c.hidden};
@@ -98,13 +99,13 @@ CommandBody setup(CLI::App& app) {
       "Also hidden_states [layers + 1, tokens, hidden]: after the embedding and each block, "
       "the last after the final norm");
   app.add_option("--chunk", o->chunk, "Feed N tokens at a time through the cache (default: all)")
-      ->check(CLI::Range(1, 1 << 24))
+      ->check(within(1, 1 << 24))
       ->type_name("N");
   add_activations_option(app, o->activations);
   add_threads_option(app);
   add_dry_run_option(app, o->dry_run);
   add_json_option(app, o->json);
-  app.footer("\nExample: nibble logits --ids 0,427,437,259,395 -o l.safetensors");
+  app.footer("Example: nibble logits --ids 0,427,437,259,395 -o l.safetensors");
   return [o] { return logits(*o); };
 }
 

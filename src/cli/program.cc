@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/help.h"
 
 namespace nibble {
 
@@ -70,7 +71,7 @@ std::string one_line(std::string text) {
 
 int run_command(const Command& command, std::span<const char* const> arguments) {
   CLI::App app(command.summary, std::string("nibble ") + command.name);
-  app.get_formatter()->column_width(34);
+  app.formatter(help_formatter());
   CommandBody body = command.setup(app);
   try {
     // CLI11 reads its own copy, last argument first.

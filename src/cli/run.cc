@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/common.h"
+#include "cli/help.h"
 #include "runtime/session.h"
 
 namespace nibble {
@@ -92,7 +93,7 @@ Status answer(const RunOptions& o, const TextModel& model, std::string_view prom
     Generation g = NB_TRY(generate(model, ids, o.generation));
     Json j = NB_TRY(to_json(o, model, prompt, ids, g));
     if (json_lines)
-      put(j.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+      put_json_line(j);
     else
       put_json(j);
     std::fflush(stdout);
@@ -106,10 +107,10 @@ Status answer(const RunOptions& o, const TextModel& model, std::string_view prom
     std::fflush(stdout);
   };
   Generation g = NB_TRY(generate(model, ids, o.generation, show));
-  if (model.tokenizer)
-    show("\n");
-  else
+  if (!model.tokenizer)
     put_line("{}", ids_text(g.ids));
+  else if (!g.text.ends_with('\n'))
+    show("\n");
   std::fflush(stdout);
   tell_timing(model, ids.size(), g);
   return {};
@@ -136,13 +137,14 @@ Status answer_lines(const RunOptions& o, const TextModel& model) {
 }
 
 Result<int> run(const RunOptions& o) {
-  NB_OK(check_sampling(o.generation.sampling));
+  NB_OK(check_options(o.generation));
   if (o.has_prompt && o.has_ids) return usage("-p and --ids are two prompts; give one");
   std::vector<int32_t> ids = NB_TRY(parse_ids(o.ids));
   if (o.has_ids && ids.empty()) return usage("--ids names no token");
   TextModel model =
       NB_TRY(TextModel::load(NB_TRY(model_folder(o.model)), o.activations, o.context));
-  note("{}", NB_TRY(describe_arithmetic(o.activations, model.decoder.integer_linears())));
+  note("arithmetic: {}",
+       NB_TRY(describe_arithmetic(o.activations, model.decoder.integer_linears())));
   if (o.context > model.decoder.config().context)
     warn("the model was made for a context of {}", model.decoder.config().context);
   if (!o.has_prompt && !o.has_ids) {
@@ -172,12 +174,12 @@ CommandBody setup(CLI::App& app) {
   add_generation_options(app, o->generation);
   app.add_option("-c,--context", o->context,
                  "Most tokens of prompt and text together (default: the model's, at most 4096)")
-      ->check(CLI::Range(2, 1 << 20))
+      ->check(within(2, 1 << 20))
       ->type_name("N");
   add_threads_option(app);
   add_activations_option(app, o->activations);
   add_json_option(app, o->json);
-  app.footer("\nExample: nibble run -p \"Once upon a time\" --temperature 0 -n 60");
+  app.footer("Example: nibble run -p \"Once upon a time\" --temperature 0 -n 60");
   return [o, prompt, ids] {
     o->has_prompt = prompt->count() > 0;
     o->has_ids = ids->count() > 0;

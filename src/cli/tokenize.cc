@@ -43,8 +43,6 @@ void put_tokens_json(const Tokenizer& tokenizer, std::span<const int32_t> ids) {
 }
 
 Result<int> decode(const TokenizeOptions& o, const Tokenizer& tokenizer) {
-  if (o.has_text) return usage("--decode wants ids: give --ids or -f FILE");
-  if (o.has_ids == !o.file.empty()) return usage("--decode wants one of --ids and -f FILE");
   std::vector<int32_t> ids = NB_TRY(parse_ids(o.has_ids ? o.ids : NB_TRY(read_file(o.file))));
   std::string text = NB_TRY(tokenizer.decode(ids, /*skip_special=*/o.no_special));
   if (o.json)
@@ -54,12 +52,20 @@ Result<int> decode(const TokenizeOptions& o, const Tokenizer& tokenizer) {
   return 0;
 }
 
+Status check_call(const TokenizeOptions& o) {
+  bool has_file = !o.file.empty();
+  if (o.decode && (o.has_text || o.has_ids == has_file))
+    return usage("--decode wants the ids, either with --ids LIST or with -f FILE");
+  if (!o.decode && o.has_ids) return usage("--ids is for --decode");
+  if (!o.decode && o.has_text == has_file)
+    return usage("give the text, either with -f FILE or with -p TEXT");
+  return {};
+}
+
 Result<int> tokenize(const TokenizeOptions& o) {
+  NB_OK(check_call(o));
   auto tokenizer = NB_TRY(load_tokenizer(NB_TRY(model_folder(o.model))));
   if (o.decode) return decode(o, *tokenizer);
-  if (o.has_ids) return usage("--ids is for --decode");
-  if (o.has_text == !o.file.empty())
-    return usage("give the text, either with -f FILE or with -p TEXT");
   std::string text = o.has_text ? o.text : NB_TRY(read_file(o.file));
   std::vector<int32_t> ids = NB_TRY(tokenizer->encode(text, !o.no_special));
   if (o.json)
@@ -72,9 +78,10 @@ Result<int> tokenize(const TokenizeOptions& o) {
 CommandBody setup(CLI::App& app) {
   auto o = std::make_shared<TokenizeOptions>();
   app.add_option(
-      "MODEL", o->model,
-      "Model folder, or a tokenizer.json or tokenizer.model alone (default: the embedded "
-      "tales-3.7m)");
+         "MODEL", o->model,
+         "Model folder, or a tokenizer.json or tokenizer.model alone (default: the embedded "
+         "tales-3.7m)")
+      ->type_name("");
   app.add_option("-f,--file", o->file, "Text to tokenize, every byte of it; - is standard input")
       ->type_name("FILE");
   auto* text = app.add_option("-p,--prompt", o->text, "Text to tokenize")->type_name("TEXT");
@@ -84,7 +91,7 @@ CommandBody setup(CLI::App& app) {
   auto* ids = app.add_option("--ids", o->ids, "Token ids to decode, as 1,5,9")->type_name("LIST");
   add_json_option(app, o->json);
   app.footer(
-      "\nExamples: nibble tokenize -p \"Once upon a time\" --json\n"
+      "Examples: nibble tokenize -p \"Once upon a time\" --json\n"
       "          nibble tokenize --decode --ids 427,437,259,395");
   return [o, text, ids] {
     o->has_text = text->count() > 0;

@@ -1,5 +1,7 @@
 #include "quant/grid_search.h"
 
+#include <cblas.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -17,6 +19,8 @@ struct Group {
   std::span<const float> weights;  // empty: ones
   double power;
   const Scheme& scheme;
+  const float* hessian = nullptr;  // the group's block of H
+  int64_t hessian_stride = 0;
 
   double error(const Grid& g) const {
     float inverse = 1.f / g.scale;
@@ -33,13 +37,55 @@ struct Group {
   }
 };
 
-struct Best {
-  Grid grid;
-  double error;
-  void offer(const Group& group, const Grid& candidate) {
-    double e = group.error(candidate);
-    if (e < error) *this = {candidate, e};
+// The best grid so far under the diagonal measure, and the runners-up.
+class Best {
+ public:
+  Best(const Group& group, const Grid& start) : group_(group) { offer(start); }
+  void offer(const Grid& candidate) {
+    double e = group_.error(candidate);
+    size_t at = list_.size();
+    while (at > 0 && e < list_[at - 1].error) --at;
+    if (at > 0 && list_[at - 1].error == e) return;  // most likely the same grid again
+    if (at == kKept) return;
+    list_.insert(list_.begin() + static_cast<std::ptrdiff_t>(at), {candidate, e});
+    if (list_.size() > kKept) list_.pop_back();
   }
+  const Grid& grid() const { return list_[0].grid; }
+  double error() const { return list_[0].error; }
+
+  // Of those kept, the one with the least e' H e. H: the group's block of the Hessian, stride ld.
+  Grid least_under(const float* H, int64_t ld) const {
+    auto n = static_cast<int>(group_.w.size()), m = static_cast<int>(list_.size());
+    std::vector<float> e(static_cast<size_t>(m * n)), product(e.size());
+    for (int c = 0; c < m; ++c)
+      for (int j = 0; j < n; ++j) {
+        float w = group_.w[static_cast<size_t>(j)];
+        const Grid& g = list_[static_cast<size_t>(c)].grid;
+        e[static_cast<size_t>(c * n + j)] = decode(encode(w, g, group_.scheme), g) - w;
+      }
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, n, 1, e.data(), n, H,
+                static_cast<int>(ld), 0, product.data(), n);
+    int best = 0;
+    double least = 0;
+    for (int c = 0; c < m; ++c) {
+      double total = 0;
+      for (int j = 0; j < n; ++j) total += static_cast<double>(e[static_cast<size_t>(c * n + j)]) * product[static_cast<size_t>(c * n + j)];
+      if (c == 0 || total < least) {
+        least = total;
+        best = c;
+      }
+    }
+    return list_[static_cast<size_t>(best)].grid;
+  }
+
+ private:
+  static constexpr size_t kKept = 24;
+  struct Scored {
+    Grid grid;
+    double error;
+  };
+  const Group& group_;
+  std::vector<Scored> list_;
 };
 
 // Shrinks the range in steps of 1 % down to a fifth (GPTQ's mse search; arXiv 2210.17323's code),
@@ -48,43 +94,44 @@ Grid search_group(const Group& group) {
   auto [lo_it, hi_it] = std::minmax_element(group.w.begin(), group.w.end());
   float lo = std::min(*lo_it, 0.f), hi = std::max(*hi_it, 0.f);
   Grid start = grid_from_range(lo, hi, group.scheme);
-  Best best{start, group.error(start)};
-  if (best.error == 0) return start;
+  Best best(group, start);
+  if (best.error() == 0) return start;
   float kept = 1;
   for (int i = 1; i < 80; ++i) {
     float p = 1.f - static_cast<float>(i) / 100.f;
-    double before = best.error;
-    best.offer(group, grid_from_range(lo * p, hi * p, group.scheme));
-    if (best.error < before) kept = p;
+    double before = best.error();
+    best.offer(grid_from_range(lo * p, hi * p, group.scheme));
+    if (best.error() < before) kept = p;
   }
-  if (!group.scheme.asymmetric()) return best.grid;
-  float low = kept, high = kept;
-  for (int round = 0; round < 2; ++round)
-    for (float* end : {&low, &high}) {
-      float centre = *end;
-      for (int i = -12; i <= 12; ++i) {
-        float saved = *end;
-        *end = std::max(.05f, centre + static_cast<float>(i) * .02f);
-        double before = best.error;
-        best.offer(group, grid_from_range(lo * low, hi * high, group.scheme));
-        if (best.error >= before) *end = saved;
+  if (group.scheme.asymmetric()) {
+    float low = kept, high = kept;
+    for (int round = 0; round < 2; ++round)
+      for (float* end : {&low, &high}) {
+        float centre = *end;
+        for (int i = -12; i <= 12; ++i) {
+          float saved = *end;
+          *end = std::max(.05f, centre + static_cast<float>(i) * .02f);
+          double before = best.error();
+          best.offer(grid_from_range(lo * low, hi * high, group.scheme));
+          if (best.error() >= before) *end = saved;
+        }
       }
-    }
+  }
   // The neighbouring integer zero points, which matter at two and three bits.
-  Grid centre = best.grid;
-  for (int dz : {-1, 1})
-    if (centre.zero + dz >= 0 && centre.zero + dz <= group.scheme.max_code())
-      best.offer(group, {centre.scale, centre.zero + dz});
-  return best.grid;
+  Grid centre = best.grid();
+  for (int zero : {centre.zero - 1, centre.zero + 1})
+    if (group.scheme.asymmetric() && zero >= 0 && zero <= group.scheme.max_code())
+      best.offer({centre.scale, zero});
+  return group.hessian ? best.least_under(group.hessian, group.hessian_stride) : best.grid();
 }
 
-// Calls fit(w, weights) for every group and collects the grids.
+// Calls fit(w, weights, first column) for every group and collects the grids.
 template <class Fit>
 std::vector<Grid> fit_groups(const FloatMatrix& m, std::span<const float> weights, const Fit& fit) {
   if (m.scheme.group == Scheme::kTensor) {
     std::vector<float> all;  // the weights of a row, repeated for each
     for (int64_t r = 0; r < m.n && !weights.empty(); ++r) all.insert(all.end(), weights.begin(), weights.end());
-    return {fit(std::span(m.w), std::span<const float>(all))};
+    return {fit(std::span(m.w), std::span<const float>(all), -1)};
   }
   int64_t groups = m.scheme.groups(m.k), size = m.scheme.group_size(m.k);
   std::vector<Grid> out(static_cast<size_t>(m.n * groups));
@@ -95,7 +142,7 @@ std::vector<Grid> fit_groups(const FloatMatrix& m, std::span<const float> weight
         auto count = static_cast<size_t>(std::min(size, m.k - g * size));
         auto w = std::span(m.w).subspan(static_cast<size_t>(r * m.k) + begin, count);
         out[static_cast<size_t>(r * groups + g)] =
-            fit(w, weights.empty() ? weights : weights.subspan(begin, count));
+            fit(w, weights.empty() ? weights : weights.subspan(begin, count), g * size);
       }
   });
   return out;
@@ -117,14 +164,16 @@ ErrorMeasure activation_measure(const InputStatistics& statistics) {
 }
 
 std::vector<Grid> minmax_grids(const FloatMatrix& m) {
-  return fit_groups(m, {}, [&](std::span<const float> w, std::span<const float>) {
+  return fit_groups(m, {}, [&](std::span<const float> w, std::span<const float>, int64_t) {
     return fit_minmax(w, m.scheme);
   });
 }
 
 std::vector<Grid> search_grids(const FloatMatrix& m, const ErrorMeasure& measure) {
-  return fit_groups(m, measure.weights, [&](std::span<const float> w, std::span<const float> v) {
-    return search_group({w, v, measure.power, m.scheme});
+  return fit_groups(m, measure.weights, [&](std::span<const float> w, std::span<const float> v, int64_t column) {
+    // A scale for the whole matrix is chosen by the diagonal alone.
+    const float* H = measure.hessian.empty() || column < 0 ? nullptr : measure.hessian.data() + column * (m.k + 1);
+    return search_group({w, v, measure.power, m.scheme, H, m.k});
   });
 }
 

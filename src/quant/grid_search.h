@@ -12,6 +12,9 @@ namespace nibble {
 struct ErrorMeasure {
   double power = 2;
   std::vector<float> weights;  // (k), or empty for all ones
+  // (k, k), or empty: decides among the best of each group by e' H e within the group, which sees
+  // errors that cancel.
+  std::vector<float> hessian;
 };
 
 // Squared error weighed by E[x_j^2], the mean square of what each column multiplies.

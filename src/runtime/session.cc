@@ -84,14 +84,18 @@ Status check_request(const TextModel& model, std::span<const int32_t> prompt,
         "the prompt has {} tokens and leaves no room in the context of {}; shorten it or "
         "raise -c",
         prompt.size(), context);
-  if (options.max_tokens < 0) return usage("cannot write {} tokens", options.max_tokens);
-  for (const std::string& stop : options.stop)
-    if (stop.empty()) return usage("a stop string is empty");
   if (!options.stop.empty()) NB_TRY(model.need_tokenizer());
-  return check_sampling(options.sampling);
+  return check_options(options);
 }
 
 }  // namespace
+
+Status check_options(const GenerationOptions& options) {
+  if (options.max_tokens < 0) return usage("cannot write {} tokens", options.max_tokens);
+  for (const std::string& stop : options.stop)
+    if (stop.empty()) return usage("a stop string is empty");
+  return check_sampling(options.sampling);
+}
 
 const char* finish_name(Finish finish) {
   switch (finish) {

@@ -17,6 +17,8 @@ struct GenerationOptions {
   std::vector<std::string> stop;  // none empty
   bool ignore_eos = false;
 };
+// What is wrong with them whatever the model.
+Status check_options(const GenerationOptions& options);
 
 enum class Finish : uint8_t {
   kEos,      // the model ended its text

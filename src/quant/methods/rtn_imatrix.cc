@@ -6,12 +6,14 @@ namespace nibble {
 
 extern const Method kMethod_rtn_imatrix = {
     "rtn-imatrix", "round to nearest, scales searched under activation weights; calibrated",
-    InputStatistics::Need::kDiagonal,
+    InputStatistics::Need::kHessian,
     [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
        const MethodOptions&) -> Result<MethodResult> {
       MethodResult out;
+      ErrorMeasure measure = activation_measure(*statistics);
+      measure.hessian.assign(statistics->hessian().begin(), statistics->hessian().end());
       for (const FloatMatrix& m : matrices)
-        out.matrices.push_back(round_to_nearest(m, search_grids(m, activation_measure(*statistics))));
+        out.matrices.push_back(round_to_nearest(m, search_grids(m, measure)));
       return out;
     }};
 
