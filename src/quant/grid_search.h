@@ -10,7 +10,7 @@ namespace nibble {
 
 // How a candidate grid's rounding errors are weighed: sum_j weight_j |q_j - w_j|^power.
 struct ErrorMeasure {
-  double power = 2;
+  float power = 2;
   std::vector<float> weights;  // (k), or empty for all ones
   // (k, k), or empty: decides among the best of each group by e' H e within the group, which sees
   // errors that cancel.

@@ -10,7 +10,8 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kTile = 128;  // one float32 tile of H is 64 KB: it stays in L2 while it is summed
+// Tiles of H: large ones cost less packing, small ones leave work for every thread where H is small.
+int64_t tile_size(int64_t k) { return k > 512 ? 256 : 128; }
 
 }  // namespace
 
@@ -29,18 +30,20 @@ void InputStatistics::add(const float* x, int64_t rows) {
         h_[static_cast<size_t>(j)] += static_cast<double>(x[r * k_ + j]) * x[r * k_ + j];
     return;
   }
-  int64_t tiles = ceil_div(k_, kTile);
+  int64_t tile = tile_size(k_), tiles = ceil_div(k_, tile);
   parallel_for(tiles * tiles, [&](int64_t t) {
-    int64_t i0 = t / tiles * kTile, j0 = t % tiles * kTile;
+    int64_t i0 = t / tiles * tile, j0 = t % tiles * tile;
     if (j0 < i0) return;  // the upper triangle is enough
-    int64_t m = std::min(kTile, k_ - i0), n = std::min(kTile, k_ - j0);
-    thread_local std::vector<float> sum(kTile * kTile);
+    int64_t m = std::min(tile, k_ - i0), n = std::min(tile, k_ - j0);
+    thread_local std::vector<float> sum;
+    sum.resize(static_cast<size_t>(tile * tile));
     auto ld = static_cast<int>(k_);
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, static_cast<int>(m), static_cast<int>(n),
-                static_cast<int>(rows), 1, x + i0, ld, x + j0, ld, 0, sum.data(), kTile);
+                static_cast<int>(rows), 1, x + i0, ld, x + j0, ld, 0, sum.data(),
+                static_cast<int>(tile));
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < n; ++j)
-        h_[static_cast<size_t>((i0 + i) * k_ + j0 + j)] += sum[static_cast<size_t>(i * kTile + j)];
+        h_[static_cast<size_t>((i0 + i) * k_ + j0 + j)] += sum[static_cast<size_t>(i * tile + j)];
   });
 }
 

@@ -11,7 +11,7 @@ extern const Method kMethod_rtn_mse = {
        const MethodOptions&) -> Result<MethodResult> {
       MethodResult out;
       for (const FloatMatrix& m : matrices)
-        out.matrices.push_back(round_to_nearest(m, search_grids(m, {2.4, {}, {}})));
+        out.matrices.push_back(round_to_nearest(m, search_grids(m, {2.4f, {}, {}})));
       return out;
     }};
 
