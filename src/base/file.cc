@@ -145,7 +145,9 @@ Result<AtomicFile> AtomicFile::create(const std::string& path) {
 }
 
 AtomicFile::AtomicFile(AtomicFile&& o) noexcept
-    : path_(std::move(o.path_)), temp_(std::move(o.temp_)), buffer_(std::move(o.buffer_)),
+    : path_(std::move(o.path_)),
+      temp_(std::move(o.temp_)),
+      buffer_(std::move(o.buffer_)),
       fd_(std::exchange(o.fd_, -1)) {}
 
 AtomicFile::~AtomicFile() {
@@ -223,8 +225,12 @@ Result<OutputFolder> OutputFolder::create(const std::string& path, bool force, b
 }
 
 OutputFolder::OutputFolder(OutputFolder&& o) noexcept
-    : path_(std::move(o.path_)), staging_(std::move(o.staging_)), force_(o.force_), keep_(o.keep_),
-      done_(std::exchange(o.done_, true)), lock_fd_(std::exchange(o.lock_fd_, -1)) {}
+    : path_(std::move(o.path_)),
+      staging_(std::move(o.staging_)),
+      force_(o.force_),
+      keep_(o.keep_),
+      done_(std::exchange(o.done_, true)),
+      lock_fd_(std::exchange(o.lock_fd_, -1)) {}
 
 OutputFolder::~OutputFolder() {
   std::error_code ec;
@@ -257,14 +263,14 @@ Status OutputFolder::publish() {
   NB_OK(sync_folder(parent_of(path_)));
   std::error_code ec;
   if (replacing) fs::remove_all(former, ec);
-  if (ec)
-    return fail("{}: written, but the former folder {} could not be removed", path_, former);
+  if (ec) return fail("{}: written, but the former folder {} could not be removed", path_, former);
   return {};
 }
 
 Status check_free_space(const std::string& path, int64_t need) {
   struct statvfs info;
-  if (::statvfs(parent_of(path).c_str(), &info) != 0) return os_error(path, "ask the free space of");
+  if (::statvfs(parent_of(path).c_str(), &info) != 0)
+    return os_error(path, "ask the free space of");
   auto have = static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
   if (have < need)
     return fail("{}: disk full: this needs {:.1f} MB, {:.1f} MB are free", path,

@@ -1,10 +1,9 @@
 // nlohmann::json with typed getters that answer with an Error instead of throwing.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 

@@ -52,11 +52,11 @@ void Progress::step(int64_t done, std::string_view detail) {
   shown_tenth_ = tenth;
   drawn_ = now;
   double elapsed = std::chrono::duration<double>(now - start_).count();
-  double left = done > 0 ? elapsed * static_cast<double>(total_ - done) / static_cast<double>(done) : 0;
-  std::string line =
-      fmt::format("{} {}/{} {}{}", title_, done, total_, detail,
-                  done < total_ ? fmt::format(", {} left", duration(left))
-                                : fmt::format(", took {}", duration(elapsed)));
+  double left =
+      done > 0 ? elapsed * static_cast<double>(total_ - done) / static_cast<double>(done) : 0;
+  std::string line = fmt::format("{} {}/{} {}{}", title_, done, total_, detail,
+                                 done < total_ ? fmt::format(", {} left", duration(left))
+                                               : fmt::format(", took {}", duration(elapsed)));
   std::lock_guard lock(mutex);
   if (terminal_) {
     fmt::print(stderr, "\r\033[K{}", line);

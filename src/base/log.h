@@ -1,11 +1,11 @@
 // Lines to standard error for the person at the terminal; results go to standard output elsewhere.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <string>
 #include <string_view>
-
-#include <fmt/format.h>
 
 namespace nibble {
 

@@ -1,12 +1,13 @@
-// Errors as values: anything that a file, argv or the OS can make go wrong returns a Result or a Status.
+// Errors as values: anything that a file, argv or the OS can make go wrong returns a Result or a
+// Status.
 #pragma once
+
+#include <fmt/format.h>
 
 #include <expected>
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace nibble {
 
@@ -36,17 +37,16 @@ template <class... A>
 }  // namespace nibble
 
 // `auto x = NB_TRY(f());` hands an error up, else yields the value (moved out).
-#define NB_TRY(expr)                                                          \
-  ({                                                                          \
-    auto nb_result = (expr);                                                  \
-    if (!nb_result) return std::unexpected(std::move(nb_result).error());     \
-    std::move(*nb_result);                                                    \
+#define NB_TRY(expr)                                                      \
+  ({                                                                      \
+    auto nb_result = (expr);                                              \
+    if (!nb_result) return std::unexpected(std::move(nb_result).error()); \
+    std::move(*nb_result);                                                \
   })
 // The same for a Status.
-#define NB_OK(expr)                                                           \
-  do {                                                                        \
-    auto nb_status = (expr);                                                  \
-    if (!nb_status) return std::unexpected(std::move(nb_status).error());     \
+#define NB_OK(expr)                                                       \
+  do {                                                                    \
+    auto nb_status = (expr);                                              \
+    if (!nb_status) return std::unexpected(std::move(nb_status).error()); \
   } while (0)
-#define NB_CHECK(cond) \
-  ((cond) ? (void)0 : ::nibble::broken_promise(__FILE__, __LINE__, #cond))
+#define NB_CHECK(cond) ((cond) ? (void)0 : ::nibble::broken_promise(__FILE__, __LINE__, #cond))

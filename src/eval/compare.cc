@@ -91,7 +91,8 @@ TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
       double f_norm = log_normalizer(f, vocab);
       scores.reference_nll[p.out] = f_norm - f[p.next];
       scores.kl[p.out] = divergence(f, f_norm, q, q_norm, vocab);
-      scores.agree[p.out] = std::max_element(q, q + vocab) - q == std::max_element(f, f + vocab) - f;
+      scores.agree[p.out] =
+          std::max_element(q, q + vocab) - q == std::max_element(f, f + vocab) - f;
     });
     progress.step(static_cast<int64_t>(at + pass.size()));
   }

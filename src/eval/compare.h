@@ -14,7 +14,7 @@ struct TokenScores {
   std::vector<double> nll;            // of the candidate, nats
   std::vector<double> reference_nll;  // of the float model; empty without one, as are the two below
   std::vector<double> kl;             // KL(float || candidate), nats
-  std::vector<uint8_t> agree;         // 1 where both have the same likeliest token (ties: lowest id)
+  std::vector<uint8_t> agree;  // 1 where both have the same likeliest token (ties: lowest id)
 };
 
 // Runs both models over the windows; `reference` may be null. Every id is within both vocabularies
@@ -24,7 +24,8 @@ TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
 
 struct Comparison {
   double perplexity = 0, reference_perplexity = 0;
-  double ratio = 0, ratio_low = 0, ratio_high = 0;  // perplexity ratio with its paired 95 % interval
+  double ratio = 0, ratio_low = 0,
+         ratio_high = 0;  // perplexity ratio with its paired 95 % interval
   double kl_mean = 0, kl_p99 = 0, kl_max = 0;
   double top1 = 0;  // share of tokens on which the likeliest next token agrees
 };

@@ -24,8 +24,8 @@ Result<Protocol> parse_protocol(const std::string& name) {
 
 const char* protocol_name(Protocol p) { return kProtocols[static_cast<int>(p)].first; }
 
-Result<std::vector<Window>> make_windows(const Tokenizer& tokenizer, int32_t bos, const std::string& text,
-                                         const WindowOptions& options) {
+Result<std::vector<Window>> make_windows(const Tokenizer& tokenizer, int32_t bos,
+                                         const std::string& text, const WindowOptions& options) {
   std::string bytes = NB_TRY(read_file(text));
   bool bos_windows = options.protocol == Protocol::kBosWindows;
   auto encoded = tokenizer.encode(bytes, /*add_special=*/!bos_windows);
@@ -46,7 +46,8 @@ Result<std::vector<Window>> make_windows(const Tokenizer& tokenizer, int32_t bos
     out.push_back(std::move(w));
   }
   if (out.empty())
-    return fail("{}: {} tokens, which is less than one window of {}", text, ids.size(), options.context);
+    return fail("{}: {} tokens, which is less than one window of {}", text, ids.size(),
+                options.context);
   return out;
 }
 

@@ -12,9 +12,11 @@
 namespace nibble {
 
 enum class Protocol : uint8_t {
-  kBosWindows,  // begin-of-text + context-1 tokens, disjoint, the tail dropped; all but the first count
+  kBosWindows,  // begin-of-text + context-1 tokens, disjoint, the tail dropped; all but the first
+                // count
   kGptq,        // special tokens once at the very start, disjoint windows; all but each first count
-  kLlamaCpp,    // windows begin with begin-of-text in place of their first token; the second half counts
+  kLlamaCpp,    // windows begin with begin-of-text in place of their first token; the second half
+                // counts
 };
 
 Result<Protocol> parse_protocol(const std::string& name);
@@ -33,7 +35,7 @@ struct WindowOptions {
 
 // `text` is a path or "-". bos is used by kBosWindows and kLlamaCpp. Fails when the text gives no
 // whole window.
-Result<std::vector<Window>> make_windows(const Tokenizer& tokenizer, int32_t bos, const std::string& text,
-                                         const WindowOptions& options);
+Result<std::vector<Window>> make_windows(const Tokenizer& tokenizer, int32_t bos,
+                                         const std::string& text, const WindowOptions& options);
 
 }  // namespace nibble

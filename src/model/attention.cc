@@ -30,10 +30,10 @@ void softmax(float* s, int64_t n) {
 }
 
 struct Head {
-  const float* q;          // first query row of the tile
+  const float* q;  // first query row of the tile
   int64_t q_stride;
   const float *keys, *values;  // (capacity, head_dim)
-  float* out;              // first output row, stride q_stride
+  float* out;                  // first output row, stride q_stride
 };
 
 // Queries at positions [first, first + rows) over keys [low, first + rows).
@@ -61,7 +61,8 @@ void attend_tile(const Head& head, int64_t first, int64_t rows, int64_t window, 
 
 }  // namespace
 
-void attend(const DecoderConfig& c, const Block& block, const Flow& flow, const float* q, float* out) {
+void attend(const DecoderConfig& c, const Block& block, const Flow& flow, const float* q,
+            float* out) {
   int64_t row = 0;
   for (const Slice& s : flow.slices) {
     int64_t tiles = ceil_div(s.count, kQueryRows);
@@ -70,7 +71,8 @@ void attend(const DecoderConfig& c, const Block& block, const Flow& flow, const 
       int64_t at = (row + t) * c.q_dim() + h * c.head_dim, kv = h / (c.heads / c.kv_heads);
       Head head{q + at, c.q_dim(), s.cache->keys(block.index, kv), s.cache->values(block.index, kv),
                 out + at};
-      attend_tile(head, s.position + t, std::min(kQueryRows, s.count - t), block.window, c.head_dim);
+      attend_tile(head, s.position + t, std::min(kQueryRows, s.count - t), block.window,
+                  c.head_dim);
     });
     row += s.count;
   }

@@ -13,9 +13,8 @@ namespace {
 constexpr int64_t kRowChunk = 32;
 
 void for_rows(int64_t rows, const std::function<void(int64_t, int64_t)>& body) {
-  parallel_for(ceil_div(rows, kRowChunk), [&](int64_t c) {
-    body(c * kRowChunk, std::min(rows, (c + 1) * kRowChunk));
-  });
+  parallel_for(ceil_div(rows, kRowChunk),
+               [&](int64_t c) { body(c * kRowChunk, std::min(rows, (c + 1) * kRowChunk)); });
 }
 
 // Norms (where the family has them) and rotates heads of one projected row.
@@ -29,7 +28,8 @@ void finish_heads(const std::vector<float>& norm, double eps, const Rope& rope, 
 }
 
 // q, k, v of the rows; k and v go into the caches, q comes back finished. q: (rows, q_dim).
-std::vector<float> project(const DecoderConfig& c, const Block& block, const Rope& rope, Flow& flow) {
+std::vector<float> project(const DecoderConfig& c, const Block& block, const Rope& rope,
+                           Flow& flow) {
   int64_t qd = c.q_dim(), kd = c.kv_dim();
   auto rows = static_cast<size_t>(flow.rows);
   std::vector<float> q(rows * static_cast<size_t>(qd)), kv(rows * static_cast<size_t>(2 * kd));
@@ -127,7 +127,8 @@ void enter_block(const DecoderConfig& config, const Block& block, Flow& flow) {
   norm_into_x(config, block.attention_norm, flow);
 }
 
-void advance(Stage stage, const DecoderConfig& c, const Block& block, const Rope& rope, Flow& flow) {
+void advance(Stage stage, const DecoderConfig& c, const Block& block, const Rope& rope,
+             Flow& flow) {
   switch (stage) {
     case Stage::kQkv: {
       std::vector<float> q = project(c, block, rope, flow);
@@ -139,7 +140,9 @@ void advance(Stage stage, const DecoderConfig& c, const Block& block, const Rope
       add_linear(block.linear(Role::kO), flow);
       norm_into_x(c, block.mlp_norm, flow);
       return;
-    case Stage::kGateUp: gate_and_up(c, block, flow); return;
+    case Stage::kGateUp:
+      gate_and_up(c, block, flow);
+      return;
     case Stage::kDown:
       add_linear(block.linear(Role::kDown), flow);
       flow.x.clear();

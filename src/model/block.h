@@ -25,7 +25,8 @@ struct Block {
 
 Result<Block> load_block(const Weights& weights, int64_t layer, Activations mode);
 
-// `count` consecutive tokens of one sequence, the first at `position`; earlier ones are in its cache.
+// `count` consecutive tokens of one sequence, the first at `position`; earlier ones are in its
+// cache.
 struct Slice {
   KvCache* cache;
   int64_t position, count;
@@ -44,13 +45,15 @@ struct Flow {
 void enter_block(const DecoderConfig& config, const Block& block, Flow& flow);
 // Runs one stage's linears on flow.x and all up to the next stage's input. After kDown, flow.h is
 // the block's output.
-void advance(Stage stage, const DecoderConfig& config, const Block& block, const Rope& rope, Flow& flow);
+void advance(Stage stage, const DecoderConfig& config, const Block& block, const Rope& rope,
+             Flow& flow);
 
 // y = x / rms(x) * weight, row by row. x, y: (rows, n), may be the same.
 void rms_norm(const float* x, int64_t rows, int64_t n, const float* weight, double eps, float* y);
 
 // Causal attention of the slices' queries over their caches. q, out: (rows, heads * head_dim). The
 // new keys and values are already in the caches.
-void attend(const DecoderConfig& config, const Block& block, const Flow& flow, const float* q, float* out);
+void attend(const DecoderConfig& config, const Block& block, const Flow& flow, const float* q,
+            float* out);
 
 }  // namespace nibble

@@ -19,7 +19,8 @@ Result<int64_t> count(const Json& j, const char* key, std::optional<int64_t> fal
 Result<double> positive(const Json& j, const char* key, std::optional<double> fallback,
                         const std::string& what) {
   double v = NB_TRY(get_number(j, key, fallback, what));
-  if (!(v > 0) || !std::isfinite(v)) return fail("{}: \"{}\" is {}, should be positive", what, key, v);
+  if (!(v > 0) || !std::isfinite(v))
+    return fail("{}: \"{}\" is {}, should be positive", what, key, v);
   return v;
 }
 
@@ -89,13 +90,15 @@ Result<DecoderConfig> parse_config(const Json& config, const std::string& what) 
   out.layers = NB_TRY(count(config, "num_hidden_layers", std::nullopt, what, 10000));
   out.heads = NB_TRY(count(config, "num_attention_heads", std::nullopt, what, kMost));
   out.kv_heads = NB_TRY(count(config, "num_key_value_heads", out.heads, what, kMost));
-  out.head_dim = NB_TRY(count(config, "head_dim", std::max<int64_t>(1, out.hidden / out.heads), what, 4096));
+  out.head_dim =
+      NB_TRY(count(config, "head_dim", std::max<int64_t>(1, out.hidden / out.heads), what, 4096));
   out.mlp = NB_TRY(count(config, "intermediate_size", std::nullopt, what, kMost));
   out.vocab = NB_TRY(count(config, "vocab_size", std::nullopt, what, kMost));
   out.context = NB_TRY(count(config, "max_position_embeddings", 2048, what, int64_t{1} << 31));
   out.norm_eps = NB_TRY(positive(config, "rms_norm_eps", 1e-6, what));
   if (out.heads % out.kv_heads != 0)
-    return fail("{}: {} attention heads cannot share {} key/value heads", what, out.heads, out.kv_heads);
+    return fail("{}: {} attention heads cannot share {} key/value heads", what, out.heads,
+                out.kv_heads);
   if (out.head_dim % 2 != 0) return fail("{}: head_dim {} is odd", what, out.head_dim);
   if (!config.contains("head_dim") && out.hidden % out.heads != 0)
     return fail("{}: {} heads do not divide the hidden size {}", what, out.heads, out.hidden);

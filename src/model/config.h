@@ -15,15 +15,15 @@ struct RopeSpec {
   enum class Kind : uint8_t { kDefault, kLinear, kLlama3 };
   Kind kind = Kind::kDefault;
   double theta = 10000;
-  double factor = 1;                              // kLinear, kLlama3
+  double factor = 1;                                 // kLinear, kLlama3
   double low_freq_factor = 1, high_freq_factor = 4;  // kLlama3
-  int64_t original_context = 8192;                // kLlama3
+  int64_t original_context = 8192;                   // kLlama3
 };
 
 struct DecoderConfig {
   std::string model_type;
   int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0;
-  int64_t mlp = 0;      // width of the gated MLP
+  int64_t mlp = 0;  // width of the gated MLP
   int64_t vocab = 0;
   int64_t context = 0;  // max_position_embeddings
   double norm_eps = 1e-5;

@@ -51,7 +51,8 @@ void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slice
     int64_t row = 0, kept = 0;
     for (const Slice& s : slices) {
       row += s.count;
-      std::copy_n(flow.h.begin() + (row - 1) * c.hidden, c.hidden, flow.h.begin() + kept++ * c.hidden);
+      std::copy_n(flow.h.begin() + (row - 1) * c.hidden, c.hidden,
+                  flow.h.begin() + kept++ * c.hidden);
     }
     flow.rows = kept;
     flow.h.resize(static_cast<size_t>(kept * c.hidden));

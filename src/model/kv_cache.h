@@ -10,13 +10,20 @@ namespace nibble {
 class KvCache {
  public:
   KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t capacity)
-      : keys_(static_cast<size_t>(layers)), values_(static_cast<size_t>(layers)),
-        kv_heads_(kv_heads), head_dim_(head_dim), capacity_(capacity) {}
+      : keys_(static_cast<size_t>(layers)),
+        values_(static_cast<size_t>(layers)),
+        kv_heads_(kv_heads),
+        head_dim_(head_dim),
+        capacity_(capacity) {}
 
   int64_t capacity() const { return capacity_; }
   // (capacity, head_dim) of one head.
-  float* keys(int64_t layer, int64_t head) { return head_of(keys_[static_cast<size_t>(layer)], head); }
-  float* values(int64_t layer, int64_t head) { return head_of(values_[static_cast<size_t>(layer)], head); }
+  float* keys(int64_t layer, int64_t head) {
+    return head_of(keys_[static_cast<size_t>(layer)], head);
+  }
+  float* values(int64_t layer, int64_t head) {
+    return head_of(values_[static_cast<size_t>(layer)], head);
+  }
   void allocate(int64_t layer) {
     auto size = static_cast<size_t>(kv_heads_ * capacity_ * head_dim_);
     keys_[static_cast<size_t>(layer)].resize(size);
@@ -32,7 +39,9 @@ class KvCache {
   }
 
  private:
-  float* head_of(std::vector<float>& v, int64_t head) { return v.data() + head * capacity_ * head_dim_; }
+  float* head_of(std::vector<float>& v, int64_t head) {
+    return v.data() + head * capacity_ * head_dim_;
+  }
   std::vector<std::vector<float>> keys_, values_;
   int64_t kv_heads_, head_dim_, capacity_;
 };

@@ -24,7 +24,8 @@ void multiply_panel(const LinearInput& x, const float* w, int64_t r0, int64_t co
                     int64_t ldy) {
   auto k = static_cast<int>(x.k);
   if (x.rows == 1)
-    cblas_sgemv(CblasRowMajor, CblasNoTrans, static_cast<int>(count), k, 1, w, k, x.x, 1, 0, y + r0, 1);
+    cblas_sgemv(CblasRowMajor, CblasNoTrans, static_cast<int>(count), k, 1, w, k, x.x, 1, 0, y + r0,
+                1);
   else
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(x.rows),
                 static_cast<int>(count), k, 1, x.x, k, w, k, 0, y + r0, static_cast<int>(ldy));
@@ -34,7 +35,8 @@ void multiply_panel(const LinearInput& x, const float* w, int64_t r0, int64_t co
 template <class Source>
 class PanelLinear final : public Linear {
  public:
-  PanelLinear(Source source, std::vector<float> bias) : source_(std::move(source)), bias_(std::move(bias)) {}
+  PanelLinear(Source source, std::vector<float> bias)
+      : source_(std::move(source)), bias_(std::move(bias)) {}
   int64_t rows() const override { return source_.rows(); }
   int64_t cols() const override { return source_.cols(); }
   bool integer() const override { return false; }
@@ -129,7 +131,8 @@ std::unique_ptr<Linear> make_quantized_linear(QuantizedMatrix w, std::vector<flo
     w.code_view().release();  // the packed copy is what runs from here on
     return linear;
   }
-  return std::make_unique<PanelLinear<DequantizedRows>>(DequantizedRows(std::move(w)), std::move(bias));
+  return std::make_unique<PanelLinear<DequantizedRows>>(DequantizedRows(std::move(w)),
+                                                        std::move(bias));
 }
 
 }  // namespace nibble

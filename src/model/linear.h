@@ -30,7 +30,7 @@ class Linear {
   virtual int64_t cols() const = 0;  // inputs k
   // y: (x.rows, n), row stride ldy.
   virtual void run(LinearInput& x, float* y, int64_t ldy) const = 0;
-  virtual bool integer() const = 0;      // runs on integer kernels
+  virtual bool integer() const = 0;        // runs on integer kernels
   virtual int64_t read_bytes() const = 0;  // weight bytes that one decode step reads
 };
 

@@ -27,7 +27,9 @@ float frequency(const RopeSpec& spec, int64_t i, int64_t head_dim) {
 }  // namespace
 
 Rope::Rope(const RopeSpec& spec, int64_t head_dim, int64_t capacity)
-    : half_(head_dim / 2), capacity_(capacity), cos_(static_cast<size_t>(half_ * capacity)),
+    : half_(head_dim / 2),
+      capacity_(capacity),
+      cos_(static_cast<size_t>(half_ * capacity)),
       sin_(cos_.size()) {
   for (int64_t i = 0; i < half_; ++i) {
     float f = frequency(spec, i, head_dim);

@@ -10,8 +10,12 @@ namespace nibble {
 struct SizeReport {
   int64_t linear_bytes = 0, linear_weights = 0;
   int64_t file_bytes = 0, parameters = 0;
-  double bits_per_weight() const { return 8. * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights); }
-  double file_bits() const { return 8. * static_cast<double>(file_bytes) / static_cast<double>(parameters); }
+  double bits_per_weight() const {
+    return 8. * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
+  }
+  double file_bits() const {
+    return 8. * static_cast<double>(file_bytes) / static_cast<double>(parameters);
+  }
 };
 
 Result<SizeReport> measure_size(const Weights& weights);

@@ -23,21 +23,26 @@ Status Weights::check_shapes() const {
       if (!v.name.empty()) NB_OK(checkpoint_.get(v.name, std::array{v.size}));
     // The first missing tensor ends the walk, so an absurd layer count costs nothing.
     for (const LinearSpec& spec : block_linears(c, layer)) {
-      if (scheme_of(spec.module)) NB_OK(quantized(spec.module, spec.n, spec.k));
-      else NB_OK(float_matrix(spec.module + ".weight", spec.n, spec.k));
+      if (scheme_of(spec.module))
+        NB_OK(quantized(spec.module, spec.n, spec.k));
+      else
+        NB_OK(float_matrix(spec.module + ".weight", spec.n, spec.k));
       if (spec.bias) NB_OK(checkpoint_.get(spec.module + ".bias", std::array{spec.n}));
     }
   }
   if (c.tied_head) return {};
-  if (scheme_of(kHeadModule)) NB_OK(quantized(kHeadModule, c.vocab, c.hidden));
-  else NB_OK(float_matrix(kHeadModule + ".weight", c.vocab, c.hidden));
+  if (scheme_of(kHeadModule))
+    NB_OK(quantized(kHeadModule, c.vocab, c.hidden));
+  else
+    NB_OK(float_matrix(kHeadModule + ".weight", c.vocab, c.hidden));
   return {};
 }
 
 std::optional<Scheme> Weights::scheme_of(const std::string& module) const {
   if (quantization_.empty()) return std::nullopt;
   // A float weight under a quantized pattern was left out by the one who wrote the folder.
-  bool packed = checkpoint_.has(module + ".weight_packed") || checkpoint_.has(module + ".weight_scale");
+  bool packed =
+      checkpoint_.has(module + ".weight_packed") || checkpoint_.has(module + ".weight_scale");
   return packed ? quantization_.scheme_of(module) : std::nullopt;
 }
 
@@ -73,13 +78,16 @@ Result<QuantizedMatrix> Weights::quantized(const std::string& module, int64_t n,
 Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activations mode) const {
   std::vector<float> b = NB_TRY(bias(spec));
   if (scheme_of(spec.module))
-    return make_quantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b), mode);
-  return make_float_linear(NB_TRY(float_matrix(spec.module + ".weight", spec.n, spec.k)), std::move(b));
+    return make_quantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b),
+                                 mode);
+  return make_float_linear(NB_TRY(float_matrix(spec.module + ".weight", spec.n, spec.k)),
+                           std::move(b));
 }
 
 Result<std::unique_ptr<Linear>> Weights::head(Activations mode) const {
   if (config_.tied_head)
-    return make_float_linear(NB_TRY(float_matrix(kEmbeddingName, config_.vocab, config_.hidden)), {});
+    return make_float_linear(NB_TRY(float_matrix(kEmbeddingName, config_.vocab, config_.hidden)),
+                             {});
   return linear({Role::kQ, Stage::kQkv, kHeadModule, config_.vocab, config_.hidden, false}, mode);
 }
 

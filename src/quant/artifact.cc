@@ -18,16 +18,19 @@ const char* order_name(ColumnOrder order) {
 
 bool is_side_file(const std::string& name) {
   static const std::set<std::string> kNames = {
-      "tokenizer.json",  "tokenizer.model",        "tokenizer_config.json", "special_tokens_map.json",
-      "vocab.json",      "merges.txt",             "added_tokens.json",     "chat_template.jinja",
-      "chat_template.json", "generation_config.json"};
+      "tokenizer.json",          "tokenizer.model",     "tokenizer_config.json",
+      "special_tokens_map.json", "vocab.json",          "merges.txt",
+      "added_tokens.json",       "chat_template.jinja", "chat_template.json",
+      "generation_config.json"};
   return kNames.contains(name) || name.starts_with("LICENSE") || name.starts_with("LICENCE") ||
          name.starts_with("NOTICE") || name.starts_with("USE_POLICY");
 }
 
 Json calibration_json(const ArtifactRecord& r) {
   if (r.windows.windows.empty()) return nullptr;
-  return {{"source", r.windows.source}, {"hash", r.windows.hash}, {"tokens", r.windows.tokens()},
+  return {{"source", r.windows.source},
+          {"hash", r.windows.hash},
+          {"tokens", r.windows.tokens()},
           {"seed", r.calibration.seed}};
 }
 
@@ -53,7 +56,8 @@ Json record_json(const ArtifactRecord& r, const SizeReport& size, const std::str
   j["bits_per_weight"] = size.bits_per_weight();
   j["file_bits"] = size.file_bits();
   j["parameters"] = size.parameters;
-  j["consumers"] = only_nibble.empty() ? Json{"nibble", "transformers+compressed-tensors"} : Json{"nibble"};
+  j["consumers"] =
+      only_nibble.empty() ? Json{"nibble", "transformers+compressed-tensors"} : Json{"nibble"};
   if (!only_nibble.empty()) j["only_nibble_because"] = only_nibble;
   j["notes"] = r.notes;
   j["tensors"] = std::move(tensors);
@@ -101,7 +105,8 @@ Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRe
   SizeReport size = NB_TRY(measure_size(written));
   if (record.head) size.parameters = NB_TRY(measure_size(source)).parameters;
   std::string only_nibble = why_only_nibble(layout.modules, layout.shapes);
-  return write_file(out.staging() + "/nibble.json", record_json(record, size, only_nibble).dump(2) + "\n");
+  return write_file(out.staging() + "/nibble.json",
+                    record_json(record, size, only_nibble).dump(2) + "\n");
 }
 
 }  // namespace nibble

@@ -13,8 +13,9 @@ constexpr int64_t kFlowTokens = 2048;
 
 }  // namespace
 
-Result<BlockPass> BlockPass::create(const Weights& weights, const Method& method, const Scheme& scheme,
-                                    const MethodOptions& options, const CalibrationSet& windows) {
+Result<BlockPass> BlockPass::create(const Weights& weights, const Method& method,
+                                    const Scheme& scheme, const MethodOptions& options,
+                                    const CalibrationSet& windows) {
   BlockPass pass;
   pass.weights_ = &weights;
   pass.method_ = &method;
@@ -26,7 +27,8 @@ Result<BlockPass> BlockPass::create(const Weights& weights, const Method& method
   int64_t longest = 0;
   for (const auto& w : windows.windows) longest = std::max(longest, static_cast<int64_t>(w.size()));
   int64_t per_flow = std::max<int64_t>(1, kFlowTokens / longest);
-  for (int64_t i = 0; i < per_flow; ++i) pass.caches_.emplace_back(c.layers, c.kv_heads, c.head_dim, longest);
+  for (int64_t i = 0; i < per_flow; ++i)
+    pass.caches_.emplace_back(c.layers, c.kv_heads, c.head_dim, longest);
   pass.rope_ = std::make_shared<Rope>(c.rope, c.head_dim, longest);
   std::vector<int32_t> ids;
   Flow flow;

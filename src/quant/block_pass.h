@@ -13,8 +13,8 @@ namespace nibble {
 struct QuantizedLinear {
   LinearSpec spec;
   QuantizedMatrix matrix;
-  // Relative squared error: of the layer's output on the calibration tokens, tr(E H E') / tr(W H W'),
-  // where the method gathered H; else of the weights, |E|^2 / |W|^2.
+  // Relative squared error: of the layer's output on the calibration tokens, tr(E H E') / tr(W H
+  // W'), where the method gathered H; else of the weights, |E|^2 / |W|^2.
   double error = 0;
 };
 
@@ -29,8 +29,9 @@ struct QuantizedBlock {
 class BlockPass {
  public:
   // `windows` may be empty for methods that need no calibration.
-  static Result<BlockPass> create(const Weights& weights, const Method& method, const Scheme& scheme,
-                                  const MethodOptions& options, const CalibrationSet& windows);
+  static Result<BlockPass> create(const Weights& weights, const Method& method,
+                                  const Scheme& scheme, const MethodOptions& options,
+                                  const CalibrationSet& windows);
 
   Result<QuantizedBlock> quantize(int64_t layer);
   // Takes the windows through a block that an earlier run has quantized.
@@ -55,6 +56,7 @@ Result<FloatMatrix> load_matrix(const Weights& weights, const std::string& modul
                                 int64_t k, const Scheme& scheme);
 
 // See QuantizedLinear::error. `statistics` may be null.
-double relative_error(const FloatMatrix& w, const QuantizedMatrix& q, const InputStatistics* statistics);
+double relative_error(const FloatMatrix& w, const QuantizedMatrix& q,
+                      const InputStatistics* statistics);
 
 }  // namespace nibble

@@ -29,7 +29,8 @@ int32_t draw(std::span<const float> logits, double uniform) {
   for (float l : logits) total += std::exp(static_cast<double>(l - top));
   double left = uniform * total;
   for (size_t i = 0; i < logits.size(); ++i)
-    if ((left -= std::exp(static_cast<double>(logits[i] - top))) < 0) return static_cast<int32_t>(i);
+    if ((left -= std::exp(static_cast<double>(logits[i] - top))) < 0)
+      return static_cast<int32_t>(i);
   return static_cast<int32_t>(logits.size() - 1);
 }
 
@@ -56,12 +57,16 @@ Result<CalibrationSet> windows_of_text(const Tokenizer& tokenizer, int32_t bos,
   body = std::min(body, total);
   PythonRandom random(options.seed);
   for (int64_t i = 0; i < count; ++i) {
-    int64_t start = total > body ? random.below(static_cast<uint32_t>(std::min<int64_t>(total - body, INT32_MAX))) : 0;
+    int64_t start =
+        total > body
+            ? random.below(static_cast<uint32_t>(std::min<int64_t>(total - body, INT32_MAX)))
+            : 0;
     std::vector<int32_t> w = {bos};
     w.insert(w.end(), ids->begin() + start, ids->begin() + start + body);
     set.windows.push_back(std::move(w));
   }
-  set.source = fmt::format("{} windows of {} tokens, random starts, seed {}", count, body + 1, options.seed);
+  set.source =
+      fmt::format("{} windows of {} tokens, random starts, seed {}", count, body + 1, options.seed);
   set.hash = hash_of(set);
   return set;
 }

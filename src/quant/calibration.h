@@ -13,7 +13,8 @@ namespace nibble {
 class Decoder;
 
 struct CalibrationOptions {
-  std::string text;  // path of a UTF-8 text, "-" for standard input; empty: the model writes its own
+  std::string
+      text;  // path of a UTF-8 text, "-" for standard input; empty: the model writes its own
   int64_t windows = 64;
   int64_t length = 512;  // tokens a window, the begin-of-text token included
   uint32_t seed = 0;

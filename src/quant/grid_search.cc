@@ -26,8 +26,9 @@ struct Group {
     float inverse = 1.f / g.scale;
     float lo = static_cast<float>(scheme.min_code() - g.zero);
     float hi = static_cast<float>(scheme.max_code() - g.zero);
-    constexpr float kRound = 12582912.f;  // 1.5 x 2^23: adding and taking it off rounds to nearest even
-    constexpr size_t kLanes = 8;          // partial sums in a fixed order, so that the loop vectorizes
+    constexpr float kRound =
+        12582912.f;               // 1.5 x 2^23: adding and taking it off rounds to nearest even
+    constexpr size_t kLanes = 8;  // partial sums in a fixed order, so that the loop vectorizes
     float sums[kLanes] = {};
     auto cost = [&](size_t j) {
       float q = (std::min(std::max(w[j] * inverse, lo), hi) + kRound) - kRound;
@@ -77,7 +78,9 @@ class Best {
     double least = 0;
     for (int c = 0; c < m; ++c) {
       double total = 0;
-      for (int j = 0; j < n; ++j) total += static_cast<double>(e[static_cast<size_t>(c * n + j)]) * product[static_cast<size_t>(c * n + j)];
+      for (int j = 0; j < n; ++j)
+        total += static_cast<double>(e[static_cast<size_t>(c * n + j)]) *
+                 product[static_cast<size_t>(c * n + j)];
       if (c == 0 || total < least) {
         least = total;
         best = c;
@@ -138,7 +141,8 @@ template <class Fit>
 std::vector<Grid> fit_groups(const FloatMatrix& m, std::span<const float> weights, const Fit& fit) {
   if (m.scheme.group == Scheme::kTensor) {
     std::vector<float> all;  // the weights of a row, repeated for each
-    for (int64_t r = 0; r < m.n && !weights.empty(); ++r) all.insert(all.end(), weights.begin(), weights.end());
+    for (int64_t r = 0; r < m.n && !weights.empty(); ++r)
+      all.insert(all.end(), weights.begin(), weights.end());
     return {fit(std::span(m.w), std::span<const float>(all), -1)};
   }
   int64_t groups = m.scheme.groups(m.k), size = m.scheme.group_size(m.k);
@@ -178,14 +182,18 @@ std::vector<Grid> minmax_grids(const FloatMatrix& m) {
 }
 
 std::vector<Grid> search_grids(const FloatMatrix& m, const ErrorMeasure& measure) {
-  return fit_groups(m, measure.weights, [&](std::span<const float> w, std::span<const float> v, int64_t column) {
-    // A scale for the whole matrix is chosen by the diagonal alone.
-    const float* H = measure.hessian.empty() || column < 0 ? nullptr : measure.hessian.data() + column * (m.k + 1);
-    return search_group({w, v, measure.power, m.scheme, H, m.k});
-  });
+  return fit_groups(m, measure.weights,
+                    [&](std::span<const float> w, std::span<const float> v, int64_t column) {
+                      // A scale for the whole matrix is chosen by the diagonal alone.
+                      const float* H = measure.hessian.empty() || column < 0
+                                           ? nullptr
+                                           : measure.hessian.data() + column * (m.k + 1);
+                      return search_group({w, v, measure.power, m.scheme, H, m.k});
+                    });
 }
 
-std::span<const Grid> row_grids(const Scheme& scheme, std::span<const Grid> grids, int64_t row, int64_t k) {
+std::span<const Grid> row_grids(const Scheme& scheme, std::span<const Grid> grids, int64_t row,
+                                int64_t k) {
   if (scheme.group == Scheme::kTensor) return grids.first(1);
   auto groups = static_cast<size_t>(scheme.groups(k));
   return grids.subspan(static_cast<size_t>(row) * groups, groups);
@@ -199,8 +207,8 @@ QuantizedMatrix round_to_nearest(const FloatMatrix& m, std::span<const Grid> gri
     for (int64_t r = chunk * kRowChunk; r < std::min(m.n, (chunk + 1) * kRowChunk); ++r) {
       auto row = row_grids(m.scheme, grids, r, m.k);
       for (int64_t j = 0; j < m.k; ++j)
-        codes[static_cast<size_t>(j)] = static_cast<uint8_t>(
-            encode(m.w[static_cast<size_t>(r * m.k + j)], row[static_cast<size_t>(j / size)], m.scheme));
+        codes[static_cast<size_t>(j)] = static_cast<uint8_t>(encode(
+            m.w[static_cast<size_t>(r * m.k + j)], row[static_cast<size_t>(j / size)], m.scheme));
       out.set_row(r, codes.data(), row);
     }
   });

@@ -30,6 +30,7 @@ std::vector<Grid> search_grids(const FloatMatrix& m, const ErrorMeasure& measure
 QuantizedMatrix round_to_nearest(const FloatMatrix& m, std::span<const Grid> grids);
 
 // The grids of one row, from either form of the list.
-std::span<const Grid> row_grids(const Scheme& scheme, std::span<const Grid> grids, int64_t row, int64_t k);
+std::span<const Grid> row_grids(const Scheme& scheme, std::span<const Grid> grids, int64_t row,
+                                int64_t k);
 
 }  // namespace nibble

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-
 namespace nibble {
 namespace {
 
@@ -20,7 +19,9 @@ void reversed(const InputStatistics& s, std::span<const int64_t> order, std::vec
   for (int64_t i = 0; i < k; ++i)
     for (int64_t j = 0; j < k; ++j)
       out[static_cast<size_t>(i * k + j)] =
-          h[static_cast<size_t>(order[static_cast<size_t>(k - 1 - i)] * k + order[static_cast<size_t>(k - 1 - j)])] * scale;
+          h[static_cast<size_t>(order[static_cast<size_t>(k - 1 - i)] * k +
+                                order[static_cast<size_t>(k - 1 - j)])] *
+          scale;
 }
 
 // Factorises and inverts in place; false when not positive definite. LAPACK is column major: a
@@ -39,13 +40,15 @@ std::vector<float> to_upper(const std::vector<double>& a, int64_t k) {
   std::vector<float> U(a.size());
   for (int64_t i = 0; i < k; ++i)
     for (int64_t j = i; j < k; ++j)
-      U[static_cast<size_t>(i * k + j)] = static_cast<float>(a[static_cast<size_t>((k - 1 - i) * k + (k - 1 - j))]);
+      U[static_cast<size_t>(i * k + j)] =
+          static_cast<float>(a[static_cast<size_t>((k - 1 - i) * k + (k - 1 - j))]);
   return U;
 }
 
 }  // namespace
 
-InverseFactor factor_inverse(const InputStatistics& s, std::span<const int64_t> order, double damping) {
+InverseFactor factor_inverse(const InputStatistics& s, std::span<const int64_t> order,
+                             double damping) {
   InverseFactor out;
   int64_t k = s.cols(), dead = 0;
   std::vector<double> base, a;

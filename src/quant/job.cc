@@ -29,7 +29,8 @@ Result<CalibrationSet> calibrate_on(const QuantizeOptions& o, const Weights& wei
   for (const auto& w : set.windows)
     for (int32_t id : w)
       if (id < 0 || id >= c.vocab)
-        return fail("{}: the tokenizer gives id {}, the model has {} embeddings", o.model, id, c.vocab);
+        return fail("{}: the tokenizer gives id {}, the model has {} embeddings", o.model, id,
+                    c.vocab);
   return set;
 }
 
@@ -37,8 +38,8 @@ Result<CalibrationSet> calibrate_on(const QuantizeOptions& o, const Weights& wei
 void warn_if_small(const CalibrationSet& set, const DecoderConfig& c) {
   int64_t widest = std::max({c.hidden, c.mlp, c.q_dim()});
   if (set.tokens() < 4 * widest)
-    warn("{} calibration tokens are few for the widest layer's {} inputs; give at least {}", set.tokens(),
-         widest, 4 * widest);
+    warn("{} calibration tokens are few for the widest layer's {} inputs; give at least {}",
+         set.tokens(), widest, 4 * widest);
 }
 
 Status check_source(const QuantizeOptions& o, const Weights& weights) {
@@ -53,7 +54,8 @@ Status check_source(const QuantizeOptions& o, const Weights& weights) {
 
 void add_to_record(ArtifactRecord& record, const QuantizedBlock& block) {
   for (const QuantizedLinear& l : block.linears)
-    record.modules.push_back({l.spec.module, l.matrix.scheme().name(), l.spec.n, l.spec.k, l.error});
+    record.modules.push_back(
+        {l.spec.module, l.matrix.scheme().name(), l.spec.n, l.spec.k, l.error});
   for (const std::string& note : block.notes) {
     warn("{}", note);
     record.notes.push_back(note);
@@ -64,7 +66,8 @@ void add_to_record(ArtifactRecord& record, const QuantizedBlock& block) {
 Status run_blocks(const QuantizeOptions& o, const Weights& weights, const Method& method,
                   const Journal& journal, QuantizeReport& report) {
   const DecoderConfig& c = weights.config();
-  BlockPass pass = NB_TRY(BlockPass::create(weights, method, o.scheme, o.method_options, report.record.windows));
+  BlockPass pass =
+      NB_TRY(BlockPass::create(weights, method, o.scheme, o.method_options, report.record.windows));
   Progress progress("block", c.layers);
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     auto done = NB_TRY(journal.load(layer, block_linears(c, layer), o.scheme));
@@ -95,7 +98,8 @@ Result<std::vector<NamedTensor>> quantize_head(const QuantizeOptions& o, const W
   }
   FloatMatrix m = NB_TRY(load_matrix(weights, stored, c.vocab, c.hidden, *o.head));
   QuantizedMatrix q = round_to_nearest(m, minmax_grids(m));
-  record.modules.push_back({kHeadModule, o.head->name(), c.vocab, c.hidden, relative_error(m, q, nullptr)});
+  record.modules.push_back(
+      {kHeadModule, o.head->name(), c.vocab, c.hidden, relative_error(m, q, nullptr)});
   return to_compressed_tensors(kHeadModule, q);
 }
 
@@ -103,12 +107,14 @@ Result<std::vector<NamedTensor>> quantize_head(const QuantizeOptions& o, const W
 int64_t disk_need(const Weights& weights, const Scheme& scheme) {
   const DecoderConfig& c = weights.config();
   int64_t quantized = 0, kept = 0;
-  for (const NamedTensor& t : weights.checkpoint().tensors()) kept += static_cast<int64_t>(t.view.bytes.size());
+  for (const NamedTensor& t : weights.checkpoint().tensors())
+    kept += static_cast<int64_t>(t.view.bytes.size());
   for (int64_t layer = 0; layer < c.layers; ++layer)
     for (const LinearSpec& s : block_linears(c, layer)) {
       quantized += s.n * QuantizedMatrix::row_bytes(scheme, s.k) +
                    4 * QuantizedMatrix::scale_count(scheme, s.n, s.k);
-      if (auto w = weights.checkpoint().get(s.module + ".weight")) kept -= static_cast<int64_t>(w->bytes.size());
+      if (auto w = weights.checkpoint().get(s.module + ".weight"))
+        kept -= static_cast<int64_t>(w->bytes.size());
     }
   return 2 * quantized + kept;
 }

@@ -28,7 +28,8 @@ Result<Journal> Journal::open(const std::string& folder, const Json& fingerprint
   for (const auto& [key, value] : fingerprint.items())
     if (!earlier.contains(key) || earlier[key] != value)
       return fail("{}: the interrupted job had {} = {}, this one has {}; run it without --resume",
-                  folder, key, earlier.contains(key) ? earlier[key].dump() : "nothing", value.dump());
+                  folder, key, earlier.contains(key) ? earlier[key].dump() : "nothing",
+                  value.dump());
   return j;
 }
 
@@ -40,7 +41,8 @@ Result<std::vector<NamedTensor>> Journal::tensors(int64_t block) const {
   return NB_TRY(open_safetensors(block_path(block))).tensors;
 }
 
-Result<std::optional<QuantizedBlock>> Journal::load(int64_t block, const std::vector<LinearSpec>& specs,
+Result<std::optional<QuantizedBlock>> Journal::load(int64_t block,
+                                                    const std::vector<LinearSpec>& specs,
                                                     const Scheme& scheme) const {
   std::string path = block_path(block);
   if (!path_exists(path)) return std::nullopt;
@@ -49,7 +51,8 @@ Result<std::optional<QuantizedBlock>> Journal::load(int64_t block, const std::ve
   Checkpoint stored = Checkpoint::of_tensors(path, std::move(file.tensors));
   QuantizedBlock out;
   for (const LinearSpec& spec : specs) {
-    QuantizedMatrix q = NB_TRY(from_compressed_tensors(stored, spec.module, scheme, spec.n, spec.k));
+    QuantizedMatrix q =
+        NB_TRY(from_compressed_tensors(stored, spec.module, scheme, spec.n, spec.k));
     double error = NB_TRY(get_number(report, spec.module.c_str(), std::nullopt, path));
     out.linears.push_back({spec, std::move(q), error});
   }

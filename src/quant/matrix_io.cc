@@ -19,18 +19,19 @@ Result<FloatMatrix> load_matrix(const Weights& weights, const std::string& modul
   float lo = 0, hi = 0;
   for (size_t i = 0; i < m.w.size(); ++i) {
     if (!std::isfinite(m.w[i]))
-      return fail("{}: {}.weight holds {} at row {}, column {}; it cannot be quantized", folder, module,
-                  m.w[i], i / static_cast<size_t>(k), i % static_cast<size_t>(k));
+      return fail("{}: {}.weight holds {} at row {}, column {}; it cannot be quantized", folder,
+                  module, m.w[i], i / static_cast<size_t>(k), i % static_cast<size_t>(k));
     lo = std::min(lo, m.w[i]);
     hi = std::max(hi, m.w[i]);
   }
   if (Grid g = grid_from_range(lo, hi, scheme); !std::isfinite(g.scale))
-    return fail("{}: {}.weight reaches {:g}; its scale does not fit {}, use --scale-type f32", folder,
-                module, std::max(-lo, hi), dtype_name(scheme.scale_type));
+    return fail("{}: {}.weight reaches {:g}; its scale does not fit {}, use --scale-type f32",
+                folder, module, std::max(-lo, hi), dtype_name(scheme.scale_type));
   return m;
 }
 
-double relative_error(const FloatMatrix& m, const QuantizedMatrix& q, const InputStatistics* statistics) {
+double relative_error(const FloatMatrix& m, const QuantizedMatrix& q,
+                      const InputStatistics* statistics) {
   constexpr int64_t kRows = 64;
   int64_t k = m.k, chunks = ceil_div(m.n, kRows);
   bool weighted = statistics && statistics->has_hessian();
@@ -41,9 +42,9 @@ double relative_error(const FloatMatrix& m, const QuantizedMatrix& q, const Inpu
   auto quadratic = [&](const std::vector<float>& d, int64_t rows) {
     std::vector<float> product(weighted ? d.size() : 0);
     if (weighted)
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(rows), static_cast<int>(k),
-                  static_cast<int>(k), 1, d.data(), static_cast<int>(k), H.data(), static_cast<int>(k), 0,
-                  product.data(), static_cast<int>(k));
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(rows),
+                  static_cast<int>(k), static_cast<int>(k), 1, d.data(), static_cast<int>(k),
+                  H.data(), static_cast<int>(k), 0, product.data(), static_cast<int>(k));
     const std::vector<float>& other = weighted ? product : d;
     double total = 0;
     for (size_t i = 0; i < d.size(); ++i) total += static_cast<double>(d[i]) * other[i];

@@ -11,9 +11,9 @@ namespace nibble {
 class PythonRandom {
  public:
   explicit PythonRandom(uint32_t seed);
-  uint32_t next();                // 32 bits
-  uint32_t below(uint32_t n);     // randrange(n), n >= 1
-  double uniform();               // random(): 53 bits in [0, 1)
+  uint32_t next();             // 32 bits
+  uint32_t below(uint32_t n);  // randrange(n), n >= 1
+  double uniform();            // random(): 53 bits in [0, 1)
 
  private:
   void refill();

@@ -10,7 +10,8 @@
 namespace nibble {
 namespace {
 
-// Tiles of H: large ones cost less packing, small ones leave work for every thread where H is small.
+// Tiles of H: large ones cost less packing, small ones leave work for every thread where H is
+// small.
 int64_t tile_size(int64_t k) { return k > 512 ? 256 : 128; }
 
 }  // namespace

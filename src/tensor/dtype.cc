@@ -11,11 +11,11 @@ struct Row {
   int64_t size;
 };
 constexpr Row kTypes[] = {
-    {DType::kBool, "BOOL", 1},       {DType::kU8, "U8", 1},   {DType::kI8, "I8", 1},
-    {DType::kF8E5M2, "F8_E5M2", 1},  {DType::kF8E4M3, "F8_E4M3", 1}, {DType::kI16, "I16", 2},
-    {DType::kU16, "U16", 2},         {DType::kF16, "F16", 2}, {DType::kBF16, "BF16", 2},
-    {DType::kI32, "I32", 4},         {DType::kU32, "U32", 4}, {DType::kF32, "F32", 4},
-    {DType::kF64, "F64", 8},         {DType::kI64, "I64", 8}, {DType::kU64, "U64", 8},
+    {DType::kBool, "BOOL", 1},      {DType::kU8, "U8", 1},          {DType::kI8, "I8", 1},
+    {DType::kF8E5M2, "F8_E5M2", 1}, {DType::kF8E4M3, "F8_E4M3", 1}, {DType::kI16, "I16", 2},
+    {DType::kU16, "U16", 2},        {DType::kF16, "F16", 2},        {DType::kBF16, "BF16", 2},
+    {DType::kI32, "I32", 4},        {DType::kU32, "U32", 4},        {DType::kF32, "F32", 4},
+    {DType::kF64, "F64", 8},        {DType::kI64, "I64", 8},        {DType::kU64, "U64", 8},
 };
 
 uint16_t load16(const std::byte* p) {
@@ -37,14 +37,17 @@ std::optional<DType> dtype_from_name(std::string_view name) {
 
 void to_float(DType type, const std::byte* src, int64_t count, float* out) {
   switch (type) {
-    case DType::kF32: std::memcpy(out, src, static_cast<size_t>(count) * 4); return;
+    case DType::kF32:
+      std::memcpy(out, src, static_cast<size_t>(count) * 4);
+      return;
     case DType::kF16:
       for (int64_t i = 0; i < count; ++i) out[i] = f16_to_float(load16(src + 2 * i));
       return;
     case DType::kBF16:
       for (int64_t i = 0; i < count; ++i) out[i] = bf16_to_float(load16(src + 2 * i));
       return;
-    default: NB_CHECK(!"to_float takes float types");
+    default:
+      NB_CHECK(!"to_float takes float types");
   }
 }
 

@@ -31,7 +31,9 @@ Grid grid_from_range(float lo, float hi, const Scheme& scheme) {
     case Symmetry::kFullRange:
       g.scale = (-lo > hi ? -lo : -hi) / static_cast<float>(g.zero);
       break;
-    case Symmetry::kAsymmetric: g.scale = hi / top - lo / top; break;
+    case Symmetry::kAsymmetric:
+      g.scale = hi / top - lo / top;
+      break;
   }
   g.scale = round_scale(g.scale, scheme.scale_type);
   if (scheme.asymmetric())

@@ -9,7 +9,8 @@ void pack_bits(const uint8_t* values, int64_t count, int bits, std::byte* out) {
   int have = 0;
   for (int64_t i = 0; i < count; ++i) {
     held |= uint64_t{values[i]} << have;
-    for (have += bits; have >= 8; have -= 8, held >>= 8) *out++ = static_cast<std::byte>(held & 0xff);
+    for (have += bits; have >= 8; have -= 8, held >>= 8)
+      *out++ = static_cast<std::byte>(held & 0xff);
   }
   int64_t tail = (count * bits + 31) / 32 * 4 - count * bits / 8;
   for (int64_t i = 0; i < tail; ++i, held >>= 8) *out++ = static_cast<std::byte>(held & 0xff);
@@ -17,7 +18,7 @@ void pack_bits(const uint8_t* values, int64_t count, int bits, std::byte* out) {
 
 void unpack_bits(const std::byte* packed, int64_t count, int bits, uint8_t* out) {
   if (bits == 8) {
-    std::memcpy(out, packed, static_cast<size_t>(count));
+    std::copy_n(reinterpret_cast<const uint8_t*>(packed), count, out);
     return;
   }
   if (bits == 4) {
@@ -42,8 +43,13 @@ void unpack_bits(const std::byte* packed, int64_t count, int bits, uint8_t* out)
 
 QuantizedMatrix::QuantizedMatrix(Scheme scheme, int64_t n, int64_t k, TensorView codes,
                                  TensorView scales, std::vector<uint8_t> zeros, uint8_t code_flip)
-    : scheme_(scheme), n_(n), k_(k), codes_(std::move(codes)), scales_(std::move(scales)),
-      zeros_(std::move(zeros)), code_flip_(code_flip) {
+    : scheme_(scheme),
+      n_(n),
+      k_(k),
+      codes_(std::move(codes)),
+      scales_(std::move(scales)),
+      zeros_(std::move(zeros)),
+      code_flip_(code_flip) {
   NB_CHECK(static_cast<int64_t>(codes_.bytes.size()) == n * row_bytes(scheme, k) || code_flip);
   NB_CHECK(scales_.elements() == scale_count(scheme, n, k));
   NB_CHECK(!scheme.asymmetric() || static_cast<int64_t>(zeros_.size()) == scales_.elements());
@@ -88,7 +94,9 @@ int64_t QuantizedMatrix::stored_bytes() const {
 }
 
 QuantizedBuilder::QuantizedBuilder(Scheme scheme, int64_t n, int64_t k)
-    : scheme_(scheme), n_(n), k_(k),
+    : scheme_(scheme),
+      n_(n),
+      k_(k),
       codes_(static_cast<size_t>(n * QuantizedMatrix::row_bytes(scheme, k))) {
   auto count = QuantizedMatrix::scale_count(scheme, n, k);
   scales_.resize(static_cast<size_t>(count * dtype_size(scheme.scale_type)));
@@ -114,9 +122,13 @@ QuantizedMatrix QuantizedBuilder::finish() {
   auto scale_elements = QuantizedMatrix::scale_count(scheme_, n_, k_);
   std::vector<int64_t> scale_shape = {scale_elements};
   if (scheme_.group != Scheme::kTensor) scale_shape = {n_, scheme_.groups(k_)};
-  return {scheme_, n_, k_, own_bytes(DType::kI32, {n_, columns}, std::move(codes_)),
+  return {scheme_,
+          n_,
+          k_,
+          own_bytes(DType::kI32, {n_, columns}, std::move(codes_)),
           own_bytes(scheme_.scale_type, std::move(scale_shape), std::move(scales_)),
-          std::move(zeros_), 0};
+          std::move(zeros_),
+          0};
 }
 
 }  // namespace nibble

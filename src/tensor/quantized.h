@@ -22,7 +22,9 @@ class QuantizedMatrix {
   QuantizedMatrix(Scheme scheme, int64_t n, int64_t k, TensorView codes, TensorView scales,
                   std::vector<uint8_t> zeros, uint8_t code_flip);
 
-  static int64_t row_bytes(const Scheme& scheme, int64_t k) { return (k * scheme.bits + 31) / 32 * 4; }
+  static int64_t row_bytes(const Scheme& scheme, int64_t k) {
+    return (k * scheme.bits + 31) / 32 * 4;
+  }
   static int64_t scale_count(const Scheme& scheme, int64_t n, int64_t k) {
     return scheme.group == Scheme::kTensor ? 1 : n * scheme.groups(k);
   }

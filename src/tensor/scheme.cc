@@ -7,7 +7,8 @@ namespace nibble {
 Result<Scheme> Scheme::parse(std::string_view text) {
   auto bad = [&] {
     return usage(
-        "\"{}\" is not a scheme; a scheme is w{{2..8}}[g{{N}}|t][-asym|-full], as w4g128-asym or w8",
+        "\"{}\" is not a scheme; a scheme is w{{2..8}}[g{{N}}|t][-asym|-full], as w4g128-asym or "
+        "w8",
         text);
   };
   Scheme s;
@@ -23,9 +24,12 @@ Result<Scheme> Scheme::parse(std::string_view text) {
     if (error != std::errc() || s.group < 1 || s.group > (1 << 24)) return bad();
     rest.remove_prefix(static_cast<size_t>(end - rest.data()));
   }
-  if (rest == "-asym") s.symmetry = Symmetry::kAsymmetric;
-  else if (rest == "-full") s.symmetry = Symmetry::kFullRange;
-  else if (!rest.empty()) return bad();
+  if (rest == "-asym")
+    s.symmetry = Symmetry::kAsymmetric;
+  else if (rest == "-full")
+    s.symmetry = Symmetry::kFullRange;
+  else if (!rest.empty())
+    return bad();
   return s;
 }
 

@@ -40,7 +40,8 @@ std::vector<int64_t> gar_order(const InputStatistics& s, int64_t group) {
   return order;
 }
 
-std::vector<int64_t> column_order(const InputStatistics& s, const Scheme& scheme, ColumnOrder order) {
+std::vector<int64_t> column_order(const InputStatistics& s, const Scheme& scheme,
+                                  ColumnOrder order) {
   if (order == ColumnOrder::kActivation) return activation_order(s);
   if (order == ColumnOrder::kGar) return gar_order(s, scheme.group_size(s.cols()));
   std::vector<int64_t> natural(static_cast<size_t>(s.cols()));
@@ -56,7 +57,8 @@ void round_rows(const FloatMatrix& m, std::span<const Grid> grids, std::span<con
   std::vector<uint8_t> codes(static_cast<size_t>(rows * k));
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t i = 0; i < k; ++i)
-      W[static_cast<size_t>(r * k + i)] = m.w[static_cast<size_t>((r0 + r) * k + order[static_cast<size_t>(i)])];
+      W[static_cast<size_t>(r * k + i)] =
+          m.w[static_cast<size_t>((r0 + r) * k + order[static_cast<size_t>(i)])];
   for (int64_t b = 0; b < k; b += kBlock) {
     int64_t end = std::min(k, b + kBlock);
     for (int64_t r = 0; r < rows; ++r) {
