@@ -1,0 +1,170 @@
+// What every method of the list promises, over schemes and odd inputs.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/threads.h"
+#include "quant/block_pass.h"
+#include "quant/grid_search.h"
+#include "quant/python_random.h"
+
+namespace nibble {
+namespace {
+
+FloatMatrix random_matrix(int64_t n, int64_t k, const char* scheme, uint32_t seed) {
+  PythonRandom random(seed);
+  FloatMatrix m{"m", n, k, std::vector<float>(static_cast<size_t>(n * k)), *Scheme::parse(scheme)};
+  for (float& w : m.w)
+    w = static_cast<float>(random.uniform() + random.uniform() + random.uniform() - 1.5);
+  return m;
+}
+
+// Inputs whose channels are correlated and of different size, as real ones are.
+InputStatistics correlated(int64_t k, int64_t tokens, uint32_t seed) {
+  PythonRandom random(seed);
+  std::vector<float> x(static_cast<size_t>(tokens * k));
+  for (int64_t t = 0; t < tokens; ++t) {
+    auto shared = static_cast<float>(random.uniform() * 2 - .5);
+    for (int64_t j = 0; j < k; ++j)
+      x[static_cast<size_t>(t * k + j)] =
+          (shared + static_cast<float>(random.uniform() * 2 - 1)) * (j % 16 == 3 ? 6.f : 1.f);
+  }
+  InputStatistics s(k, InputStatistics::Need::kHessian);
+  s.add(x.data(), tokens);
+  EXPECT_TRUE(s.finish("layer"));
+  return s;
+}
+
+std::vector<uint8_t> all_codes(const QuantizedMatrix& q) {
+  std::vector<uint8_t> out(static_cast<size_t>(q.rows() * q.cols()));
+  for (int64_t r = 0; r < q.rows(); ++r) q.codes(r, out.data() + r * q.cols());
+  return out;
+}
+
+constexpr const char* kSchemes[] = {"w2g16-asym", "w3g32",      "w4g32-asym", "w4",
+                                    "w4t",        "w4g24-full", "w8"};
+
+TEST(Methods, NoWorseThanRoundToNearest) {
+  auto statistics = correlated(96, 400, 1);
+  for (const char* scheme : kSchemes) {
+    FloatMatrix m = random_matrix(40, 96, scheme, 2);
+    QuantizedMatrix rtn = round_to_nearest(m, minmax_grids(m));
+    for (const Method& method : known_methods()) {
+      auto result = method.quantize(std::span(&m, 1), &statistics, {});
+      ASSERT_TRUE(result) << method.name;
+      // Methods without statistics answer for the weights' error, the others for the output's.
+      const InputStatistics* judge =
+          method.need == InputStatistics::Need::kNothing ? nullptr : &statistics;
+      EXPECT_LE(relative_error(m, result->matrices[0], judge),
+                relative_error(m, rtn, judge) * (judge ? 1 : 1.05))
+          << method.name << " " << scheme;
+    }
+  }
+}
+
+TEST(Methods, SameCodesForAnyThreadCount) {
+  auto statistics = correlated(160, 300, 3);
+  FloatMatrix m = random_matrix(70, 160, "w4g32-asym", 4);
+  for (const Method& method : known_methods()) {
+    std::vector<uint8_t> first;
+    for (int threads : {1, 2, 5}) {
+      set_threads(threads);
+      auto result = method.quantize(std::span(&m, 1), &statistics, {});
+      ASSERT_TRUE(result);
+      auto codes = all_codes(result->matrices[0]);
+      if (first.empty()) first = codes;
+      EXPECT_EQ(first, codes) << method.name << " with " << threads << " threads";
+    }
+  }
+  set_threads(0);
+}
+
+TEST(Methods, ZerosStayZeros) {
+  auto statistics = correlated(64, 200, 5);
+  for (const char* scheme : kSchemes) {
+    FloatMatrix m = random_matrix(8, 64, scheme, 6);
+    std::fill(m.w.begin() + 64, m.w.begin() + 128, 0.f);  // one row
+    for (const Method& method : known_methods()) {
+      auto result = method.quantize(std::span(&m, 1), &statistics, {});
+      ASSERT_TRUE(result);
+      std::vector<float> row(64);
+      result->matrices[0].dequantize(1, row.data());
+      for (float v : row) EXPECT_EQ(v, 0) << method.name << " " << scheme;
+    }
+  }
+}
+
+// GPTQ as the paper writes it, in float64 with the inverse Hessian formed and downdated column by
+// column (OBQ's elimination), must choose the codes that the factored version chooses.
+TEST(Gptq, EqualsTheTextbook) {
+  constexpr int64_t kK = 48, kN = 6;
+  auto s = correlated(kK, 300, 7);
+  FloatMatrix m = random_matrix(kN, kK, "w3g16-asym", 8);
+  MethodOptions options{.damping = .01, .order = ColumnOrder::kNatural};
+  auto gptq = *find_method("gptq");
+  auto result = gptq->quantize(std::span(&m, 1), &s, options);
+  ASSERT_TRUE(result);
+  std::vector<double> A(kK * kK), I(kK * kK);  // H and its inverse by Gauss-Jordan
+  double mean = 0;
+  for (int64_t j = 0; j < kK; ++j) mean += s.diagonal(j) / 300 / kK;
+  for (int64_t i = 0; i < kK; ++i)
+    for (int64_t j = 0; j < kK; ++j) {
+      A[static_cast<size_t>(i * kK + j)] =
+          s.hessian()[static_cast<size_t>(i * kK + j)] / 300 + (i == j ? .01 * mean : 0);
+      I[static_cast<size_t>(i * kK + j)] = i == j;
+    }
+  for (int64_t p = 0; p < kK; ++p) {
+    double d = A[static_cast<size_t>(p * kK + p)];
+    for (int64_t j = 0; j < kK; ++j) {
+      A[static_cast<size_t>(p * kK + j)] /= d;
+      I[static_cast<size_t>(p * kK + j)] /= d;
+    }
+    for (int64_t r = 0; r < kK; ++r) {
+      if (r == p) continue;
+      double f = A[static_cast<size_t>(r * kK + p)];
+      for (int64_t j = 0; j < kK; ++j) {
+        A[static_cast<size_t>(r * kK + j)] -= f * A[static_cast<size_t>(p * kK + j)];
+        I[static_cast<size_t>(r * kK + j)] -= f * I[static_cast<size_t>(p * kK + j)];
+      }
+    }
+  }
+  std::vector<uint8_t> codes = all_codes(result->matrices[0]), expected(codes.size());
+  std::vector<double> W(m.w.begin(), m.w.end());
+  for (int64_t i = 0; i < kK; ++i) {
+    double pivot = I[static_cast<size_t>(i * kK + i)];
+    for (int64_t r = 0; r < kN; ++r) {
+      Grid g = result->matrices[0].grid(r, i / 16);
+      int q = encode(static_cast<float>(W[static_cast<size_t>(r * kK + i)]), g, m.scheme);
+      expected[static_cast<size_t>(r * kK + i)] = static_cast<uint8_t>(q);
+      double e = (W[static_cast<size_t>(r * kK + i)] - decode(q, g)) / pivot;
+      for (int64_t j = i; j < kK; ++j)
+        W[static_cast<size_t>(r * kK + j)] -= e * I[static_cast<size_t>(i * kK + j)];
+    }
+    for (int64_t a = i + 1; a < kK; ++a)
+      for (int64_t b = i + 1; b < kK; ++b)
+        I[static_cast<size_t>(a * kK + b)] -=
+            I[static_cast<size_t>(a * kK + i)] * I[static_cast<size_t>(i * kK + b)] / pivot;
+  }
+  EXPECT_EQ(codes, expected);
+}
+
+TEST(Gptq, EveryOrderBeatsRounding) {
+  auto s = correlated(96, 500, 9);
+  FloatMatrix m = random_matrix(32, 96, "w3g32-asym", 10);
+  double rtn = relative_error(m, round_to_nearest(m, minmax_grids(m)), &s);
+  for (ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGar}) {
+    auto result =
+        (*find_method("gptq"))->quantize(std::span(&m, 1), &s, {.damping = .01, .order = order});
+    ASSERT_TRUE(result);
+    EXPECT_LT(relative_error(m, result->matrices[0], &s), .7 * rtn);
+  }
+}
+
+TEST(Methods, UnknownNameListsTheKnown) {
+  auto m = find_method("magic");
+  ASSERT_FALSE(m);
+  EXPECT_NE(m.error().message.find("rtn-imatrix"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace nibble
