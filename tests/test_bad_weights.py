@@ -201,4 +201,4 @@ def test_index_that_is_not_json(tmp_path):
 def test_no_weights_at_all(tmp_path):
     folder = Folder(tmp_path / "model")
     folder.weights.unlink()
-    refused("inspect", folder.path, words=[folder.path], leaves=tmp_path)
+    refused("run", folder.path, "-p", "Once", words=[folder.path], leaves=tmp_path)

@@ -47,7 +47,7 @@ def test_usage_errors_end_with_2(args):
 def test_inspect_json():
     seen = run_json("inspect", TALES)
     assert seen["architecture"] == "llama" and seen["parameters"]["total"] == 3672320
-    assert seen["stored"]["bits_per_weight"] == 16
+    assert seen["stored"]["bpw"] == 16
 
 
 def test_commands_take_the_embedded_model_by_default():

@@ -46,12 +46,14 @@ void Progress::step(int64_t done, std::string_view detail) {
   if (quiet || total_ <= 0) return;
   auto now = Clock::now();
   int64_t tenth = done * 10 / total_;
+  double elapsed = std::chrono::duration<double>(now - start_).count();
+  // Work that is over at once needs no lines in a log.
+  if (!terminal_ && elapsed < 2) return;
   bool due = terminal_ ? done == total_ || now - drawn_ > std::chrono::milliseconds(100)
                        : tenth > shown_tenth_;
   if (!due) return;
   shown_tenth_ = tenth;
   drawn_ = now;
-  double elapsed = std::chrono::duration<double>(now - start_).count();
   double left =
       done > 0 ? elapsed * static_cast<double>(total_ - done) / static_cast<double>(done) : 0;
   std::string line = fmt::format("{} {}/{} {}{}", title_, done, total_, detail,

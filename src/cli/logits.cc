@@ -56,7 +56,6 @@ Result<int> logits(const LogitsOptions& o) {
   if (tokens > c.context)
     return fail("{} tokens do not fit in the model's context of {}", tokens, c.context);
   std::string arithmetic = NB_TRY(describe_arithmetic(o.activations, decoder.integer_linears()));
-  note("arithmetic: {}", arithmetic);
 
   std::vector<int64_t> logits_shape = {tokens, c.vocab},
                        hidden_shape = {c.layers + 1, tokens, c.hidden};
@@ -80,9 +79,10 @@ Result<int> logits(const LogitsOptions& o) {
   if (o.json)
     put_json(report);
   else
-    put_line("{}{}: logits {}{}, {}", o.dry_run ? "would write " : "", o.output,
+    put_line("{}{}: logits {}{}, {}; arithmetic: {}", o.dry_run ? "would write " : "", o.output,
              shape_text(logits_shape),
-             o.hidden ? ", hidden_states " + shape_text(hidden_shape) : "", bytes_text(bytes));
+             o.hidden ? ", hidden_states " + shape_text(hidden_shape) : "", bytes_text(bytes),
+             arithmetic);
   return 0;
 }
 

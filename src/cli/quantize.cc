@@ -89,13 +89,14 @@ Result<int> run(Arguments& a) {
   if (a.options.dry_run) {
     if (a.json)
       put_json({{"dry_run", true},
+                {"bpw", report.bits_per_weight},
                 {"output", a.options.output},
                 {"scheme", a.options.scheme.name()},
                 {"method", a.options.method},
                 {"calibration", report.record.windows.source}});
     else
-      put_line("would write {}: {} by {}{}", a.options.output, a.options.scheme.name(),
-               a.options.method,
+      put_line("would write {}: {} by {}, {:.3f} bits per weight{}", a.options.output,
+               a.options.scheme.name(), a.options.method, report.bits_per_weight,
                report.record.windows.source.empty() ? "" : ", " + report.record.windows.source);
   } else if (a.json) {
     put_json(report_json(a, report, seconds, peak.bytes()));

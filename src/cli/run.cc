@@ -143,11 +143,12 @@ Result<int> run(const RunOptions& o) {
   if (o.has_ids && ids.empty()) return usage("--ids names no token");
   TextModel model =
       NB_TRY(TextModel::load(NB_TRY(model_folder(o.model)), o.activations, o.context));
-  note("arithmetic: {}",
-       NB_TRY(describe_arithmetic(o.activations, model.decoder.integer_linears())));
+  std::string arithmetic =
+      NB_TRY(describe_arithmetic(o.activations, model.decoder.integer_linears()));
   if (o.context > model.decoder.config().context)
     warn("the model was made for a context of {}", model.decoder.config().context);
   if (!o.has_prompt && !o.has_ids) {
+    note("arithmetic: {}", arithmetic);
     NB_OK(answer_lines(o, model));
     return 0;
   }
@@ -158,6 +159,7 @@ Result<int> run(const RunOptions& o) {
     NB_OK(check_ids(ids, model.decoder.config().vocab));
     if (model.tokenizer) prompt = NB_TRY(model.tokenizer->decode(ids, /*skip_special=*/true));
   }
+  note("arithmetic: {}", arithmetic);
   NB_OK(answer(o, model, prompt, ids, /*json_lines=*/false));
   return 0;
 }

@@ -47,22 +47,10 @@ Result<std::vector<RoleSize>> parameters_by_role(const DecoderConfig& c) {
   return out;
 }
 
-int64_t quantized_bytes(const Scheme& s, int64_t n, int64_t k) {
-  int64_t codes = n * (s.bits == 8 ? k : QuantizedMatrix::row_bytes(s, k));
-  int64_t scales = QuantizedMatrix::scale_count(s, n, k);
-  int64_t zeros = 0;
-  if (s.asymmetric()) {
-    // Packed along the rows into words, a group's column after another.
-    int64_t rows = s.group == Scheme::kTensor ? 1 : n;
-    zeros = s.bits == 8 ? scales : QuantizedMatrix::row_bytes(s, rows) * (scales / rows);
-  }
-  return codes + scales * dtype_size(s.scale_type) + zeros;
-}
-
 int64_t bytes_at(const DecoderConfig& c, std::optional<Scheme> scheme, int64_t kept_width) {
   int64_t linears = 0, biases = 0;
   for (const LinearSpec& s : block_linears(c, 0)) {
-    linears += scheme ? quantized_bytes(*scheme, s.n, s.k) : 2 * s.n * s.k;
+    linears += scheme ? QuantizedMatrix::stored_bytes(*scheme, s.n, s.k) : 2 * s.n * s.k;
     if (s.bias) biases += s.n;
   }
   int64_t kept =

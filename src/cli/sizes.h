@@ -18,9 +18,6 @@ struct RoleSize {
 // Every role the model has. An error where config.json describes more parameters than any model.
 Result<std::vector<RoleSize>> parameters_by_role(const DecoderConfig& config);
 
-// Bytes of a matrix (n, k): codes, scales and zero points.
-int64_t quantized_bytes(const Scheme& scheme, int64_t n, int64_t k);
-
 // Bytes of all weights with the blocks' linears in `scheme` (none: 2 bytes each) and the rest at
 // `kept_width` bytes an element. The config has passed parameters_by_role.
 int64_t bytes_at(const DecoderConfig& config, std::optional<Scheme> scheme, int64_t kept_width);

@@ -67,7 +67,9 @@ Result<int> tokenize(const TokenizeOptions& o) {
   auto tokenizer = NB_TRY(load_tokenizer(NB_TRY(model_folder(o.model))));
   if (o.decode) return decode(o, *tokenizer);
   std::string text = o.has_text ? o.text : NB_TRY(read_file(o.file));
-  std::vector<int32_t> ids = NB_TRY(tokenizer->encode(text, !o.no_special));
+  auto encoded = tokenizer->encode(text, !o.no_special);
+  if (!encoded) return fail("{}: {}", o.has_text ? "-p" : o.file, encoded.error().message);
+  const std::vector<int32_t>& ids = *encoded;
   if (o.json)
     put_tokens_json(*tokenizer, ids);
   else

@@ -97,8 +97,8 @@ Result<DecoderConfig> parse_config(const Json& config, const std::string& what) 
   out.context = NB_TRY(count(config, "max_position_embeddings", 2048, what, int64_t{1} << 31));
   out.norm_eps = NB_TRY(positive(config, "rms_norm_eps", 1e-6, what));
   if (out.heads % out.kv_heads != 0)
-    return fail("{}: {} attention heads cannot share {} key/value heads", what, out.heads,
-                out.kv_heads);
+    return fail("{}: \"num_attention_heads\" {} cannot share \"num_key_value_heads\" {}", what,
+                out.heads, out.kv_heads);
   if (out.head_dim % 2 != 0) return fail("{}: head_dim {} is odd", what, out.head_dim);
   if (!config.contains("head_dim") && out.hidden % out.heads != 0)
     return fail("{}: {} heads do not divide the hidden size {}", what, out.heads, out.hidden);

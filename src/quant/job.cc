@@ -119,6 +119,15 @@ int64_t disk_need(const Weights& weights, const Scheme& scheme) {
   return 2 * quantized + kept;
 }
 
+double planned_bits(const DecoderConfig& c, const Scheme& scheme) {
+  int64_t bytes = 0, count = 0;
+  for (const LinearSpec& s : block_linears(c, 0)) {
+    bytes += QuantizedMatrix::stored_bytes(scheme, s.n, s.k);
+    count += s.n * s.k;
+  }
+  return 8. * static_cast<double>(bytes) / static_cast<double>(count);
+}
+
 std::string why_only(const ArtifactRecord& record) {
   std::vector<QuantizedModule> modules;
   std::vector<std::pair<int64_t, int64_t>> shapes;
@@ -150,7 +159,10 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
     record.windows = NB_TRY(calibrate_on(o, weights));
     warn_if_small(record.windows, weights.config());
   }
-  if (o.dry_run) return report;
+  if (o.dry_run) {
+    report.bits_per_weight = planned_bits(weights.config(), o.scheme);
+    return report;
+  }
   record.source_digest = NB_TRY(weights.checkpoint().digest());
 
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, o.resume));

@@ -22,6 +22,7 @@ struct QuantizeOptions {
 
 struct QuantizeReport {
   ArtifactRecord record;
+  // Of the files as written; of a dry run, bits_per_weight is what they will have.
   double bits_per_weight = 0, file_bits = 0;
   int64_t bytes = 0;
   int64_t blocks_resumed = 0;

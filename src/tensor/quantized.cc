@@ -82,15 +82,14 @@ void QuantizedMatrix::dequantize(int64_t row, float* out) const {
   }
 }
 
-int64_t QuantizedMatrix::stored_bytes() const {
-  int64_t code_bytes = n_ * (scheme_.bits == 8 ? k_ : row_bytes(scheme_, k_));
-  int64_t zero_bytes = 0;
-  if (scheme_.asymmetric()) {
-    // A byte a row for a per-tensor scheme: files repeat its zero point, see formats/.
-    bool bytes = scheme_.bits == 8 || scheme_.group == Scheme::kTensor;
-    zero_bytes = (bytes ? n_ : row_bytes(scheme_, n_)) * groups();
-  }
-  return code_bytes + static_cast<int64_t>(scales_.bytes.size()) + zero_bytes;
+int64_t QuantizedMatrix::stored_bytes(const Scheme& s, int64_t n, int64_t k) {
+  int64_t codes = n * (s.bits == 8 ? k : row_bytes(s, k));
+  int64_t scales = scale_count(s, n, k) * dtype_size(s.scale_type);
+  if (!s.asymmetric()) return codes + scales;
+  // A byte a row for a per-tensor scheme: files repeat its zero point, see formats/.
+  bool bytes = s.bits == 8 || s.group == Scheme::kTensor;
+  int64_t groups = s.group == Scheme::kTensor ? 1 : s.groups(k);
+  return codes + scales + (bytes ? n : row_bytes(s, n)) * groups;
 }
 
 QuantizedBuilder::QuantizedBuilder(Scheme scheme, int64_t n, int64_t k)

@@ -46,7 +46,8 @@ class QuantizedMatrix {
   std::span<const uint8_t> zeros() const { return zeros_; }
   uint8_t code_flip() const { return code_flip_; }
   // Bytes of codes, scales and zero points as to_compressed_tensors stores them.
-  int64_t stored_bytes() const;
+  static int64_t stored_bytes(const Scheme& scheme, int64_t n, int64_t k);
+  int64_t stored_bytes() const { return stored_bytes(scheme_, n_, k_); }
 
  private:
   Scheme scheme_;
