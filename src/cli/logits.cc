@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -20,6 +22,21 @@ struct LogitsOptions {
 struct Outputs {
   std::vector<float> logits, hidden;
 };
+
+// A tensor that keeps its values alive without a second copy of them.
+NamedTensor tensor_of(const char* name, std::vector<int64_t> shape, std::vector<float> values) {
+  auto owner = std::make_shared<const std::vector<float>>(std::move(values));
+  return {name, {DType::kF32, std::move(shape), std::as_bytes(std::span(*owner)), owner, nullptr}};
+}
+
+// The model's own files are no place for output: the run would end with the model gone.
+Status check_output(const std::string& output, const std::string& folder) {
+  std::error_code ec;
+  auto parent = std::filesystem::absolute(output, ec).parent_path();
+  if (path_exists(output) && std::filesystem::equivalent(parent, folder, ec))
+    return fail("{}: is a file of the model itself; name another", output);
+  return {};
+}
 
 Outputs compute(const Decoder& decoder, std::span<const int32_t> ids, size_t chunk, bool hidden) {
   const DecoderConfig& c = decoder.config();
@@ -50,7 +67,9 @@ Result<int> logits(const LogitsOptions& o) {
   std::vector<int32_t> ids = NB_TRY(parse_ids(o.ids));
   if (ids.empty()) return usage("--ids names no token");
   auto tokens = static_cast<int64_t>(ids.size());
-  Decoder decoder = NB_TRY(Decoder::load(NB_TRY(model_folder(o.model)), o.activations, tokens));
+  std::string folder = NB_TRY(model_folder(o.model));
+  NB_OK(check_output(o.output, folder));
+  Decoder decoder = NB_TRY(Decoder::load(folder, o.activations, tokens));
   const DecoderConfig& c = decoder.config();
   NB_OK(check_ids(ids, c.vocab));
   if (tokens > c.context)
@@ -70,10 +89,10 @@ Result<int> logits(const LogitsOptions& o) {
   if (!o.dry_run) {
     Outputs out =
         compute(decoder, ids, static_cast<size_t>(o.chunk > 0 ? o.chunk : tokens), o.hidden);
-    std::vector<NamedTensor> tensors = {
-        {"logits", own_floats(DType::kF32, logits_shape, out.logits)}};
+    std::vector<NamedTensor> tensors;
+    tensors.push_back(tensor_of("logits", logits_shape, std::move(out.logits)));
     if (o.hidden)
-      tensors.push_back({"hidden_states", own_floats(DType::kF32, hidden_shape, out.hidden)});
+      tensors.push_back(tensor_of("hidden_states", hidden_shape, std::move(out.hidden)));
     NB_OK(write_safetensors(o.output, std::move(tensors), {{"arithmetic", arithmetic}}));
   }
   if (o.json)

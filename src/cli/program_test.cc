@@ -1,9 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <set>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "formats/safetensors.h"
 
 namespace nibble {
 namespace {
@@ -148,6 +151,48 @@ TEST(Program, TokenizesAndBack) {
   EXPECT_EQ(bare["ids"], Json({427, 437, 259, 395}));
   EXPECT_EQ(nibble_with({"tokenize", "--decode", "--ids", "427,437,259,395"}).out,
             "Once upon a time");
+}
+
+class ProgramFiles : public testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::create_directories(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::string folder_ = testing::TempDir() + "nibble_program_test";
+};
+
+TEST_F(ProgramFiles, WritesLogits) {
+  std::string file = folder_ + "/l.safetensors";
+  std::vector<const char*> call = {"logits", "--ids", "0,427,437", "--hidden",
+                                   "--json", "-o",    file.c_str()};
+  std::vector<const char*> dry = call;
+  dry.push_back("--dry-run");
+  EXPECT_EQ(json_of(dry)["written"], false);
+  EXPECT_FALSE(path_exists(file));
+  EXPECT_EQ(json_of(call)["written"], true);
+  auto written = open_safetensors(file);
+  ASSERT_TRUE(written) << written.error().message;
+  ASSERT_EQ(written->tensors.size(), 2u);
+  for (const NamedTensor& t : written->tensors)
+    EXPECT_EQ(t.view.shape, t.name == "logits" ? (std::vector<int64_t>{3, 2048})
+                                               : (std::vector<int64_t>{5, 3, 256}));
+}
+
+TEST_F(ProgramFiles, LogitsNeverReplaceTheModel) {
+  std::filesystem::copy(NIBBLE_SOURCE_DIR "/models/tales-3.7m", folder_ + "/model");
+  std::string model = folder_ + "/model", file = model + "/model.safetensors";
+  auto size = std::filesystem::file_size(file);
+  Outcome o = nibble_with({"logits", model.c_str(), "--ids", "1", "-o", file.c_str()});
+  EXPECT_EQ(o.code, 1);
+  EXPECT_EQ(std::filesystem::file_size(file), size);
+}
+
+TEST_F(ProgramFiles, InspectsAConfigAlone) {
+  std::filesystem::copy(NIBBLE_SOURCE_DIR "/models/tales-3.7m/config.json", folder_);
+  Json alone = json_of({"inspect", folder_.c_str(), "--json"});
+  Json whole = json_of({"inspect", "--json"});
+  EXPECT_EQ(alone["parameters"], whole["parameters"]);
+  EXPECT_EQ(alone["memory"], whole["memory"]);
+  EXPECT_FALSE(alone.contains("stored"));
 }
 
 TEST(Program, InspectsTheEmbeddedModel) {

@@ -40,6 +40,15 @@ TEST(Sizes, StoredBytesAreThoseOfTheWrittenTensors) {
   }
 }
 
+TEST(Sizes, ASchemeCoversTheLinearsAlone) {
+  DecoderConfig c = small();
+  int64_t kept = 2 * 6400 + 3 * 128 + 64, linears = 3 * (2 * 4096 + 2 * 2048 + 3 * 11008);
+  EXPECT_EQ(bytes_at(c, std::nullopt, 4), 4 * kept + 2 * linears);
+  // A byte a code and a 16-bit scale an output row: 2 x 64, 2 x 32, 2 x 172 and 64 rows a block.
+  EXPECT_EQ(bytes_at(c, *Scheme::parse("w8"), 4),
+            4 * kept + linears + 3 * 2 * (2 * 64 + 2 * 32 + 2 * 172 + 64));
+}
+
 TEST(Sizes, AbsurdConfigsAreRefusedWithoutOverflow) {
   DecoderConfig c = small();
   c.hidden = c.mlp = c.vocab = c.heads = c.kv_heads = 1 << 24;

@@ -27,7 +27,8 @@ Status refuse_foreign(const Json& q, const std::string& what) {
 }
 
 Status check_format(const std::string& format, const std::string& what) {
-  for (const char* known : {kPacked, kInt8, "naive-quantized", kMixed})
+  // nibble-only: what quant/artifact.cc writes where other loaders must stay away.
+  for (const char* known : {kPacked, kInt8, "naive-quantized", kMixed, "nibble-only"})
     if (format == known) return {};
   return fail("{}: format {} is not read; pack-quantized and int-quantized are", what,
               in_quotes(format));

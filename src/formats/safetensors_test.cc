@@ -164,12 +164,9 @@ TEST_F(Safetensors, ManyTensorsAreRead) {
   for (int i = 0; i < 100'000; ++i)
     header += fmt::format(R"({}"layer.{}.w":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}})",
                           i ? "," : "", i, i, i + 1);
-  auto start = std::chrono::steady_clock::now();
   auto file = open_header(header + "}", 100'000);
-  auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   ASSERT_TRUE(succeeds(file));
   EXPECT_EQ(file->tensors.size(), 100'000u);
-  EXPECT_LT(seconds, 10);
   EXPECT_TRUE(succeeds(open_header("{" + std::string(10'000'000, ' ') + "}", 0)));
 }
 

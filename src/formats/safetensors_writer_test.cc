@@ -127,8 +127,8 @@ TEST_F(WriteSharded, ShardsReadBackAndKeepLayersTogether) {
   for (const auto& name : names)
     if (name.ends_with(".safetensors")) {
       int64_t bytes = 0;
-      for (const auto& t : open_safetensors(dir_ / name)->tensors)
-        bytes += static_cast<int64_t>(t.view.bytes.size());
+      auto file = open_safetensors(dir_ / name).value();
+      for (const auto& t : file.tensors) bytes += static_cast<int64_t>(t.view.bytes.size());
       EXPECT_LE(bytes, 700) << name;
     }
 }

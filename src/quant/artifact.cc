@@ -11,6 +11,7 @@ namespace nibble {
 namespace {
 
 constexpr int64_t kShardBytes = 5'000'000'000;
+constexpr const char* kNibbleOnlyFormat = "nibble-only";  // compressed_tensors_config.cc reads it
 
 const char* order_name(ColumnOrder order) {
   return order == ColumnOrder::kActivation ? "act" : order == ColumnOrder::kGar ? "gar" : "natural";
@@ -46,6 +47,14 @@ Result<Layout> layout_of(const ArtifactRecord& record) {
     out.shapes.emplace_back(m.n, m.k);
   }
   return out;
+}
+
+// Other loaders must stop at a folder that they would read wrongly. A config group's format that it
+// does not know is an error to compressed-tensors; an unknown quant_method would not be one:
+// transformers warns and goes on with random weights (docs/FORMATS.md).
+void claim_for_nibble(Json& quantization) {
+  for (Json& group : quantization["config_groups"]) group["format"] = kNibbleOnlyFormat;
+  quantization["format"] = kNibbleOnlyFormat;
 }
 
 Json record_json(const ArtifactRecord& r, const SizeReport& size, const std::string& only_nibble) {
@@ -94,7 +103,10 @@ Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRe
   if (record.head) config["tie_word_embeddings"] = false;
   std::vector<std::string> ignored;
   if (!record.head) ignored.push_back(kHeadModule);
-  config["quantization_config"] = compressed_tensors_config(layout.modules, ignored);
+  Json quantization = compressed_tensors_config(layout.modules, ignored);
+  std::string only_nibble = why_only_nibble(layout.modules, layout.shapes);
+  if (!only_nibble.empty()) claim_for_nibble(quantization);
+  config["quantization_config"] = std::move(quantization);
   NB_OK(write_file(out.staging() + "/config.json", config.dump(2) + "\n"));
   for (const std::string& name : NB_TRY(list_files(checkpoint.folder())))
     if (is_side_file(name)) NB_OK(out.copy_in(checkpoint.folder() + "/" + name, name));
@@ -104,7 +116,6 @@ Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRe
   Weights written = NB_TRY(Weights::open(out.staging()));
   SizeReport size = NB_TRY(measure_size(written));
   if (record.head) size.parameters = NB_TRY(measure_size(source)).parameters;
-  std::string only_nibble = why_only_nibble(layout.modules, layout.shapes);
   return write_file(out.staging() + "/nibble.json",
                     record_json(record, size, only_nibble).dump(2) + "\n");
 }

@@ -66,7 +66,7 @@ std::string check_value(float w, const Grid& g, const Scheme& s) {
   if (code < s.min_code() || code > s.max_code()) return fmt::format("code {} of {}", code, w);
   float value = decode(code, g), error = std::fabs(value - w), step = std::fabs(g.scale);
   if (encode(value, g, s) != code) return fmt::format("code {} does not encode to itself", code);
-  auto [lo, hi] = std::minmax(decode(s.min_code(), g), decode(s.max_code(), g));
+  auto [lo, hi] = std::minmax({decode(s.min_code(), g), decode(s.max_code(), g)});
   bool inside = w >= lo && w <= hi;
   float bound = (inside ? step / 2 : end_slack(g, s)) + 1e-6f * std::fabs(w) + 1e-5f * step;
   if (error > bound) return fmt::format("{} became {}, step {}", w, value, step);

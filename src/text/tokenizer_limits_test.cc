@@ -1,6 +1,5 @@
 // What files and texts that are broken or huge do to tokenizers: one-line errors, and time that
 // grows with the length.
-#include <ctime>
 
 #include "text/tokenizer_test_files.h"
 
@@ -142,39 +141,20 @@ std::string random_ascii(size_t bytes) {
   return text;
 }
 
-// Processor time, so that a busy machine counts less.
-double thread_seconds() {
-  timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-}
-
-double best_time(const Tokenizer& t, const std::string& text) {
-  double best = 1e9;
-  for (int i = 0; i < 3; ++i) {
-    double begin = thread_seconds();
-    EXPECT_TRUE(t.encode(text, false));
-    best = std::min(best, thread_seconds() - begin);
-  }
-  return best;
-}
-
-TEST(Tokenizer, TimeGrowsWithLength) {
+// Quadratic work on any of these would take minutes; bench/tokenizer measures how time grows.
+TEST(Tokenizer, LongRunsOfOneKindEncode) {
   std::string folder = NIBBLE_SOURCE_DIR "/../shared/data/tokenizers/";
   if (!path_exists(folder)) GTEST_SKIP() << "no folder " << folder;
   for (const char* file : {"llama2.tokenizer.json", "gptneox_20B_tokenizer.json", "llama2.model"}) {
     auto t = load_tokenizer(folder + file);
     ASSERT_TRUE(t);
-    auto ratio = [&](const std::string& small, const std::string& large) {
-      return best_time(**t, large) / best_time(**t, small);
-    };
-    constexpr size_t kSmall = 100'000, kLarge = 1'000'000;
-    // 12 is the aim on a quiet machine; quadratic time would give 100.
-    constexpr double kMost = 20;
-    for (const char* unit : {"a", " ", "\n", "ab", "\xCC\x81"})
-      EXPECT_LT(ratio(repeated(unit, kSmall), repeated(unit, kLarge)), kMost)
-          << file << " " << unit;
-    EXPECT_LT(ratio(random_ascii(kSmall), random_ascii(kLarge)), kMost) << file;
+    constexpr size_t kBytes = 1'000'000;
+    for (const char* unit : {"a", " ", "\n", "ab", "\xCC\x81"}) {
+      auto ids = (*t)->encode(repeated(unit, kBytes), false);
+      ASSERT_TRUE(ids) << file << " " << unit;
+      EXPECT_LT(ids->size(), 2 * kBytes) << file << " " << unit;
+    }
+    EXPECT_TRUE((*t)->encode(random_ascii(kBytes), false)) << file;
   }
 }
 

@@ -1,0 +1,49 @@
+"""./interop [FORMAT...]: every kind of each format, written by nibble and loaded by its consumer.
+
+To add a format: a module beside this one whose check() yields a Row for every kind, the packages it needs in
+requirements.txt, and one line in FORMATS.
+"""
+import argparse
+import importlib
+import time
+
+FORMATS = {
+    "native": "the folder that quantize writes, in transformers with compressed-tensors",
+}
+
+
+def table_line(kind, result, difference, allowed, verdict):
+    print(f"{kind:<30} {result:<30} {difference:>10} {allowed:>8}  {verdict}", flush=True)
+
+
+def show(row):
+    number = "{:.1e}".format
+    table_line(row.kind, row.result, "" if row.difference is None else number(row.difference),
+               "" if row.allowed is None else number(row.allowed),
+               "passed" if row.passed else "FAILED")
+
+
+def main():
+    about = "\n".join(f"  {name:<10} {what}" for name, what in FORMATS.items())
+    parser = argparse.ArgumentParser(prog="interop", description="formats:\n" + about,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("formats", nargs="*", metavar="FORMAT", help="default: all")
+    chosen = parser.parse_args().formats or list(FORMATS)
+    for name in set(chosen) - FORMATS.keys():
+        parser.error(f"{name} is not one of {', '.join(FORMATS)}")
+    passed, began = [], time.monotonic()
+    for name in chosen:
+        print(f"{name}: {FORMATS[name]}")
+        table_line("kind", "loaded", "difference", "allowed", "verdict")
+        for row in importlib.import_module(f"interop.{name}").check():
+            show(row)
+            passed.append(row.passed)
+        print()
+    print(f"difference: the largest of any logit, in standard deviations of nibble's logits; "
+          f"{time.monotonic() - began:.0f} s")
+    print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
+    return not all(passed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
