@@ -1,5 +1,7 @@
 #include "base/json.h"
 
+#include <ctime>
+
 #include "base/file.h"
 #include "base/test_util.h"
 

@@ -60,10 +60,14 @@ class Pool {
     }
     wake_.notify_all();
     drain();
-    while (busy_.load(std::memory_order_acquire) != 0) pause();
+    // On a busy machine the last worker may not be running: after a while give it our core.
+    for (int spin = 0; busy_.load(std::memory_order_acquire) != 0; ++spin)
+      spin < kSpins ? pause() : std::this_thread::yield();
   }
 
  private:
+  // A few tens of microseconds: longer than the gap between two steps of one decoded token.
+  static constexpr int kSpins = 4000;
   static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -81,7 +85,8 @@ class Pool {
   void work() {
     uint64_t seen = 0;
     for (;;) {
-      for (int spin = 0; spin < 4000 && generation_.load(std::memory_order_acquire) == seen; ++spin)
+      for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen;
+           ++spin)
         pause();
       if (generation_.load(std::memory_order_acquire) == seen) {
         std::unique_lock lock(mutex_);

@@ -144,6 +144,16 @@ TEST(Program, RunsTheEmbeddedModelGreedily) {
   EXPECT_EQ(o.out, "Once upon a time" + j["text"].get<std::string>() + "\n");
 }
 
+TEST(Program, StopStringsAreTakenAsTheyStand) {
+  std::vector<const char*> call = {"run", "-p", "Once upon a time", "--temperature", "0",
+                                   "-n",  "20", "--json",           "--stop",        "{}"};
+  EXPECT_EQ(json_of(call)["finish"], "length");
+  for (const char* more : {"--stop", "[a,b]", "--stop", "little girl"}) call.push_back(more);
+  Json j = json_of(call);
+  EXPECT_EQ(j["finish"], "stop");
+  EXPECT_EQ(j["text"], ", there was a ");
+}
+
 TEST(Program, TokenizesAndBack) {
   Json j = json_of({"tokenize", "-p", "Once upon a time", "--json"});
   EXPECT_EQ(j["ids"].size(), j["pieces"].size());

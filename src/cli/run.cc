@@ -40,9 +40,6 @@ void add_generation_options(CLI::App& app, GenerationOptions& g) {
       ->type_name("X");
   app.add_option("--seed", s.seed, "The same seed writes the same text (default: 0)")
       ->type_name("N");
-  app.add_option("--stop", g.stop, "End before this text appears; may be given several times")
-      ->allow_extra_args(false)
-      ->type_name("TEXT");
   app.add_flag("--ignore-eos", g.ignore_eos, "Write on after the model's end-of-text token");
 }
 
@@ -174,6 +171,12 @@ CommandBody setup(CLI::App& app) {
   auto* ids =
       app.add_option("--ids", o->ids, "Exact token ids of the prompt, as 1,5,9")->type_name("LIST");
   add_generation_options(app, o->generation);
+  // Read raw below: CLI11's own conversion to a list takes "{}" and "[a,b]" for lists.
+  auto* stop = app.add_option("--stop")
+                   ->description("End before this text appears; may be given several times")
+                   ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+                   ->allow_extra_args(false)
+                   ->type_name("TEXT");
   app.add_option("-c,--context", o->context,
                  "Most tokens of prompt and text together (default: the model's, at most 4096)")
       ->check(within(2, 1 << 20))
@@ -182,7 +185,8 @@ CommandBody setup(CLI::App& app) {
   add_activations_option(app, o->activations);
   add_json_option(app, o->json);
   app.footer("Example: nibble run -p \"Once upon a time\" --temperature 0 -n 60");
-  return [o, prompt, ids] {
+  return [o, prompt, ids, stop] {
+    o->generation.stop = stop->results();
     o->has_prompt = prompt->count() > 0;
     o->has_ids = ids->count() > 0;
     return run(*o);

@@ -19,8 +19,9 @@ constexpr int kPasses = 9;
 
 int64_t buffer_size() {
   int64_t l3 = ::sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1 where unknown
-  int64_t size = std::clamp(4 * l3, kLeast, kMost);
-  return size / kChunk * kChunk;
+  int64_t memory = ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGESIZE);
+  int64_t size = std::min(std::clamp(4 * l3, kLeast, kMost), memory / 4);
+  return std::max(size / kChunk, int64_t{1}) * kChunk;
 }
 
 // Memory that goes back when the measurement ends; huge pages where the system gives them, so that

@@ -1,5 +1,5 @@
-"""The native artifact in transformers: what it is said to load must give our logits in float32, of what only
-nibble reads nothing wrong may be given silently. docs/FORMATS.md explains both lists."""
+"""The native artifact in transformers: what is said to load there must give our logits in float32; of what
+only nibble reads, nothing wrong may be given silently. docs/FORMATS.md explains both lists."""
 import contextlib
 import io
 import json
@@ -16,15 +16,16 @@ from interop.common import TALES, Row, nibble, windows
 # With "dequantize" the package does it in the type of the stored scales: one rounding a weight, to 11 bits
 # for float16 and to 8 for bfloat16. There float32 scales show that the numbers are read exactly.
 EXACT, BY_F16, BY_BF16 = 1e-4, 5e-3, 4e-2
-GPTQ = f"--method gptq --windows 16 --calibration {TALES / 'calibration.txt'}"
 LOADABLE = {
-    EXACT: ["w2g64", "w3", "w3g128", "w4", "w4t", "w4g128", "w4g128-full", "w5g32", "w6g128", "w7", "w8", "w8t",
-            "w8g128", "w4g128 --head w8", "w8 --head w8", "w2g64 --head w4g128", "w8-asym --head w4g128",
+    EXACT: ["w2g64", "w3", "w3g128", "w4", "w4t", "w4g128", "w4g128-full", "w5g32", "w6g128", "w7", "w8",
+            "w8t", "w8g128", "w4g128 --method gptq",
+            "w4g128 --head w8", "w8 --head w8", "w2g64 --head w4g128", "w8-asym --head w4g128",
+            "w8g128-asym --head w3",
             "w4g128 --scale-type bf16", "w4g128 --scale-type f32", "w8 --scale-type bf16",
             "w2g64-asym --scale-type f32", "w3-asym --scale-type f32", "w4g128-asym --scale-type f32",
             "w4t-asym --scale-type f32", "w7g32-asym --scale-type f32", "w8-asym --scale-type f32",
-            "w8t-asym --scale-type f32", "w4g128 " + GPTQ],
-    BY_F16: ["w4g128-asym", "w4-asym --head w4-asym", "w8-asym", "w8t-asym", "w3g128-asym " + GPTQ],
+            "w8t-asym --scale-type f32"],
+    BY_F16: ["w4g128-asym", "w4-asym --head w4-asym", "w8-asym", "w8t-asym", "w3g128-asym --method gptq"],
     BY_BF16: ["w4g128-asym --scale-type bf16"],
 }
 ONLY_NIBBLE = ["w4g100", "w4g512", "w8g100", "w4g100-asym", "w8g100-asym", "w4g128-asym --head w8",
@@ -32,15 +33,15 @@ ONLY_NIBBLE = ["w4g100", "w4g512", "w8g100", "w4g100-asym", "w8g100-asym", "w4g1
 
 
 def quantize(kind, folder):
-    """Writes the artifact -> what nibble.json says of it; quantize must have said the same in one line."""
-    out = nibble("quantize", TALES, "-o", folder, "--scheme", *kind.split())
+    """Writes the artifact -> its consumers in nibble.json; quantize must have said the same in one line."""
+    out = nibble("quantize", TALES, "-o", folder, "--scheme", *kind.split(),
+                 "--calibration", TALES / "calibration.txt", "--windows", 16)
     record = json.loads((folder / "nibble.json").read_text())
-    said = [line for line in out.splitlines() if "nibble only" in line]
     reason = record.get("only_nibble_because")
-    if (len(said), record["consumers"] == ["nibble"]) != ((1, True) if reason else (0, False)) or \
-       (reason and reason not in said[0]):
-        raise RuntimeError("quantize and nibble.json disagree on who can load it")
-    return record
+    said = [line.split("nibble only: ")[1] for line in out.splitlines() if "nibble only: " in line]
+    if said != [reason] * (record["consumers"] == ["nibble"]):
+        raise RuntimeError(f"nibble.json says {reason}, quantize {said}")
+    return record["consumers"]
 
 
 def logits_of_nibble(folder, ids):
@@ -51,8 +52,8 @@ def logits_of_nibble(folder, ids):
 
 @torch.no_grad()
 def logits_of_transformers(folder, texts):
-    """Loads the folder as it is, in float32 -> logits, and the names of tensors that did not find their place;
-    raises what transformers raises, which for some kinds is at the first forward pass."""
+    """Loads the folder as it is, in float32 -> logits, and the names of tensors that found no place;
+    raises what transformers raises, be it at the first forward pass."""
     with contextlib.redirect_stderr(io.StringIO()):  # progress bars
         model, report = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
                                                              output_loading_info=True)
@@ -65,7 +66,7 @@ def difference(theirs, ours):
 
 
 def check_loadable(kind, folder, texts, allowed):
-    if "transformers+compressed-tensors" not in quantize(kind, folder)["consumers"]:
+    if "transformers+compressed-tensors" not in quantize(kind, folder):
         return "nibble.json does not name it", False, None
     ours = torch.stack([logits_of_nibble(folder, ids) for ids in texts])
     theirs, misplaced = logits_of_transformers(folder, texts)
@@ -76,7 +77,7 @@ def check_loadable(kind, folder, texts, allowed):
 
 
 def check_only_nibble(kind, folder, texts):
-    if quantize(kind, folder)["consumers"] != ["nibble"]:
+    if quantize(kind, folder) != ["nibble"]:
         return "nibble.json names others", False, None
     ours = torch.stack([logits_of_nibble(folder, ids) for ids in texts])
     try:
@@ -88,7 +89,7 @@ def check_only_nibble(kind, folder, texts):
 
 
 def row(kind, allowed, check, *args):
-    name = kind.split(" --windows")[0].replace("--", "")
+    name = kind.replace("--", "")
     with tempfile.TemporaryDirectory() as work:
         try:
             result, passed, far = check(kind, pathlib.Path(work) / "artifact", *args)
