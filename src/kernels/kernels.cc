@@ -10,50 +10,33 @@
 namespace nibble {
 namespace {
 
-// Sums stay below 2^31: 255 (a code less its zero point) * 127 * 65536 < 2^31.
-constexpr int64_t kLongestGroup = 65536;
 // Below this much work a hand-over to another thread (about a microsecond) costs more than it
 // gains.
 constexpr int64_t kSerialMacs = 1 << 17;
 // Enough chunks to even out cores of unequal speed, each long enough for the prefetchers.
 constexpr int64_t kChunks = 64, kChunkBytes = 16384;
 
-// What a product needs of its activations, cut to the segments it shares with the weights.
-struct Segments {
-  std::vector<float> scale;
-  std::vector<int32_t> term;
-};
+// Blocks of a segment: see kernels.h.
+int64_t segment_blocks(const Panels& w) {
+  if (w.groups == 1) return kSegmentBlocks;
+  int64_t blocks = kSegmentBlocks;
+  while (w.blocks_per_group % blocks != 0) --blocks;
+  return blocks;
+}
 
-// See Product: scale and term for each segment.
-void fill_segments(const Int8Rows& x, Product& p, Segments& out) {
+// Product::term.
+void fill_terms(const Int8Rows& x, const Product& p, std::vector<int32_t>& out) {
   const Panels& w = p.w;
   int factor = w.group_zeros ? -1 : w.layout == CodeLayout::kByte ? -128 : -w.zero;
-  out.term.resize(static_cast<size_t>(p.m * p.segments));
-  p.scale = x.scales.data();
-  if (p.blocks_per_segment == 1) {
-    for (size_t i = 0; i < out.term.size(); ++i) out.term[i] = factor * x.sums[i];
-  } else {
-    for (int64_t group = 0; group * kRowGroup < p.m; ++group) {
-      int64_t width = x.width(group), at = group * kRowGroup;
-      const int32_t* sums = x.sums.data() + at * p.w.blocks;
-      int32_t* term = out.term.data() + at * p.segments;
-      std::fill_n(term, p.segments * width, 0);
-      for (int64_t b = 0; b < w.blocks; ++b)
-        for (int64_t r = 0; r < width; ++r)
-          term[b / p.blocks_per_segment * width + r] += factor * sums[b * width + r];
-    }
+  out.assign(static_cast<size_t>(p.m * p.segments), 0);
+  for (int64_t first = 0; first < p.m; first += kRowGroup) {
+    int64_t width = x.width(first / kRowGroup);
+    const int32_t* sums = x.sums.data() + first * w.blocks;
+    int32_t* terms = out.data() + first * p.segments;
+    for (int64_t b = 0; b < w.blocks; ++b)
+      for (int64_t r = 0; r < width; ++r)
+        terms[b / p.blocks_per_segment * width + r] += factor * sums[b * width + r];
   }
-  if (x.per_token) {
-    out.scale.resize(static_cast<size_t>(p.m * p.segments));
-    for (int64_t group = 0; group * kRowGroup < p.m; ++group) {
-      int64_t width = x.width(group), at = group * kRowGroup;
-      for (int64_t i = 0; i < p.segments * width; ++i)
-        out.scale[static_cast<size_t>(at * p.segments + i)] =
-            x.scales[static_cast<size_t>(at + i % width)];
-    }
-    p.scale = out.scale.data();
-  }
-  p.term = out.term.data();
 }
 
 uint8_t* scratch(int64_t bytes) {
@@ -87,7 +70,7 @@ void run(const KernelTable& table, const Product& p) {
 
 bool has_integer_kernel(const Scheme& scheme, int64_t k) {
   int64_t group = scheme.group_size(k);
-  return group <= kLongestGroup && (group == k || group % kBlockCols == 0);
+  return group == k || group % kBlockCols == 0;
 }
 
 std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedMatrix& w) {
@@ -110,10 +93,13 @@ void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias,
   p.bias = bias;
   p.y = y;
   p.ldy = ldy;
-  p.blocks_per_segment = x.per_token ? p.w.blocks_per_group : 1;
+  p.blocks_per_segment = segment_blocks(p.w);
   p.segments = (p.w.blocks + p.blocks_per_segment - 1) / p.blocks_per_segment;
-  thread_local Segments segments;
-  fill_segments(x, p, segments);
+  p.pairs = x.pairs.data();
+  p.scale = x.scales.data();
+  thread_local std::vector<int32_t> terms;
+  fill_terms(x, p, terms);
+  p.term = terms.data();
   run(matrix.table(), p);
 }
 

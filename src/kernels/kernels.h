@@ -1,14 +1,18 @@
 // Integer matrix products on packed weights: the one interface between the runtime and the
 // instruction sets.
 //
-// Meaning (every table gives these bits, reference/ is the definition). Activations: rows of k
-// floats, cut into blocks of `block` columns (32, or k for per-token); s = absmax / 127 (1 where
-// that is zero), a = clamp(rint(x / s), -127, 127); not a number counts as nothing in absmax and
-// becomes -127. A segment is a run of columns on which both the activation block and the weight
-// group are constant. For each segment in ascending order
-//   d = sum_k (u_k - zero) * a_k           exact in int32
-//   acc = fma(float(d), scale_w * scale_a, acc)
-// y = acc (+ bias).
+// Meaning (every table gives these bits, reference/ is the definition). Activations: a row of k
+// floats has one scale S, a block of 32 columns one integer multiplier m, a value one code a:
+//   per token    S = absmax(row) / 127, m = 1
+//   block of 32  S = absmax(row) / 127 / 512, m = clamp(ceil(absmax(block) / (127 S)), 1, 512)
+//   a = clamp(rint(x / (S m)), -127, 127), S = 1 where it would be zero; not a number counts as
+//   nothing in absmax and becomes -127.
+// So a block has its own scale S m, to 9 bits of the row's largest, and yet blocks add up as
+// integers. Weights: a segment is up to 4 blocks of one group (where a group is not a multiple of 4
+// blocks, the most that divide it). For each segment in ascending order
+//   d = sum over its blocks of m * sum_k (u_k - zero) * a_k        exact in int32
+//   acc = fma(float(d), scale_w, acc)
+// y = acc * S (+ bias).
 #pragma once
 
 #include <cstdint>

@@ -19,6 +19,10 @@ inline constexpr int64_t kBlockCols = 32;
 // Activation rows are interleaved in fours: as many as a tile's accumulators allow beside the
 // weights in 16 registers.
 inline constexpr int64_t kRowGroup = 4;
+// Blocks whose sums are added as integers, and the largest multiplier of a block: together with
+// codes of 8 bits, 255 * 127 * 32 * 4 * 512 is just below 2^31.
+inline constexpr int64_t kSegmentBlocks = 4;
+inline constexpr int kTopMultiplier = 512;
 
 enum class CodeLayout : uint8_t { kTwoBit, kThreeBit, kNibble, kByte };
 enum class ScaleLayout : uint8_t { kF16, kBF16, kF32 };
@@ -47,16 +51,21 @@ struct Panels {
 // One product. Activation rows in groups of 4, the last group of `width` <= 4; group j starts at
 // element 4 j (elements of one row) of each array. Inside a group:
 //   a      (blocks * 8, width, 4) int8
-//   scale  (segments, width)
-//   term   (segments, width)  minus the sum of the segment's codes, times `zero` (times 128 for
-//          kByte, for kernels that read bytes as unsigned) unless the weights have group_zeros
+//   pairs  (blocks, width)    a block's multiplier in both 16-bit halves
+//   term   (segments, width)  minus the sum over the segment of multiplier * code, times `zero`
+//          (times 128 for kByte, for kernels that read bytes as unsigned) unless the weights have
+//          group_zeros
+//   scale  (width)            of the row
+// A segment is a run of blocks inside one weight group, so short that its sum fits 32 bits; sums
+// in between may wrap around. The last segment of a row may be short.
 struct Product {
   Panels w;
   int64_t blocks_per_segment = 0, segments = 0;
   int64_t m = 0;
   const int8_t* a = nullptr;
-  const float* scale = nullptr;
+  const uint32_t* pairs = nullptr;
   const int32_t* term = nullptr;
+  const float* scale = nullptr;
   const float* bias = nullptr;  // (n) or null
   float* y = nullptr;           // (m, n), row stride ldy
   int64_t ldy = 0;
@@ -67,9 +76,10 @@ struct KernelTable {
   const char* needs;  // for people
   bool (*supported)(const CpuFeatures& cpu);
   int64_t panel_rows;
-  // x: (k) to codes (blocks * 32), scales (blocks, or 1 for per_token) and sums of codes (blocks).
-  void (*quantize_row)(const float* x, int64_t k, bool per_token, int8_t* codes, float* scales,
-                       int32_t* sums);
+  // x: (k) to codes (blocks * 32), multipliers (blocks; all 1 for per_token), and the sums of each
+  // block's codes times its multiplier. Returns the row's scale.
+  float (*quantize_row)(const float* x, int64_t k, bool per_token, int8_t* codes,
+                        int32_t* multipliers, int32_t* sums);
   // y for panels [first, last): gemv streams the packed codes once for each group of 4 rows.
   void (*gemv)(const Product& p, int64_t first, int64_t last);
   // gemm unpacks a panel once for many rows into `scratch`, 128-byte aligned. Null: gemv always.
@@ -77,6 +87,9 @@ struct KernelTable {
   int64_t (*gemm_scratch)(const Product& p);
   int64_t gemm_panels;  // how many panels gemm takes at a time
   int64_t gemm_from;    // the number of rows from which gemm is the faster one
+  // Multiply-accumulates on registers alone, as its products do them; returns how many. Null: no
+  // such measure. Timed, it is the peak that a product can be held against.
+  int64_t (*multiply_registers)(int64_t rounds);
 };
 
 }  // namespace nibble

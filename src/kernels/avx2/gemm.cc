@@ -12,8 +12,8 @@ struct Dot {
 
   // d: products of one block, [half][W] of 8 rows; bytes: [W].
   template <bool kBytes, int W>
-  static NIBBLE_METHOD void multiply_block(const uint8_t* w, const int8_t* a, __m256i* d) {
-    const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
+  static NIBBLE_METHOD void multiply_block(const uint8_t* w, const int8_t* a, const uint32_t* pairs,
+                                           __m256i* d) {
     __m256i sum0[W], sum1[W];
     NIBBLE_UNROLL
     for (int g = 0; g < 8; ++g) {
@@ -30,12 +30,13 @@ struct Dot {
     }
     NIBBLE_UNROLL
     for (int c = 0; c < W; ++c) {
+      __m256i m = broadcast_pair(pairs + c);
+      __m256i d0 = _mm256_madd_epi16(sum0[c], m), d1 = _mm256_madd_epi16(sum1[c], m);
       if constexpr (kBytes) {
-        d[c] = _mm256_add_epi32(_mm256_madd_epi16(sum0[c], ones),
-                                _mm256_madd_epi16(sum1[c], sixteens));
+        d[c] = _mm256_add_epi32(d0, _mm256_slli_epi32(d1, 4));
       } else {
-        d[c] = _mm256_madd_epi16(sum0[c], ones);
-        d[W + c] = _mm256_madd_epi16(sum1[c], ones);
+        d[c] = d0;
+        d[W + c] = d1;
       }
     }
   }

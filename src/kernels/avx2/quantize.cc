@@ -30,12 +30,11 @@ NIBBLE_INLINE __m256 widen_max(const Block& b, __m256 most) {
   return most;
 }
 
-NIBBLE_INLINE float scale_for(__m256 most) {
+NIBBLE_INLINE float largest(__m256 most) {
   __m128 m = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
   m = _mm_max_ps(m, _mm_movehl_ps(m, m));
   m = _mm_max_ss(m, _mm_movehdup_ps(m));
-  float scale = _mm_cvtss_f32(m) / 127;
-  return scale == 0 ? 1 : scale;
+  return _mm_cvtss_f32(m);
 }
 
 // Codes of a block, and their sum.
@@ -62,19 +61,28 @@ NIBBLE_INLINE int32_t encode_block(const Block& b, float scale, int8_t* codes) {
 
 }  // namespace
 
-void quantize_row(const float* x, int64_t k, bool per_token, int8_t* codes, float* scales,
-                  int32_t* sums) {
-  float scale = 1;
-  if (per_token) {
-    __m256 most = _mm256_setzero_ps();
-    for (int64_t i = 0; i < k; i += kBlockCols) most = widen_max(load_block(x + i, k - i), most);
-    scale = scales[0] = scale_for(most);
-  }
+float quantize_row(const float* x, int64_t k, bool per_token, int8_t* codes, int32_t* multipliers,
+                   int32_t* sums) {
+  const __m256 none = _mm256_setzero_ps();
+  __m256 most = none;
+  for (int64_t i = 0; i < k; i += kBlockCols) most = widen_max(load_block(x + i, k - i), most);
+  float scale = largest(most) / 127;
+  if (!per_token) scale *= 1.f / kTopMultiplier;
+  if (scale == 0) scale = 1;
+  float m = 1;
   for (int64_t i = 0; i < k; i += kBlockCols) {
     Block b = load_block(x + i, k - i);
-    if (!per_token) scale = scales[i / kBlockCols] = scale_for(widen_max(b, _mm256_setzero_ps()));
-    sums[i / kBlockCols] = encode_block(b, scale, codes + i);
+    if (!per_token) {
+      __m128 wanted = _mm_set_ss(largest(widen_max(b, none)) / (127 * scale));
+      wanted = _mm_ceil_ss(wanted, wanted);
+      wanted = _mm_max_ss(wanted, _mm_set_ss(1));
+      m = _mm_cvtss_f32(_mm_min_ss(wanted, _mm_set_ss(kTopMultiplier)));
+    }
+    int64_t block = i / kBlockCols;
+    multipliers[block] = static_cast<int32_t>(m);
+    sums[block] = encode_block(b, scale * m, codes + i) * multipliers[block];
   }
+  return scale;
 }
 
 }  // namespace nibble::avx2

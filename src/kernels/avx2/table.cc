@@ -14,6 +14,7 @@ const KernelTable kernels_avx2 = {
     .gemm_scratch = avx2::gemm_scratch,
     .gemm_panels = 2,
     .gemm_from = 16,
+    .multiply_registers = nullptr,
 };
 
 }  // namespace nibble

@@ -28,6 +28,7 @@ const KernelTable kernels_avxvnni = {
     .gemm_scratch = gemm_scratch_for,
     .gemm_panels = 2,
     .gemm_from = 16,
+    .multiply_registers = nullptr,
 };
 
 }  // namespace nibble

@@ -62,17 +62,22 @@ void unpack_row(const Panels& p, int64_t row, Row& out) {
 float dot(const Product& p, const Row& w, int64_t column) {
   int64_t group = column / kRowGroup, width = std::min(kRowGroup, p.m - group * kRowGroup);
   const int8_t* a = p.a + group * kRowGroup * p.w.blocks * kBlockCols + column % kRowGroup * 4;
-  const float* scale = p.scale + group * kRowGroup * p.segments + column % kRowGroup;
+  const uint32_t* pairs = p.pairs + group * kRowGroup * p.w.blocks + column % kRowGroup;
   float acc = 0;
-  int64_t columns = p.blocks_per_segment * kBlockCols;
   for (int64_t s = 0; s < p.segments; ++s) {
+    int64_t first = s * p.blocks_per_segment;
+    int64_t last = std::min(p.w.blocks, first + p.blocks_per_segment);
     int32_t d = 0;
-    for (int64_t k = s * columns, end = std::min(p.w.k, k + columns); k < end; ++k)
-      d += w.values[static_cast<size_t>(k)] * a[k / 4 * 4 * width + k % 4];
-    float scale_w = w.scales[static_cast<size_t>(s * p.blocks_per_segment / p.w.blocks_per_group)];
-    acc = std::fma(static_cast<float>(d), scale_w * scale[s * width], acc);
+    for (int64_t b = first; b < last; ++b) {
+      int32_t sum = 0;
+      for (int64_t k = b * kBlockCols; k < std::min(p.w.k, (b + 1) * kBlockCols); ++k)
+        sum += w.values[static_cast<size_t>(k)] * a[k / 4 * 4 * width + k % 4];
+      d += sum * static_cast<int32_t>(pairs[b * width] & 0xffffu);
+    }
+    acc = std::fma(static_cast<float>(d),
+                   w.scales[static_cast<size_t>(first / p.w.blocks_per_group)], acc);
   }
-  return acc;
+  return acc * p.scale[column];
 }
 
 void gemv(const Product& p, int64_t first, int64_t last) {
@@ -87,28 +92,34 @@ void gemv(const Product& p, int64_t first, int64_t last) {
   }
 }
 
-// Not a number counts as nothing in the maximum and as -127 in the codes.
-void quantize_row(const float* x, int64_t k, bool per_token, int8_t* codes, float* scales,
-                  int32_t* sums) {
-  int64_t blocks = (k + kBlockCols - 1) / kBlockCols, columns = per_token ? k : kBlockCols;
-  for (int64_t s = 0; s * columns < k; ++s) {
-    int64_t begin = s * columns, end = std::min(k, begin + columns);
-    float absmax = 0;
-    for (int64_t i = begin; i < end; ++i)
-      absmax = std::fabs(x[i]) > absmax ? std::fabs(x[i]) : absmax;
-    float scale = absmax / 127 == 0 ? 1 : absmax / 127;
-    scales[s] = scale;
-    for (int64_t i = begin; i < end; ++i) {
-      float q = std::nearbyintf(x[i] / scale);
+// Not a number counts as nothing.
+float largest(const float* x, int64_t count) {
+  float most = 0;
+  for (int64_t i = 0; i < count; ++i) most = std::fabs(x[i]) > most ? std::fabs(x[i]) : most;
+  return most;
+}
+
+float quantize_row(const float* x, int64_t k, bool per_token, int8_t* codes, int32_t* multipliers,
+                   int32_t* sums) {
+  float scale = largest(x, k) / 127;
+  if (!per_token) scale *= 1.f / kTopMultiplier;
+  if (scale == 0) scale = 1;
+  for (int64_t b = 0; b * kBlockCols < k; ++b) {
+    int64_t begin = b * kBlockCols, count = std::min(kBlockCols, k - begin);
+    float wanted = per_token ? 1 : std::ceil(largest(x + begin, count) / (127 * scale));
+    wanted = wanted > 1 ? wanted : 1;
+    float m = wanted < kTopMultiplier ? wanted : kTopMultiplier;
+    int32_t sum = 0;
+    for (int64_t i = 0; i < kBlockCols; ++i) {
+      float q = i < count ? std::nearbyintf(x[begin + i] / (scale * m)) : 0;
       q = q > -127 ? q : -127;
-      codes[i] = static_cast<int8_t>(q < 127 ? q : 127);
+      codes[begin + i] = static_cast<int8_t>(q < 127 ? q : 127);
+      sum += codes[begin + i];
     }
+    multipliers[b] = static_cast<int32_t>(m);
+    sums[b] = sum * multipliers[b];
   }
-  for (int64_t i = k; i < blocks * kBlockCols; ++i) codes[i] = 0;
-  for (int64_t b = 0; b < blocks; ++b) {
-    sums[b] = 0;
-    for (int64_t i = b * kBlockCols; i < (b + 1) * kBlockCols; ++i) sums[b] += codes[i];
-  }
+  return scale;
 }
 
 }  // namespace
@@ -125,6 +136,7 @@ const KernelTable kernels_reference = {
     .gemm_scratch = nullptr,
     .gemm_panels = 1,
     .gemm_from = 0,
+    .multiply_registers = nullptr,
 };
 
 }  // namespace nibble

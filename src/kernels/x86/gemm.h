@@ -2,7 +2,7 @@
 // two panels at a time: eight sums share 2 loads of weights and 4 broadcasts for 8 multiplications,
 // so the multiplier ports and not the load ports set the pace. `Dot` is how an instruction set
 // multiplies an unpacked block:
-//   multiply_block<kBytes, W>(w, a, d)   d: (halves, W) vectors of 8 rows
+//   multiply_block<kBytes, W>(w, a, pairs, d)   d: (halves, W) vectors of 8 rows
 //   kSplitBytes   bytes come as two nibbles, low and high, in the place of the two panels
 #pragma once
 
@@ -82,73 +82,70 @@ void fill_strip(const Product& p, int64_t panel, int half, int64_t segment, Stri
   }
 }
 
-// Adds a strip's products with one group of W activation rows to its sums.
+// Adds a strip's products with one group of W activation rows to its sums. kLong: segments of
+// several blocks.
 template <class Dot, bool kBytes, bool kZeros, bool kLong, int W>
-void multiply_strip(const Strip& s, int64_t blocks_per_segment, const int8_t* a, const float* scale,
-                    const int32_t* term, float* sums) {
+void multiply_strip(const Strip& s, int64_t blocks_per_segment, const int8_t* a,
+                    const uint32_t* pairs, const int32_t* term, float* sums) {
   constexpr int kHalves = kBytes ? 1 : 2, kSums = kHalves * W;
-  __m256 acc[kSums];
-  NIBBLE_UNROLL
-  for (int i = 0; i < kSums; ++i) acc[i] = _mm256_load_ps(sums + i * kRows);
   const uint8_t* w = s.codes;
-  for (int64_t i = 0; i < s.segments; ++i, scale += W, term += W) {
+  for (int64_t i = 0, left = s.blocks; i < s.segments; ++i, term += W) {
     __m256i d[kSums];
-    Dot::template multiply_block<kBytes, W>(w, a, d);
+    Dot::template multiply_block<kBytes, W>(w, a, pairs, d);
     w += kBlockBytes;
     a += kBlockCols * W;
+    pairs += W;
     if constexpr (kLong) {
-      int64_t end =
-          s.blocks < (i + 1) * blocks_per_segment ? s.blocks : (i + 1) * blocks_per_segment;
-      for (int64_t b = i * blocks_per_segment + 1; b < end; ++b) {
+      for (int64_t b = left < blocks_per_segment ? left : blocks_per_segment; --b > 0;) {
         __m256i more[kSums];
-        Dot::template multiply_block<kBytes, W>(w, a, more);
+        Dot::template multiply_block<kBytes, W>(w, a, pairs, more);
         NIBBLE_UNROLL
         for (int j = 0; j < kSums; ++j) d[j] = _mm256_add_epi32(d[j], more[j]);
         w += kBlockBytes;
         a += kBlockCols * W;
+        pairs += W;
       }
+      left -= blocks_per_segment;
     }
     NIBBLE_UNROLL
     for (int c = 0; c < W; ++c) {
       __m256i t = _mm256_set1_epi32(term[c]);
-      __m256 scale_a = _mm256_set1_ps(scale[c]);
       NIBBLE_UNROLL
       for (int h = 0; h < kHalves; ++h) {
         __m256i correction = t;
         if constexpr (kZeros)
           correction = _mm256_mullo_epi32(load(s.zeros + (i * kHalves + h) * kRows), t);
         __m256 f = _mm256_cvtepi32_ps(_mm256_add_epi32(d[h * W + c], correction));
-        __m256 both = _mm256_mul_ps(_mm256_loadu_ps(s.scales + (i * kHalves + h) * kRows), scale_a);
-        acc[h * W + c] = _mm256_fmadd_ps(f, both, acc[h * W + c]);
+        float* sum = sums + (h * W + c) * kRows;
+        __m256 scale = _mm256_load_ps(s.scales + (i * kHalves + h) * kRows);
+        _mm256_store_ps(sum, _mm256_fmadd_ps(f, scale, _mm256_load_ps(sum)));
       }
     }
   }
-  NIBBLE_UNROLL
-  for (int i = 0; i < kSums; ++i) _mm256_store_ps(sums + i * kRows, acc[i]);
 }
 
 template <class Dot, bool kBytes, bool kZeros, bool kLong>
 void multiply_columns(const Product& p, const Strip& s, int64_t segment, int64_t begin,
                       int64_t end) {
-  int64_t block = segment * p.blocks_per_segment, bps = p.blocks_per_segment;
+  int64_t bps = p.blocks_per_segment, block = segment * bps;
   float* sums = s.sums;
   for (int64_t c = begin; c < end; c += kRowGroup) {
     int64_t width = p.m - c < kRowGroup ? p.m - c : kRowGroup;
     const int8_t* a = p.a + (c * p.w.blocks + block * width) * kBlockCols;
-    const float* scale = p.scale + c * p.segments + segment * width;
+    const uint32_t* pairs = p.pairs + c * p.w.blocks + block * width;
     const int32_t* term = p.term + c * p.segments + segment * width;
     switch (width) {
       case 1:
-        multiply_strip<Dot, kBytes, kZeros, kLong, 1>(s, bps, a, scale, term, sums);
+        multiply_strip<Dot, kBytes, kZeros, kLong, 1>(s, bps, a, pairs, term, sums);
         break;
       case 2:
-        multiply_strip<Dot, kBytes, kZeros, kLong, 2>(s, bps, a, scale, term, sums);
+        multiply_strip<Dot, kBytes, kZeros, kLong, 2>(s, bps, a, pairs, term, sums);
         break;
       case 3:
-        multiply_strip<Dot, kBytes, kZeros, kLong, 3>(s, bps, a, scale, term, sums);
+        multiply_strip<Dot, kBytes, kZeros, kLong, 3>(s, bps, a, pairs, term, sums);
         break;
       default:
-        multiply_strip<Dot, kBytes, kZeros, kLong, 4>(s, bps, a, scale, term, sums);
+        multiply_strip<Dot, kBytes, kZeros, kLong, 4>(s, bps, a, pairs, term, sums);
         break;
     }
     sums += 2 * kRowGroup * kRows;

@@ -28,17 +28,31 @@ NIBBLE_INLINE __m256i broadcast4(const int8_t* p) {
   return _mm256_set1_epi32(v);
 }
 
+NIBBLE_INLINE __m256i broadcast_pair(const uint32_t* p) {
+  return _mm256_set1_epi32(static_cast<int>(*p));
+}
+
 // Keeps a running sum in its register: left alone, clang turns eight chained additions into a tree
 // whose many live halves spill (measured: a third of the speed).
 NIBBLE_INLINE void pin(__m256i& v) { __asm__("" : "+v"(v)); }
 
+constexpr int64_t block_bytes(CodeLayout layout) {
+  return layout == CodeLayout::kByte       ? 256
+         : layout == CodeLayout::kNibble   ? 128
+         : layout == CodeLayout::kThreeBit ? 96
+                                           : 64;
+}
+
+NIBBLE_INLINE const uint8_t* scales_at(const Panels& p, const uint8_t* panel, int64_t group) {
+  return panel + p.scale_offset + group * kRows * (p.scales == ScaleLayout::kF32 ? 4 : 2);
+}
+
 NIBBLE_INLINE __m256 load_scales(const Panels& p, const uint8_t* panel, int64_t group) {
-  const uint8_t* at = panel + p.scale_offset;
-  auto half = reinterpret_cast<const __m128i*>(at) + group;
+  const uint8_t* at = scales_at(p, panel, group);
+  auto half = reinterpret_cast<const __m128i*>(at);
   if (__builtin_expect(p.scales == ScaleLayout::kF16, 1))
     return _mm256_cvtph_ps(_mm_loadu_si128(half));
-  if (p.scales == ScaleLayout::kF32)
-    return _mm256_loadu_ps(reinterpret_cast<const float*>(at) + group * kRows);
+  if (p.scales == ScaleLayout::kF32) return _mm256_loadu_ps(reinterpret_cast<const float*>(at));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(half)), 16));
 }
 
@@ -88,8 +102,9 @@ NIBBLE_INLINE void unpack(const uint8_t* p, __m256i* w) {
   }
 }
 
-// y for one activation row and the 8 rows of a panel that are there.
-NIBBLE_INLINE void store_rows(const Product& p, int64_t column, int64_t panel, __m256 v) {
+// y from the sums of one activation row and the 8 rows of a panel, those that are there.
+NIBBLE_INLINE void store_rows(const Product& p, int64_t column, int64_t panel, __m256 sums) {
+  __m256 v = _mm256_mul_ps(sums, _mm256_set1_ps(p.scale[column]));
   int64_t row = panel * kRows, left = p.w.n - row;
   float* y = p.y + column * p.ldy + row;
   if (left >= kRows) {

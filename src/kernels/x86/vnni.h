@@ -9,11 +9,16 @@
 namespace nibble {
 namespace {
 
+NIBBLE_INLINE __m256i multiplier(const uint32_t* pairs) {
+  return _mm256_srli_epi32(broadcast_pair(pairs), 16);
+}
+
 struct VnniDot {
   static constexpr bool kSignedBytes = false, kSplitBytes = false;
 
   template <CodeLayout L, int W>
-  static NIBBLE_METHOD void add_block(const uint8_t* codes, const int8_t* a, __m256i* d) {
+  static NIBBLE_METHOD void add_block(const uint8_t* codes, const int8_t* a, const uint32_t* pairs,
+                                      __m256i* d) {
     __m256i w[8];
     if constexpr (L == CodeLayout::kByte) {
       NIBBLE_UNROLL
@@ -22,15 +27,22 @@ struct VnniDot {
     } else {
       unpack<L>(codes, w);
     }
+    __m256i sum[W];
+    NIBBLE_UNROLL
+    for (int c = 0; c < W; ++c) sum[c] = _mm256_setzero_si256();
     NIBBLE_UNROLL
     for (int g = 0; g < 8; ++g) {
       NIBBLE_UNROLL
-      for (int c = 0; c < W; ++c) d[c] = dpbusd(d[c], w[g], broadcast4(a + 4 * (g * W + c)));
+      for (int c = 0; c < W; ++c) sum[c] = dpbusd(sum[c], w[g], broadcast4(a + 4 * (g * W + c)));
     }
+    NIBBLE_UNROLL
+    for (int c = 0; c < W; ++c)
+      d[c] = _mm256_add_epi32(d[c], _mm256_mullo_epi32(sum[c], multiplier(pairs + c)));
   }
 
   template <bool kBytes, int W>
-  static NIBBLE_METHOD void multiply_block(const uint8_t* w, const int8_t* a, __m256i* d) {
+  static NIBBLE_METHOD void multiply_block(const uint8_t* w, const int8_t* a, const uint32_t* pairs,
+                                           __m256i* d) {
     static_assert(!kBytes);
     NIBBLE_UNROLL
     for (int c = 0; c < 2 * W; ++c) d[c] = _mm256_setzero_si256();
@@ -43,6 +55,12 @@ struct VnniDot {
         d[c] = dpbusd(d[c], w0, b);
         d[W + c] = dpbusd(d[W + c], w1, b);
       }
+    }
+    NIBBLE_UNROLL
+    for (int c = 0; c < W; ++c) {
+      __m256i m = multiplier(pairs + c);
+      d[c] = _mm256_mullo_epi32(d[c], m);
+      d[W + c] = _mm256_mullo_epi32(d[W + c], m);
     }
   }
 };
