@@ -68,6 +68,12 @@ void run(const KernelTable& table, const Product& p) {
 
 }  // namespace
 
+
+int64_t multiply_registers(int64_t rounds) {
+  auto loop = chosen_table().multiply_registers;
+  return loop ? loop(rounds) : 0;
+}
+
 bool has_integer_kernel(const Scheme& scheme, int64_t k) {
   int64_t group = scheme.group_size(k);
   return group == k || group % kBlockCols == 0;

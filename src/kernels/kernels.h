@@ -47,6 +47,13 @@ Result<std::string> kernel_table_name();
 std::vector<std::string> describe_kernel_tables();
 
 // Whether integer kernels can run this scheme at this width: groups that are multiples of 32
+// The float work of the chosen table.
+
+// Multiply-accumulates of bytes that the chosen table's instructions do on registers alone: runs
+// `rounds` rounds of them on the calling thread and returns how many they were, 0 where the table
+// has no such loop. Timed, this is the limit of integer_matmul when nothing waits for memory.
+int64_t multiply_registers(int64_t rounds);
+
 // columns (a short last group too), per channel or per tensor.
 bool has_integer_kernel(const Scheme& scheme, int64_t k);
 

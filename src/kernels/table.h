@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+
 namespace nibble {
 
 struct CpuFeatures {
@@ -87,8 +88,9 @@ struct KernelTable {
   int64_t (*gemm_scratch)(const Product& p);
   int64_t gemm_panels;  // how many panels gemm takes at a time
   int64_t gemm_from;    // the number of rows from which gemm is the faster one
-  // Multiply-accumulates on registers alone, as its products do them; returns how many. Null: no
-  // such measure. Timed, it is the peak that a product can be held against.
+  // Multiply-accumulates of bytes on registers alone, by the instructions of its products at the
+  // widest; returns how many. Null: no such measure. Timed, it is the peak that a product can be
+  // held against.
   int64_t (*multiply_registers)(int64_t rounds);
 };
 

@@ -1,6 +1,20 @@
+#include <immintrin.h>
+
 #include "kernels/avx2/avx2.h"
+#include "kernels/x86/registers.h"
 
 namespace nibble {
+namespace {
+
+// What int4 products do: bytes multiplied, neighbours added, summed in 16 bits.
+struct ByteMultiply {
+  using Vector = __m256i;
+  static inline __attribute__((always_inline)) Vector add(Vector sum, Vector u, Vector s) {
+    return _mm256_add_epi16(sum, _mm256_maddubs_epi16(u, s));
+  }
+};
+
+}  // namespace
 
 extern const KernelTable kernels_avx2;
 const KernelTable kernels_avx2 = {
@@ -14,7 +28,7 @@ const KernelTable kernels_avx2 = {
     .gemm_scratch = avx2::gemm_scratch,
     .gemm_panels = 2,
     .gemm_from = 16,
-    .multiply_registers = nullptr,
+    .multiply_registers = multiply_registers_with<ByteMultiply>,
 };
 
 }  // namespace nibble

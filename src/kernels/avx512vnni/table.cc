@@ -9,10 +9,19 @@ inline __attribute__((always_inline)) __m256i dpbusd(__m256i sum, __m256i u, __m
   return _mm256_dpbusd_epi32(sum, u, s);
 }
 
+// On 512 bits: the CPU's limit, whatever width the products take.
+struct ByteMultiply {
+  using Vector = __m512i;
+  static inline __attribute__((always_inline)) Vector add(Vector sum, Vector u, Vector s) {
+    return _mm512_dpbusd_epi32(sum, u, s);
+  }
+};
+
 }  // namespace
 }  // namespace nibble
 
 #include "kernels/avx2/avx2.h"
+#include "kernels/x86/registers.h"
 #include "kernels/x86/vnni.h"
 
 namespace nibble {
@@ -29,7 +38,7 @@ const KernelTable kernels_avx512vnni = {
     .gemm_scratch = gemm_scratch_for,
     .gemm_panels = 2,
     .gemm_from = 16,
-    .multiply_registers = nullptr,
+    .multiply_registers = multiply_registers_with<ByteMultiply>,
 };
 
 }  // namespace nibble
