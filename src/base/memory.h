@@ -7,10 +7,15 @@
 
 namespace nibble {
 
-// Anonymous resident bytes (RssAnon): what cannot be read again from a file. 0 where unknown.
-int64_t anonymous_memory();
+// Resident bytes of this process, zeros where unknown.
+struct ResidentMemory {
+  int64_t anonymous = 0;  // RssAnon: what cannot be read again from a file
+  int64_t file = 0;       // RssFile and RssShmem: mapped files, which the system may take back
+  int64_t total() const { return anonymous + file; }
+};
+ResidentMemory resident_memory();
 
-// Watches anonymous_memory() every few milliseconds while it lives.
+// Watches the anonymous part every few milliseconds while it lives.
 class PeakMemory {
  public:
   PeakMemory();
