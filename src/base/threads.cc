@@ -1,7 +1,6 @@
 #include "base/threads.h"
 
 #include <cblas.h>
-#include <sched.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -11,14 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/cores.h"
+
 namespace nibble {
 namespace {
-
-int available_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
 
 thread_local bool inside_body = false;
 
@@ -30,10 +25,15 @@ thread_local bool inside_body = false;
 // microseconds), then sleep, so that an idle program uses no core.
 class Pool {
  public:
-  explicit Pool(int count) {
+  // `cores`: that of each thread, the caller's first; empty: the system moves them as it likes.
+  Pool(int count, const std::vector<int>& cores) {
     // The system may refuse more threads; fewer give the same results.
     try {
-      for (int i = 1; i < count; ++i) threads_.emplace_back([this] { work(); });
+      for (size_t i = 1; i < static_cast<size_t>(count); ++i)
+        threads_.emplace_back([this, core = cores.empty() ? -1 : cores[i]] {
+          if (core >= 0) stay_on({core});
+          work();
+        });
     } catch (const std::system_error&) {
     }
   }
@@ -111,16 +111,28 @@ class Pool {
 };
 
 int wanted = 0;
+std::vector<int> pinned;  // a core for each thread, or empty
 std::unique_ptr<Pool> pool;
+
+int core_count() { return static_cast<int>(usable_cores().size()); }
 
 }  // namespace
 
-void set_threads(int count) {
-  wanted = count;
+Status set_threads(int count, bool pin) {
+  if (pin && count > core_count())
+    return fail("{} threads cannot be pinned to {} core{}", count, core_count(),
+                core_count() == 1 ? "" : "s");
+  std::vector<int> cores = pin ? best_first(usable_cores()) : std::vector<int>{};
+  bool move = pin || !pinned.empty();
+  if (move && !stay_on(pin ? std::vector{cores[0]} : usable_cores()))
+    return fail("the system refuses to pin threads to cores");
   pool.reset();
+  wanted = count;
+  pinned = std::move(cores);
+  return {};
 }
 
-int thread_count() { return wanted > 0 ? wanted : available_cores(); }
+int thread_count() { return wanted > 0 ? wanted : core_count(); }
 
 void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body) {
   if (inside_body || chunks <= 1 || thread_count() == 1) {
@@ -131,7 +143,7 @@ void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body) {
   Pool* p;
   {
     std::lock_guard lock(creation);
-    if (!pool) pool = std::make_unique<Pool>(thread_count());
+    if (!pool) pool = std::make_unique<Pool>(thread_count(), pinned);
     p = pool.get();
   }
   p->run(chunks, body);

@@ -5,10 +5,14 @@
 #include <cstdint>
 #include <functional>
 
+#include "base/result.h"
+
 namespace nibble {
 
-// Sets the number of threads that parallel_for uses, the caller included; 0 = all cores.
-void set_threads(int count);
+// Sets the number of threads that parallel_for uses, the caller included; 0 = all cores. With
+// `pin` each of them, the calling one at once, stays on a core of its own (best_first, cores.h);
+// where that makes more threads than this process has cores, it fails and changes nothing.
+Status set_threads(int count, bool pin = false);
 int thread_count();
 
 // Runs body(0) .. body(chunks - 1), each once, on the pool and the caller; returns when all are

@@ -1,10 +1,17 @@
 #include "base/threads.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
+#include <map>
+#include <mutex>
+#include <set>
 #include <thread>
 #include <vector>
+
+#include "base/cores.h"
+#include "base/test_util.h"
 
 namespace nibble {
 namespace {
@@ -45,6 +52,37 @@ TEST_P(Threads, NestedCallsRunSerially) {
   });
   for (auto& r : runs) EXPECT_EQ(r, 1);
   EXPECT_EQ(strangers, 0);
+}
+
+TEST(ThreadsPinned, EachStaysOnACoreOfItsOwn) {
+  int cores = static_cast<int>(usable_cores().size());
+  ASSERT_TRUE(set_threads(cores, /*pin=*/true));
+  std::mutex mutex;
+  std::map<std::thread::id, int> core_of;
+  parallel_for(64 * cores, [&](int64_t) {
+    cpu_set_t set;
+    ASSERT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+    EXPECT_EQ(CPU_COUNT(&set), 1);
+    std::lock_guard lock(mutex);
+    core_of[std::this_thread::get_id()] = sched_getcpu();
+  });
+  std::set<int> used;
+  for (auto [thread, core] : core_of) EXPECT_TRUE(used.insert(core).second);
+  EXPECT_EQ(thread_count(), cores);
+  // Back to where the system moves threads as it likes.
+  ASSERT_TRUE(set_threads(0));
+  cpu_set_t set;
+  ASSERT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+  EXPECT_EQ(CPU_COUNT(&set), cores);
+}
+
+TEST(ThreadsPinned, MoreThreadsThanCoresAreRefused) {
+  int cores = static_cast<int>(usable_cores().size());
+  EXPECT_TRUE(fails_with(set_threads(cores + 1, /*pin=*/true), "cannot be pinned"));
+  EXPECT_EQ(thread_count(), cores);
+  EXPECT_TRUE(set_threads(cores + 1));
+  EXPECT_EQ(thread_count(), cores + 1);
+  ASSERT_TRUE(set_threads(0));
 }
 
 INSTANTIATE_TEST_SUITE_P(Counts, Threads, testing::Values(1, 2, 3, 7, 32));

@@ -1,0 +1,21 @@
+// The cores that this process may run on.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace nibble {
+
+// Their numbers, as the process was started (pinning a thread changes nothing). Never empty.
+const std::vector<int>& usable_cores();
+
+// `cores` in the order in which threads should take them: first one hardware thread of each
+// physical core, the fast ones before the slow; then the second ones. `sys` is where the system
+// shows its devices; what it does not tell counts as equal.
+std::vector<int> best_first(std::vector<int> cores, const std::string& sys = "/sys");
+
+// Keeps the calling thread on these cores alone; threads that it starts inherit that. False where
+// the system refuses.
+bool stay_on(const std::vector<int>& cores);
+
+}  // namespace nibble
