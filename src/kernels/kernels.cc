@@ -45,7 +45,7 @@ uint8_t* scratch(int64_t bytes) {
   return buffer.data();
 }
 
-void run(const KernelTable& table, const Product& p) {
+void run(const KernelTable& table, const Product& p, const Epilogue& epilogue) {
   int64_t panels = (p.w.n + p.w.panel_rows - 1) / p.w.panel_rows;
   bool gemm = table.gemm && p.m >= table.gemm_from;
   int64_t unit = gemm ? table.gemm_panels : 1;
@@ -57,6 +57,7 @@ void run(const KernelTable& table, const Product& p) {
       table.gemm(p, first, last, scratch(table.gemm_scratch(p)));
     else
       table.gemv(p, first, last);
+    if (epilogue) epilogue(first * p.w.panel_rows, std::min(p.w.n, last * p.w.panel_rows));
   };
   int64_t chunks = (panels + chunk - 1) / chunk;
   if (p.w.n * p.w.k * p.m < kSerialMacs) {
@@ -68,6 +69,7 @@ void run(const KernelTable& table, const Product& p) {
 
 }  // namespace
 
+const FloatOps& float_ops() { return *chosen_table().floats; }
 
 int64_t multiply_registers(int64_t rounds) {
   auto loop = chosen_table().multiply_registers;
@@ -89,7 +91,7 @@ std::shared_ptr<const Int8Rows> quantize_rows(const float* x, int64_t rows, int6
 }
 
 void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,
-                    int64_t ldy) {
+                    int64_t ldy, const Epilogue& epilogue) {
   const auto& matrix = static_cast<const PanelMatrix&>(w);
   NB_CHECK(x.k == matrix.cols());
   Product p;
@@ -106,7 +108,7 @@ void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias,
   thread_local std::vector<int32_t> terms;
   fill_terms(x, p, terms);
   p.term = terms.data();
-  run(matrix.table(), p);
+  run(matrix.table(), p, epilogue);
 }
 
 }  // namespace nibble

@@ -16,12 +16,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "kernels/float_ops.h"
 #include "tensor/quantized.h"
 
 namespace nibble {
@@ -46,14 +48,15 @@ Result<std::string> kernel_table_name();
 // One line a table: name, whether this CPU has it, which is chosen and why.
 std::vector<std::string> describe_kernel_tables();
 
-// Whether integer kernels can run this scheme at this width: groups that are multiples of 32
 // The float work of the chosen table.
+const FloatOps& float_ops();
 
 // Multiply-accumulates of bytes that the chosen table's instructions do on registers alone: runs
 // `rounds` rounds of them on the calling thread and returns how many they were, 0 where the table
 // has no such loop. Timed, this is the limit of integer_matmul when nothing waits for memory.
 int64_t multiply_registers(int64_t rounds);
 
+// Whether integer kernels can run this scheme at this width: groups that are multiples of 32
 // columns (a short last group too), per channel or per tensor.
 bool has_integer_kernel(const Scheme& scheme, int64_t k);
 
@@ -64,8 +67,12 @@ std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedMatrix& w);
 std::shared_ptr<const Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k,
                                               Activations mode);
 
+// What follows a product, fused into it: called for outputs [first, last) of all rows as soon as
+// they are in y, while they are in cache, on the thread that made them.
+using Epilogue = std::function<void(int64_t first, int64_t last)>;
+
 // y: (rows, n), row stride ldy >= n. bias: (n) or null. Parallel over n.
 void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,
-                    int64_t ldy);
+                    int64_t ldy, const Epilogue& epilogue = {});
 
 }  // namespace nibble

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/float_ops.h"
 
 namespace nibble {
 
@@ -51,7 +52,7 @@ struct Panels {
 
 // One product. Activation rows in groups of 4, the last group of `width` <= 4; group j starts at
 // element 4 j (elements of one row) of each array. Inside a group:
-//   a      (blocks * 8, width, 4) int8
+//   a      (blocks * 32 / run, width, run) int8, run = KernelTable::activation_run
 //   pairs  (blocks, width)    a block's multiplier in both 16-bit halves
 //   term   (segments, width)  minus the sum over the segment of multiplier * code, times `zero`
 //          (times 128 for kByte, for kernels that read bytes as unsigned) unless the weights have
@@ -77,6 +78,7 @@ struct KernelTable {
   const char* needs;  // for people
   bool (*supported)(const CpuFeatures& cpu);
   int64_t panel_rows;
+  int64_t activation_run = 4;  // columns of one activation row that lie together: 4 or 8
   // x: (k) to codes (blocks * 32), multipliers (blocks; all 1 for per_token), and the sums of each
   // block's codes times its multiplier. Returns the row's scale.
   float (*quantize_row)(const float* x, int64_t k, bool per_token, int8_t* codes,
@@ -92,6 +94,7 @@ struct KernelTable {
   // widest; returns how many. Null: no such measure. Timed, it is the peak that a product can be
   // held against.
   int64_t (*multiply_registers)(int64_t rounds);
+  const FloatOps* floats;
 };
 
 }  // namespace nibble

@@ -1,10 +1,8 @@
 #include "model/block.h"
 
-#include <cmath>
-
 #include "base/checked.h"
+#include "base/profile.h"
 #include "base/threads.h"
-#include "model/math.h"
 
 namespace nibble {
 namespace {
@@ -22,72 +20,115 @@ void finish_heads(const std::vector<float>& norm, double eps, const Rope& rope, 
                   int64_t heads, int64_t head_dim, float* row) {
   for (int64_t h = 0; h < heads; ++h) {
     float* x = row + h * head_dim;
-    if (!norm.empty()) rms_norm(x, 1, head_dim, norm.data(), eps, x);
+    if (!norm.empty()) float_ops().rms_norm(x, head_dim, norm.data(), eps, x);
     rope.rotate(x, position);
   }
 }
 
-// q, k, v of the rows; k and v go into the caches, q comes back finished. q: (rows, q_dim).
-std::vector<float> project(const DecoderConfig& c, const Block& block, const Rope& rope,
-                           Flow& flow) {
+// Finishes q and k of one slice's rows and puts k and v, (rows, 2 kv_dim), into its cache.
+void finish_slice(const DecoderConfig& c, const Block& block, const Rope& rope, const Slice& s,
+                  float* q, float* kv) {
   int64_t qd = c.q_dim(), kd = c.kv_dim();
-  auto rows = static_cast<size_t>(flow.rows);
-  std::vector<float> q(rows * static_cast<size_t>(qd)), kv(rows * static_cast<size_t>(2 * kd));
-  LinearInput in(flow.x.data(), flow.rows, c.hidden);
-  block.linear(Role::kQ).run(in, q.data(), qd);
-  block.linear(Role::kK).run(in, kv.data(), 2 * kd);
-  block.linear(Role::kV).run(in, kv.data() + kd, 2 * kd);
-  int64_t row = 0;
-  for (const Slice& s : flow.slices) {
-    s.cache->allocate(block.index);
-    for_rows(s.count, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        int64_t position = s.position + t;
-        float* k = kv.data() + (row + t) * 2 * kd;
-        finish_heads(block.query_norm, c.norm_eps, rope, position, c.heads, c.head_dim,
-                     q.data() + (row + t) * qd);
-        finish_heads(block.key_norm, c.norm_eps, rope, position, c.kv_heads, c.head_dim, k);
-        for (int64_t h = 0; h < c.kv_heads; ++h) {
-          int64_t at = position * c.head_dim, from = h * c.head_dim;
-          std::copy_n(k + from, c.head_dim, s.cache->keys(block.index, h) + at);
-          std::copy_n(k + kd + from, c.head_dim, s.cache->values(block.index, h) + at);
-        }
-      }
-    });
-    row += s.count;
-  }
-  return q;
+  s.cache->allocate(block.index);
+  for_rows(s.count, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      int64_t position = s.position + t;
+      float* k = kv + t * 2 * kd;
+      finish_heads(block.query_norm, c.norm_eps, rope, position, c.heads, c.head_dim, q + t * qd);
+      finish_heads(block.key_norm, c.norm_eps, rope, position, c.kv_heads, c.head_dim, k);
+      for (int64_t h = 0; h < c.kv_heads; ++h)
+        float_ops().store_kv(s.cache->head(block.index, h), position, k + h * c.head_dim,
+                             k + kd + h * c.head_dim);
+    }
+  });
 }
 
-// h += linear(x); y is scratch.
-void add_linear(const Linear& linear, Flow& flow) {
-  std::vector<float> y(flow.h.size());
+// What a profile counts for linears over `rows` rows.
+struct Work {
+  int64_t bytes = 0, macs = 0;
+  Work(const Block& block, std::initializer_list<Role> roles, int64_t rows) {
+    for (Role r : roles) {
+      const Linear& linear = block.linear(r);
+      bytes += linear.read_bytes();
+      macs += linear.rows() * linear.cols() * rows;
+    }
+  }
+};
+
+// Keys and values read, and products with them, of all slices.
+Work attention_work(const DecoderConfig& c, const Block& block, const Flow& flow) {
+  Work w(block, {}, 0);
+  for (const Slice& s : flow.slices) {
+    w.bytes += (s.position + s.count) * s.cache->position_bytes();
+    w.macs += 2 * c.q_dim() * s.count * (s.position + (s.count + 1) / 2);
+  }
+  return w;
+}
+
+// From the first stage's input to the attention's output, in flow.x.
+void attend_to_input(const DecoderConfig& c, const Block& block, const Rope& rope, Flow& flow) {
+  int64_t qd = c.q_dim(), kd = c.kv_dim();
+  auto& [q, kv] = flow.scratch;
+  q.resize(static_cast<size_t>(flow.rows * qd));
+  kv.resize(static_cast<size_t>(flow.rows * 2 * kd));
+  {
+    Work work(block, {Role::kQ, Role::kK, Role::kV}, flow.rows);
+    OperatorTimer timer("q, k, v", work.bytes, work.macs);
+    LinearInput in(flow.x.data(), flow.rows, c.hidden);
+    block.linear(Role::kQ).run(in, q.data(), qd);
+    block.linear(Role::kK).run(in, kv.data(), 2 * kd);
+    block.linear(Role::kV).run(in, kv.data() + kd, 2 * kd);
+  }
+  {
+    OperatorTimer timer("rotation, cache", 0, 0);
+    int64_t row = 0;
+    for (const Slice& s : flow.slices) {
+      finish_slice(c, block, rope, s, q.data() + row * qd, kv.data() + row * 2 * kd);
+      row += s.count;
+    }
+  }
+  Work work = attention_work(c, block, flow);
+  OperatorTimer timer("attention", work.bytes, work.macs);
+  flow.x.resize(q.size());
+  attend(c, block, flow, q.data(), flow.x.data());
+}
+
+// h += linear(x).
+void add_linear(const char* name, const Block& block, Role role, Flow& flow) {
+  Work work(block, {role}, flow.rows);
+  OperatorTimer timer(name, work.bytes, work.macs);
+  const Linear& linear = block.linear(role);
+  int64_t n = linear.rows();
+  float* h = flow.h.data();
+  flow.scratch[0].resize(flow.h.size());
+  float* y = flow.scratch[0].data();
   LinearInput in(flow.x.data(), flow.rows, linear.cols());
-  linear.run(in, y.data(), linear.rows());
-  for (size_t i = 0; i < y.size(); ++i) flow.h[i] += y[i];
+  linear.run(in, y, n, [=, rows = flow.rows](int64_t first, int64_t last) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t i = r * n + first; i < r * n + last; ++i) h[i] += y[i];
+  });
 }
 
 void norm_into_x(const DecoderConfig& c, const std::vector<float>& weight, Flow& flow) {
+  OperatorTimer timer("norm", 0, 0);
   flow.x.resize(flow.h.size());
-  for_rows(flow.rows, [&](int64_t begin, int64_t end) {
-    rms_norm(flow.h.data() + begin * c.hidden, end - begin, c.hidden, weight.data(), c.norm_eps,
-             flow.x.data() + begin * c.hidden);
-  });
+  norm_rows(c, flow.h.data(), flow.rows, weight.data(), flow.x.data());
 }
 
+// x = silu(gate(x)) * up(x).
 void gate_and_up(const DecoderConfig& c, const Block& block, Flow& flow) {
-  auto size = static_cast<size_t>(flow.rows * c.mlp);
-  std::vector<float> gate(size), up(size);
+  Work work(block, {Role::kGate, Role::kUp}, flow.rows);
+  OperatorTimer timer("gate, up", work.bytes, work.macs);
+  for (auto& v : flow.scratch) v.resize(static_cast<size_t>(flow.rows * c.mlp));
+  float *gate = flow.scratch[0].data(), *up = flow.scratch[1].data();
   LinearInput in(flow.x.data(), flow.rows, c.hidden);
-  block.linear(Role::kGate).run(in, gate.data(), c.mlp);
-  block.linear(Role::kUp).run(in, up.data(), c.mlp);
-  for_rows(flow.rows, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin * c.mlp; i < end * c.mlp; ++i) {
-      auto j = static_cast<size_t>(i);
-      up[j] *= silu(gate[j]);
-    }
-  });
-  flow.x = std::move(up);
+  block.linear(Role::kGate).run(in, gate, c.mlp);
+  block.linear(Role::kUp).run(
+      in, up, c.mlp, [=, &c, rows = flow.rows](int64_t first, int64_t last) {
+        for (int64_t r = 0; r < rows; ++r)
+          float_ops().silu_times(gate + r * c.mlp + first, last - first, up + r * c.mlp + first);
+      });
+  flow.x.swap(flow.scratch[1]);
 }
 
 }  // namespace
@@ -109,18 +150,12 @@ Result<Block> load_block(const Weights& weights, int64_t layer, Activations mode
   return b;
 }
 
-void rms_norm(const float* x, int64_t rows, int64_t n, const float* weight, double eps, float* y) {
-  for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
-    float sums[8] = {};  // a fixed order that vectorizes
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8)
-      for (int64_t j = 0; j < 8; ++j) sums[j] += x[i + j] * x[i + j];
-    double total = 0;
-    for (; i < n; ++i) total += static_cast<double>(x[i]) * x[i];
-    for (float s : sums) total += s;
-    auto scale = static_cast<float>(1 / std::sqrt(total / static_cast<double>(n) + eps));
-    for (i = 0; i < n; ++i) y[i] = x[i] * scale * weight[i];
-  }
+void norm_rows(const DecoderConfig& c, const float* x, int64_t rows, const float* weight,
+               float* y) {
+  for_rows(rows, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * c.hidden; i < end * c.hidden; i += c.hidden)
+      float_ops().rms_norm(x + i, c.hidden, weight, c.norm_eps, y + i);
+  });
 }
 
 void enter_block(const DecoderConfig& config, const Block& block, Flow& flow) {
@@ -130,21 +165,18 @@ void enter_block(const DecoderConfig& config, const Block& block, Flow& flow) {
 void advance(Stage stage, const DecoderConfig& c, const Block& block, const Rope& rope,
              Flow& flow) {
   switch (stage) {
-    case Stage::kQkv: {
-      std::vector<float> q = project(c, block, rope, flow);
-      flow.x.resize(q.size());
-      attend(c, block, flow, q.data(), flow.x.data());
+    case Stage::kQkv:
+      attend_to_input(c, block, rope, flow);
       return;
-    }
     case Stage::kOut:
-      add_linear(block.linear(Role::kO), flow);
+      add_linear("output", block, Role::kO, flow);
       norm_into_x(c, block.mlp_norm, flow);
       return;
     case Stage::kGateUp:
       gate_and_up(c, block, flow);
       return;
     case Stage::kDown:
-      add_linear(block.linear(Role::kDown), flow);
+      add_linear("down", block, Role::kDown, flow);
       flow.x.clear();
       return;
   }

@@ -39,6 +39,8 @@ struct Flow {
   int64_t rows = 0;
   std::vector<float> h;  // (rows, hidden): the residual stream
   std::vector<float> x;  // (rows, k of the next stage's linears)
+  // What a stage computes on the way; kept so that blocks do not allocate and clear it anew.
+  std::vector<float> scratch[2];
 };
 
 // Fills flow.x with the first stage's input.
@@ -49,7 +51,8 @@ void advance(Stage stage, const DecoderConfig& config, const Block& block, const
              Flow& flow);
 
 // y = x / rms(x) * weight, row by row. x, y: (rows, n), may be the same.
-void rms_norm(const float* x, int64_t rows, int64_t n, const float* weight, double eps, float* y);
+void norm_rows(const DecoderConfig& config, const float* x, int64_t rows, const float* weight,
+               float* y);
 
 // Causal attention of the slices' queries over their caches. q, out: (rows, heads * head_dim). The
 // new keys and values are already in the caches.

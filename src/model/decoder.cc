@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/profile.h"
+
 namespace nibble {
 
 Result<Decoder> Decoder::load(const std::string& folder, Activations mode, int64_t context) {
@@ -18,8 +20,8 @@ Result<Decoder> Decoder::load(const std::string& folder, Activations mode, int64
   return d;
 }
 
-KvCache Decoder::make_cache(int64_t capacity) const {
-  return {config().layers, config().kv_heads, config().head_dim, capacity};
+KvCache Decoder::make_cache(int64_t capacity, KvType type) const {
+  return {config().layers, config().kv_heads, config().head_dim, capacity, type};
 }
 
 void embed_rows(const TensorView& embedding, std::span<const int32_t> ids, std::vector<float>& h) {
@@ -57,9 +59,10 @@ void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slice
     flow.rows = kept;
     flow.h.resize(static_cast<size_t>(kept * c.hidden));
   }
-  rms_norm(flow.h.data(), flow.rows, c.hidden, final_norm_.data(), c.norm_eps, flow.h.data());
+  norm_rows(c, flow.h.data(), flow.rows, final_norm_.data(), flow.h.data());
   if (tap) tap(c.layers, flow.h);
   logits.resize(static_cast<size_t>(flow.rows * c.vocab));
+  OperatorTimer timer("head", head_->read_bytes(), c.vocab * c.hidden * flow.rows);
   LinearInput in(flow.h.data(), flow.rows, c.hidden);
   head_->run(in, logits.data(), c.vocab);
 }

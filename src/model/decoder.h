@@ -19,7 +19,8 @@ class Decoder {
   const DecoderConfig& config() const { return weights_->config(); }
   const Weights& weights() const { return *weights_; }
   int64_t context() const { return rope_->capacity(); }
-  KvCache make_cache(int64_t capacity) const;
+  // kF32 is exact; the narrower ones trade a little of that for memory and speed.
+  KvCache make_cache(int64_t capacity, KvType type = KvType::kF32) const;
 
   enum class Rows : uint8_t { kAll, kLast };  // kLast: of each slice
   // Called with the hidden states (rows, hidden) after the embedding (layer 0) and after each block

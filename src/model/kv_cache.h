@@ -2,48 +2,47 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <vector>
+
+#include "kernels/float_ops.h"
 
 namespace nibble {
 
-// Layer by layer, each (kv_heads, capacity, head_dim) float32, allocated when first touched.
+// Bytes of one number.
+constexpr int64_t kv_type_size(KvType type) {
+  return type == KvType::kF32 ? 4 : type == KvType::kF16 ? 2 : 1;
+}
+
+// Layer by layer; a head's part is laid out as HeadCache says. Memory is allocated when a layer is
+// first touched, and becomes resident as positions are written.
 class KvCache {
  public:
-  KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t capacity)
-      : keys_(static_cast<size_t>(layers)),
-        values_(static_cast<size_t>(layers)),
-        kv_heads_(kv_heads),
-        head_dim_(head_dim),
-        capacity_(capacity) {}
+  KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t capacity,
+          KvType type = KvType::kF32);
 
   int64_t capacity() const { return capacity_; }
-  // (capacity, head_dim) of one head.
-  float* keys(int64_t layer, int64_t head) {
-    return head_of(keys_[static_cast<size_t>(layer)], head);
-  }
-  float* values(int64_t layer, int64_t head) {
-    return head_of(values_[static_cast<size_t>(layer)], head);
-  }
-  void allocate(int64_t layer) {
-    auto size = static_cast<size_t>(kv_heads_ * capacity_ * head_dim_);
-    keys_[static_cast<size_t>(layer)].resize(size);
-    values_[static_cast<size_t>(layer)].resize(size);
-  }
+  KvType type() const { return type_; }
+  // Layer `layer` must be allocated.
+  HeadCache head(int64_t layer, int64_t head) const;
+  void allocate(int64_t layer);
   // Forgets one layer's memory: a streamed job needs only the layer it is at.
-  void drop(int64_t layer) {
-    std::vector<float>().swap(keys_[static_cast<size_t>(layer)]);
-    std::vector<float>().swap(values_[static_cast<size_t>(layer)]);
-  }
-  static int64_t bytes(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t capacity) {
-    return 2 * 4 * layers * kv_heads * head_dim * capacity;
-  }
+  void drop(int64_t layer) { layers_[static_cast<size_t>(layer)].reset(); }
+  // Bytes of keys and values of one position of one layer.
+  int64_t position_bytes() const { return kv_heads_ * head_bytes() / padded_; }
+  static int64_t bytes(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t capacity,
+                       KvType type = KvType::kF32);
 
  private:
-  float* head_of(std::vector<float>& v, int64_t head) {
-    return v.data() + head * capacity_ * head_dim_;
-  }
-  std::vector<std::vector<float>> keys_, values_;
-  int64_t kv_heads_, head_dim_, capacity_;
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  int64_t head_bytes() const;
+
+  std::vector<std::unique_ptr<std::byte[], Free>> layers_;
+  int64_t kv_heads_, head_dim_, value_stride_, capacity_, padded_;
+  KvType type_;
 };
 
 }  // namespace nibble

@@ -1,11 +1,10 @@
 #include "model/linear.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "model/blas.h"
 
 namespace nibble {
 namespace {
@@ -14,10 +13,9 @@ namespace {
 // panel of 8192 columns stays in L2.
 constexpr int64_t kPanel = 64;
 
-void add_bias(const std::vector<float>& bias, float* y, int64_t rows, int64_t n, int64_t ldy) {
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t i = 0; i < n; ++i) y[r * ldy + i] += bias[static_cast<size_t>(i)];
-}
+// Up to how many rows of x stored floats are multiplied as they are, one dot product after another:
+// reading them binds. Beyond, BLAS gets a panel made float.
+constexpr int64_t kDotRows = 2 * kDotColumns;
 
 // y columns [r0, r0 + count) from the float rows w: (count, k).
 void multiply_panel(const LinearInput& x, const float* w, int64_t r0, int64_t count, float* y,
@@ -31,7 +29,8 @@ void multiply_panel(const LinearInput& x, const float* w, int64_t r0, int64_t co
                 static_cast<int>(count), k, 1, x.x, k, w, k, 0, y + r0, static_cast<int>(ldy));
 }
 
-// Floats made panel by panel from `Source`, whose load(row, count, out) yields (count, k).
+// Panel by panel from `Source`, whose multiply(x, row, count, y, ldy) sets y columns
+// [row, row + count).
 template <class Source>
 class PanelLinear final : public Linear {
  public:
@@ -42,14 +41,16 @@ class PanelLinear final : public Linear {
   bool integer() const override { return false; }
   int64_t read_bytes() const override { return source_.stored_bytes(); }
 
-  void run(LinearInput& x, float* y, int64_t ldy) const override {
+  void run(LinearInput& x, float* y, int64_t ldy, const Epilogue& epilogue) const override {
     int64_t n = rows();
     parallel_for(ceil_div(n, kPanel), [&](int64_t chunk) {
-      int64_t r0 = chunk * kPanel, count = std::min(kPanel, n - r0);
-      thread_local std::vector<float> panel;
-      multiply_panel(x, source_.load(r0, count, panel), r0, count, y, ldy);
+      int64_t first = chunk * kPanel, last = std::min(n, first + kPanel);
+      source_.multiply(x, first, last - first, y, ldy);
+      if (!bias_.empty())
+        for (int64_t r = 0; r < x.rows; ++r)
+          for (int64_t i = first; i < last; ++i) y[r * ldy + i] += bias_[static_cast<size_t>(i)];
+      if (epilogue) epilogue(first, last);
     });
-    if (!bias_.empty()) add_bias(bias_, y, x.rows, n, ldy);
   }
 
  private:
@@ -59,21 +60,33 @@ class PanelLinear final : public Linear {
 
 class StoredFloats {
  public:
-  explicit StoredFloats(TensorView w) : w_(std::move(w)) {}
+  explicit StoredFloats(TensorView w)
+      : w_(std::move(w)),
+        type_(w_.dtype == DType::kF32   ? FloatType::kF32
+              : w_.dtype == DType::kF16 ? FloatType::kF16
+                                        : FloatType::kBF16) {}
   int64_t rows() const { return w_.dim(0); }
   int64_t cols() const { return w_.dim(1); }
   int64_t stored_bytes() const { return static_cast<int64_t>(w_.bytes.size()); }
-  const float* load(int64_t row, int64_t count, std::vector<float>& panel) const {
+  void multiply(const LinearInput& x, int64_t row, int64_t count, float* y, int64_t ldy) const {
     const std::byte* src = w_.bytes.data() + row * cols() * dtype_size(w_.dtype);
+    if (x.rows <= kDotRows) {
+      for (int64_t r = 0; r < x.rows; r += kDotColumns)
+        float_ops().dot_rows(type_, src, count, x.k, x.x + r * x.k,
+                             std::min(kDotColumns, x.rows - r), y + r * ldy + row, ldy);
+      return;
+    }
     if (w_.dtype == DType::kF32 && reinterpret_cast<uintptr_t>(src) % alignof(float) == 0)
-      return reinterpret_cast<const float*>(src);
+      return multiply_panel(x, reinterpret_cast<const float*>(src), row, count, y, ldy);
+    thread_local std::vector<float> panel;
     panel.resize(static_cast<size_t>(count * cols()));
     to_float(w_.dtype, src, count * cols(), panel.data());
-    return panel.data();
+    multiply_panel(x, panel.data(), row, count, y, ldy);
   }
 
  private:
   TensorView w_;
+  FloatType type_;
 };
 
 class DequantizedRows {
@@ -82,10 +95,11 @@ class DequantizedRows {
   int64_t rows() const { return w_.rows(); }
   int64_t cols() const { return w_.cols(); }
   int64_t stored_bytes() const { return w_.stored_bytes(); }
-  const float* load(int64_t row, int64_t count, std::vector<float>& panel) const {
+  void multiply(const LinearInput& x, int64_t row, int64_t count, float* y, int64_t ldy) const {
+    thread_local std::vector<float> panel;
     panel.resize(static_cast<size_t>(count * cols()));
     for (int64_t i = 0; i < count; ++i) w_.dequantize(row + i, panel.data() + i * cols());
-    return panel.data();
+    multiply_panel(x, panel.data(), row, count, y, ldy);
   }
 
  private:
@@ -100,8 +114,8 @@ class IntegerLinear final : public Linear {
   int64_t cols() const override { return packed_->cols(); }
   bool integer() const override { return true; }
   int64_t read_bytes() const override { return packed_->bytes(); }
-  void run(LinearInput& x, float* y, int64_t ldy) const override {
-    integer_matmul(*packed_, x.int8(mode_), bias_.empty() ? nullptr : bias_.data(), y, ldy);
+  void run(LinearInput& x, float* y, int64_t ldy, const Epilogue& epilogue) const override {
+    integer_matmul(*packed_, x.int8(mode_), bias_.empty() ? nullptr : bias_.data(), y, ldy, epilogue);
   }
 
  private:

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/kernels.h"
+
 namespace nibble {
 namespace {
 
@@ -42,13 +44,7 @@ Rope::Rope(const RopeSpec& spec, int64_t head_dim, int64_t capacity)
 }
 
 void Rope::rotate(float* x, int64_t position) const {
-  const float* c = cos_.data() + position * half_;
-  const float* s = sin_.data() + position * half_;
-  for (int64_t i = 0; i < half_; ++i) {
-    float a = x[i], b = x[i + half_];
-    x[i] = a * c[i] - b * s[i];
-    x[i + half_] = b * c[i] + a * s[i];
-  }
+  float_ops().rotate(x, cos_.data() + position * half_, sin_.data() + position * half_, half_);
 }
 
 }  // namespace nibble

@@ -29,6 +29,7 @@ const KernelTable kernels_avx2 = {
     .gemm_panels = 2,
     .gemm_from = 16,
     .multiply_registers = multiply_registers_with<ByteMultiply>,
+    .floats = &avx2::float_ops,
 };
 
 }  // namespace nibble

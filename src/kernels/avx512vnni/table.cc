@@ -39,6 +39,7 @@ const KernelTable kernels_avx512vnni = {
     .gemm_panels = 2,
     .gemm_from = 16,
     .multiply_registers = multiply_registers_with<ByteMultiply>,
+    .floats = &avx2::float_ops,
 };
 
 }  // namespace nibble

@@ -37,6 +37,7 @@ const KernelTable kernels_avxvnni = {
     .gemm_panels = 2,
     .gemm_from = 16,
     .multiply_registers = multiply_registers_with<ByteMultiply>,
+    .floats = &avx2::float_ops,
 };
 
 }  // namespace nibble

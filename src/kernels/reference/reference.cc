@@ -124,6 +124,7 @@ float quantize_row(const float* x, int64_t k, bool per_token, int8_t* codes, int
 
 }  // namespace
 
+extern const FloatOps float_ops_reference;
 extern const KernelTable kernels_reference;
 const KernelTable kernels_reference = {
     .name = "reference",
@@ -137,6 +138,7 @@ const KernelTable kernels_reference = {
     .gemm_panels = 1,
     .gemm_from = 0,
     .multiply_registers = nullptr,
+    .floats = &float_ops_reference,
 };
 
 }  // namespace nibble

@@ -1,0 +1,191 @@
+// Every table's float operations against plain double arithmetic, over remainders, windows and all
+// types of cache.
+#include "kernels/float_ops.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "kernels/registry.h"
+#include "tensor/dtype.h"
+
+namespace nibble {
+namespace {
+
+std::vector<float> random_floats(int64_t count, unsigned seed) {
+  std::mt19937 rng(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> out(static_cast<size_t>(count));
+  for (float& v : out) v = normal(rng);
+  return out;
+}
+
+class FloatOpsTest : public testing::TestWithParam<const KernelTable*> {
+ protected:
+  const FloatOps& ops() const { return *GetParam()->floats; }
+};
+
+TEST_P(FloatOpsTest, NormDividesByTheRootMeanSquare) {
+  for (int64_t n : {1, 7, 8, 20, 64, 2047}) {
+    auto x = random_floats(n, 1), w = random_floats(n, 2), y = x;
+    double squares = 0;
+    for (float v : x) squares += double{v} * v;
+    double scale = 1 / std::sqrt(squares / static_cast<double>(n) + 1e-5);
+    ops().rms_norm(y.data(), n, w.data(), 1e-5, y.data());
+    for (size_t i = 0; i < x.size(); ++i)
+      ASSERT_NEAR(y[i], x[i] * scale * w[i], 1e-5) << "n=" << n << " i=" << i;
+  }
+}
+
+TEST_P(FloatOpsTest, RotatesPairs) {
+  for (int64_t half : {1, 5, 8, 12, 64}) {
+    auto x = random_floats(2 * half, 1), c = random_floats(half, 2), s = random_floats(half, 3);
+    auto y = x;
+    ops().rotate(y.data(), c.data(), s.data(), half);
+    for (size_t i = 0; i < c.size(); ++i) {
+      size_t j = i + c.size();
+      ASSERT_NEAR(y[i], x[i] * c[i] - x[j] * s[i], 1e-5);
+      ASSERT_NEAR(y[j], x[j] * c[i] + x[i] * s[i], 1e-5);
+    }
+  }
+}
+
+TEST_P(FloatOpsTest, SiluTimes) {
+  std::vector<float> gate = {0, 1, -1, 20, -20, 88, -88, 1000, -1000, 0.5f, -3, 3, 1e-30f};
+  std::vector<float> y(gate.size(), 2);
+  ops().silu_times(gate.data(), static_cast<int64_t>(gate.size()), y.data());
+  for (size_t i = 0; i < gate.size(); ++i) {
+    double want = 2 * double{gate[i]} / (1 + std::exp(-double{gate[i]}));
+    EXPECT_NEAR(y[i], want, 1e-5 + 1e-6 * std::fabs(want)) << gate[i];
+  }
+}
+
+// Numbers of `type`, stored, and as floats again.
+std::vector<uint8_t> stored(FloatType type, std::vector<float>& x) {
+  size_t size = type == FloatType::kF32 ? 4 : 2;
+  std::vector<uint8_t> out(x.size() * size + 1);
+  for (size_t i = 0; i < x.size(); ++i) {
+    uint16_t half = type == FloatType::kF16 ? float_to_f16(x[i]) : float_to_bf16(x[i]);
+    if (size == 2) x[i] = type == FloatType::kF16 ? f16_to_float(half) : bf16_to_float(half);
+    // One byte off: weights lie in files as they come.
+    std::memcpy(out.data() + 1 + i * size, size == 4 ? static_cast<void*>(&x[i]) : &half, size);
+  }
+  return out;
+}
+
+TEST_P(FloatOpsTest, DotsRowsAsStored) {
+  for (FloatType type : {FloatType::kF32, FloatType::kF16, FloatType::kBF16})
+    for (int64_t k : {1, 15, 16, 33, 640})
+      for (int64_t columns : {1, 2, 3, 4})
+        for (int64_t rows : {1, 2, 5}) {
+          auto w = random_floats(rows * k, 1), x = random_floats(columns * k, 2);
+          w[0] = 1e-6f;  // a subnormal float16
+          auto bytes = stored(type, w);
+          int64_t ldy = rows + 3;
+          std::vector<float> y(static_cast<size_t>(columns * ldy));
+          ops().dot_rows(type, bytes.data() + 1, rows, k, x.data(), columns, y.data(), ldy);
+          for (int64_t c = 0; c < columns; ++c)
+            for (int64_t r = 0; r < rows; ++r) {
+              double want = 0;
+              for (int64_t i = 0; i < k; ++i)
+                want +=
+                    double{w[static_cast<size_t>(r * k + i)]} * x[static_cast<size_t>(c * k + i)];
+              ASSERT_NEAR(y[static_cast<size_t>(c * ldy + r)], want, 1e-4);
+            }
+        }
+}
+
+struct Case {
+  int64_t head_dim, heads, tokens, first, window;
+  KvType type;
+};
+
+// A head's cache filled with random keys and values at [0, count).
+struct Filled {
+  std::vector<uint8_t> keys, values;
+  std::vector<float> key_scales, value_scales, k, v;
+  HeadCache cache;
+
+  Filled(const FloatOps& ops, const Case& c) {
+    int64_t count = c.first + c.tokens, capacity = (count + 7) / 8 * 8;
+    int64_t stride = (c.head_dim + 7) / 8 * 8;
+    // Memory that was never written may hold anything.
+    keys.assign(static_cast<size_t>(capacity * c.head_dim * 4), 0xff);
+    values.assign(static_cast<size_t>(capacity * stride * 4), 0);
+    key_scales.assign(static_cast<size_t>(capacity), NAN);
+    value_scales = key_scales;
+    cache = {c.type,     keys.data(), values.data(), key_scales.data(), value_scales.data(),
+             c.head_dim, stride};
+    k = random_floats(count * c.head_dim, 5);
+    v = random_floats(count * c.head_dim, 6);
+    for (int64_t p = 0; p < count; ++p)
+      ops.store_kv(cache, p, k.data() + p * c.head_dim, v.data() + p * c.head_dim);
+  }
+};
+
+std::vector<double> attend_plainly(const Case& c, const Filled& f, const std::vector<float>& q,
+                                   int64_t token, int64_t head) {
+  int64_t d = c.head_dim, position = c.first + token;
+  int64_t low = c.window > 0 ? std::max<int64_t>(0, position + 1 - c.window) : 0;
+  std::vector<double> weights, out(static_cast<size_t>(d));
+  double total = 0;
+  const float* query = q.data() + (token * c.heads + head) * d;
+  for (int64_t p = low; p <= position; ++p) {
+    double score = 0;
+    for (int64_t i = 0; i < d; ++i) score += double{query[i]} * f.k[static_cast<size_t>(p * d + i)];
+    weights.push_back(std::exp(score * 0.25));
+    total += weights.back();
+  }
+  for (int64_t p = low; p <= position; ++p)
+    for (int64_t i = 0; i < d; ++i)
+      out[static_cast<size_t>(i)] +=
+          weights[static_cast<size_t>(p - low)] / total * f.v[static_cast<size_t>(p * d + i)];
+  return out;
+}
+
+void check(const FloatOps& ops, const Case& c) {
+  SCOPED_TRACE(fmt::format("d={} heads={} tokens={} first={} window={} type={}", c.head_dim,
+                           c.heads, c.tokens, c.first, c.window, static_cast<int>(c.type)));
+  Filled f(ops, c);
+  auto q = random_floats(c.tokens * c.heads * c.head_dim, 7);
+  std::vector<float> out(q.size(), NAN);
+  AttentionTile t{q.data(), out.data(), c.heads * c.head_dim, c.tokens, c.heads, c.first, c.window,
+                  0.25f,    f.cache};
+  std::vector<float> scratch(static_cast<size_t>(attention_scratch(t)), NAN);
+  ops.attend(t, scratch.data());
+  double near = c.type == KvType::kF32 ? 1e-4 : c.type == KvType::kF16 ? 4e-3 : 8e-2;
+  for (int64_t token = 0; token < c.tokens; ++token)
+    for (int64_t head = 0; head < c.heads; ++head) {
+      std::vector<double> want = attend_plainly(c, f, q, token, head);
+      for (int64_t i = 0; i < c.head_dim; ++i)
+        ASSERT_NEAR(out[static_cast<size_t>((token * c.heads + head) * c.head_dim + i)],
+                    want[static_cast<size_t>(i)], near)
+            << "token " << token << " head " << head << " dim " << i;
+    }
+}
+
+TEST_P(FloatOpsTest, AttendsToWhatIsVisible) {
+  for (KvType type : {KvType::kF32, KvType::kF16, KvType::kInt8})
+    for (int64_t head_dim : {4, 16, 20, 64})
+      for (int64_t heads : {1, 3, 8})
+        for (int64_t tokens : {1, 9})
+          for (int64_t first : {0, 5, 63, 64, 200})
+            for (int64_t window : {0, 1, 7, 70}) {
+              check(ops(), {head_dim, heads, tokens, first, window, type});
+              if (HasFatalFailure()) return;
+            }
+}
+
+std::vector<const KernelTable*> tables_that_run_here() {
+  std::vector<const KernelTable*> tables;
+  for (const KernelTable* t : kernel_tables())
+    if (runs_here(*t)) tables.push_back(t);
+  return tables;
+}
+
+INSTANTIATE_TEST_SUITE_P(Tables, FloatOpsTest, testing::ValuesIn(tables_that_run_here()),
+                         [](const auto& p) { return std::string(p.param->name); });
+
+}  // namespace
+}  // namespace nibble

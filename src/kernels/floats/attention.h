@@ -1,0 +1,188 @@
+// Attention over one head of the cache: a block of keys and values is made floats once for all
+// queries of a tile, then two small matrix products with a softmax in between whose maximum and sum
+// run along.
+#pragma once
+
+#include "kernels/float_ops.h"
+#include "kernels/floats/lanes.h"
+
+namespace nibble {
+namespace {
+
+constexpr float kMasked = -3e38f;
+constexpr int kTileRows = 4;  // queries that share the loads of keys or values
+
+// Panels of keys from `first` on, a multiple of 8. out: (count / 8, head_dim, 8).
+template <class T>
+const float* float_keys(const HeadCache& c, int64_t first, int64_t count, float* out) {
+  int64_t d = c.head_dim;
+  const T* from = static_cast<const T*>(c.keys) + first * d;
+  if constexpr (sizeof(T) == sizeof(float)) return from;
+  for (int64_t key = 0; key < count; key += kKeyPanel) {
+    Lanes scale = all(1);
+    if constexpr (sizeof(T) == 1) scale = load(c.key_scales + first + key);
+    for (int64_t i = 0; i < d; ++i) {
+      Lanes v = widen(from + (key * d + i * kKeyPanel));
+      if constexpr (sizeof(T) == 1) v *= scale;
+      store(out + key * d + i * kKeyPanel, v);
+    }
+  }
+  return out;
+}
+
+// Values from `first` on. out: (count, value_stride).
+template <class T>
+const float* float_values(const HeadCache& c, int64_t first, int64_t count, float* out) {
+  int64_t d = c.value_stride;
+  const T* from = static_cast<const T*>(c.values) + first * d;
+  if constexpr (sizeof(T) == sizeof(float)) return from;
+  for (int64_t key = 0; key < count; ++key)
+    for (int64_t i = 0; i < d; i += kLanes) {
+      Lanes v = widen(from + key * d + i);
+      if constexpr (sizeof(T) == 1) v *= c.value_scales[first + key];
+      store(out + key * d + i, v);
+    }
+  return out;
+}
+
+// s[r] = q[r] . key for R queries and two panels of keys. q: row stride d.
+template <int R>
+void score_rows(const float* q, int64_t d, const float* keys, int64_t panels, float* s) {
+  for (int64_t p = 0; p < panels; p += 2) {
+    const float* k0 = keys + p * d * kKeyPanel;
+    const float* k1 = p + 1 < panels ? k0 + d * kKeyPanel : k0;
+    Lanes a[R] = {}, b[R] = {};
+    for (int64_t i = 0; i < d; ++i) {
+      Lanes v0 = load(k0 + i * kKeyPanel), v1 = load(k1 + i * kKeyPanel);
+      NIBBLE_UNROLL
+      for (int r = 0; r < R; ++r) {
+        Lanes x = all(q[r * d + i]);
+        a[r] = fma(x, v0, a[r]);
+        b[r] = fma(x, v1, b[r]);
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      store(s + r * kAttentionKeys + p * kKeyPanel, a[r]);
+      if (p + 1 < panels) store(s + r * kAttentionKeys + (p + 1) * kKeyPanel, b[r]);
+    }
+  }
+}
+
+// out[r] += p[r] . values for R queries. p: row stride kAttentionKeys; out: row stride d.
+template <int R>
+void mix_rows(const float* p, int64_t keys, const float* values, int64_t d, float* out) {
+  for (int64_t i = 0; i < d; i += 2 * kLanes) {
+    int64_t j = i + kLanes < d ? i + kLanes : i;
+    Lanes a[R], b[R];
+    NIBBLE_UNROLL
+    for (int r = 0; r < R; ++r) a[r] = load(out + r * d + i), b[r] = load(out + r * d + j);
+    for (int64_t key = 0; key < keys; ++key) {
+      Lanes v0 = load(values + key * d + i), v1 = load(values + key * d + j);
+      NIBBLE_UNROLL
+      for (int r = 0; r < R; ++r) {
+        Lanes x = all(p[r * kAttentionKeys + key]);
+        a[r] = fma(x, v0, a[r]);
+        b[r] = fma(x, v1, b[r]);
+      }
+    }
+    NIBBLE_UNROLL
+    for (int r = 0; r < R; ++r) {
+      store(out + r * d + i, a[r]);
+      if (j != i) store(out + r * d + j, b[r]);
+    }
+  }
+}
+
+// body.operator()<R>(row) over all rows, kTileRows at a time.
+template <class Body>
+void for_row_tiles(int64_t rows, const Body& body) {
+  int64_t r = 0;
+  for (; r + kTileRows <= rows; r += kTileRows) body.template operator()<kTileRows>(r);
+  for (; r < rows; ++r) body.template operator()<1>(r);
+}
+
+struct Softmax {
+  float most, total;
+};
+
+// Scores of `count` keys (padded to whole vectors by masked ones) to weights; `out` (d) is brought
+// down to a new maximum.
+void soften(float* s, int64_t count, Softmax& state, float* out, int64_t d) {
+  Lanes top = all(state.most);
+  for (int64_t i = 0; i < count; i += kLanes) top = larger(load(s + i), top);
+  float most = largest(top);
+  if (most > state.most) {
+    float down = exp(all(state.most - most))[0];
+    state.total *= down;
+    for (int64_t i = 0; i < d; i += kLanes) store(out + i, load(out + i) * down);
+    state.most = most;
+  }
+  Lanes sums = {};
+  for (int64_t i = 0; i < count; i += kLanes) {
+    Lanes p = exp(load(s + i) - most);
+    store(s + i, p);
+    sums += p;
+  }
+  state.total += sum(sums);
+}
+
+// Scores of keys [first, first + count) that the query at `position` does not see.
+void mask(const AttentionTile& t, int64_t position, int64_t first, int64_t count, float* s) {
+  int64_t low = t.window > 0 ? position + 1 - t.window - first : 0, high = position + 1 - first;
+  for (int64_t i = 0; i < count && i < low; ++i) s[i] = kMasked;
+  for (int64_t i = high > 0 ? high : 0; i < count; ++i) s[i] = kMasked;
+}
+
+template <class T>
+void attend_typed(const AttentionTile& t, float* scratch) {
+  int64_t rows = t.tokens * t.heads, d = t.cache.head_dim, dv = t.cache.value_stride;
+  float* q = scratch;
+  float* sums = q + rows * d;
+  float* s = sums + rows * dv;
+  auto* states = reinterpret_cast<Softmax*>(s + rows * kAttentionKeys);
+  float* keys = reinterpret_cast<float*>(states + rows);
+  float* values = keys + kAttentionKeys * d;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* from = t.q + r / t.heads * t.stride + r % t.heads * d;
+    for (int64_t i = 0; i < d; ++i) q[r * d + i] = from[i] * t.scale;
+    states[r] = {kMasked, 0};
+  }
+  for (int64_t i = 0; i < rows * dv; ++i) sums[i] = 0;
+
+  int64_t end = t.first + t.tokens, low = t.window > 0 ? t.first + 1 - t.window : 0;
+  low = low > 0 ? low / kKeyPanel * kKeyPanel : 0;
+  for (int64_t first = low; first < end; first += kAttentionKeys) {
+    int64_t count = end - first < kAttentionKeys ? end - first : kAttentionKeys;
+    int64_t panels = (count + kKeyPanel - 1) / kKeyPanel, padded = panels * kKeyPanel;
+    const float* k = float_keys<T>(t.cache, first, padded, keys);
+    for_row_tiles(rows, [&]<int R>(int64_t r) {
+      score_rows<R>(q + r * d, d, k, panels, s + r * kAttentionKeys);
+    });
+    for (int64_t r = 0; r < rows; ++r) {
+      mask(t, t.first + r / t.heads, first, padded, s + r * kAttentionKeys);
+      soften(s + r * kAttentionKeys, padded, states[r], sums + r * dv, dv);
+    }
+    const float* v = float_values<T>(t.cache, first, count, values);
+    for_row_tiles(rows, [&]<int R>(int64_t r) {
+      mix_rows<R>(s + r * kAttentionKeys, count, v, dv, sums + r * dv);
+    });
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    float* to = t.out + r / t.heads * t.stride + r % t.heads * d;
+    for (int64_t i = 0; i < d; ++i) to[i] = sums[r * dv + i] / states[r].total;
+  }
+}
+
+void attend(const AttentionTile& tile, float* scratch) {
+  switch (tile.cache.type) {
+    case KvType::kF32:
+      return attend_typed<float>(tile, scratch);
+    case KvType::kF16:
+      return attend_typed<Float16>(tile, scratch);
+    case KvType::kInt8:
+      return attend_typed<int8_t>(tile, scratch);
+  }
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,21 @@
+// The float operations compiled for the instruction set of the file that includes this.
+#pragma once
+
+#include "kernels/floats/attention.h"
+#include "kernels/floats/cache.h"
+#include "kernels/floats/rows.h"
+
+namespace nibble {
+namespace {
+
+constexpr FloatOps kFloatOps = {
+    .rms_norm = rms_norm,
+    .rotate = rotate,
+    .silu_times = silu_times,
+    .store_kv = store_kv,
+    .attend = attend,
+    .dot_rows = dot_rows,
+};
+
+}  // namespace
+}  // namespace nibble
