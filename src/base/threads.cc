@@ -1,7 +1,5 @@
 #include "base/threads.h"
 
-#include <cblas.h>
-
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -16,10 +14,6 @@ namespace nibble {
 namespace {
 
 thread_local bool inside_body = false;
-
-// Our pool is the only one: a BLAS call runs on the thread that makes it, in an order that does not
-// depend on how many there are.
-[[maybe_unused]] const bool kBlasIsSerial = (openblas_set_num_threads(1), true);
 
 // One job at a time. Workers spin briefly (a decode step starts a job every few tens of
 // microseconds), then sleep, so that an idle program uses no core.

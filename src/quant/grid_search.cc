@@ -1,12 +1,11 @@
 #include "quant/grid_search.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "model/blas.h"
 
 namespace nibble {
 namespace {

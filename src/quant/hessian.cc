@@ -1,9 +1,9 @@
 #include "quant/hessian.h"
 
-#include <lapacke.h>
-
 #include <algorithm>
 #include <cmath>
+
+#include "model/blas.h"
 
 namespace nibble {
 namespace {

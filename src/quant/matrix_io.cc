@@ -1,10 +1,9 @@
-#include <cblas.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "model/blas.h"
 #include "quant/block_pass.h"
 
 namespace nibble {

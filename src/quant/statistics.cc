@@ -1,11 +1,10 @@
 #include "quant/statistics.h"
 
-#include <cblas.h>
-
 #include <cmath>
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "model/blas.h"
 
 namespace nibble {
 namespace {

@@ -1,13 +1,12 @@
 // GPTQ: rounds column by column and lets the columns still open absorb each error.
 // Source: Frantar et al., arXiv 2210.17323; static groups with activation order as in its code;
 // group-aware reordering (GAR) as in github.com/ModelCloud/GPTQModel. The letters are the paper's.
-#include <cblas.h>
-
 #include <algorithm>
 #include <numeric>
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "model/blas.h"
 #include "quant/grid_search.h"
 #include "quant/hessian.h"
 
