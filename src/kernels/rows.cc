@@ -7,6 +7,12 @@
 namespace nibble {
 namespace {
 
+// Every `width`-th run of the group's codes is this row's.
+template <int64_t kRun>
+void interleave(const int8_t* row, int64_t columns, int64_t width, int8_t* codes) {
+  for (int64_t i = 0; i < columns; i += kRun) std::memcpy(codes + i * width, row + i, kRun);
+}
+
 void quantize_group(const KernelTable& table, const float* x, int64_t group, bool per_token,
                     Int8Rows& out) {
   int64_t padded = out.blocks * kBlockCols, width = out.width(group), first = group * kRowGroup;
@@ -22,8 +28,10 @@ void quantize_group(const KernelTable& table, const float* x, int64_t group, boo
     float scale = table.quantize_row(x + (first + r) * out.k, out.k, per_token, row_codes.data(),
                                      row_multipliers.data(), row_sums.data());
     out.scales[static_cast<size_t>(first + r)] = scale;
-    for (int64_t i = 0; i < padded / 4; ++i)
-      std::memcpy(codes + (i * width + r) * 4, row_codes.data() + i * 4, 4);
+    if (table.activation_run == 4)
+      interleave<4>(row_codes.data(), padded, width, codes + r * 4);
+    else
+      interleave<8>(row_codes.data(), padded, width, codes + r * 8);
     for (int64_t b = 0; b < out.blocks; ++b) {
       pairs[b * width + r] = static_cast<uint32_t>(row_multipliers[static_cast<size_t>(b)]) *
                              0x10001u;

@@ -11,7 +11,7 @@ namespace nibble {
 // Row group j of `width(j)` rows starts at element 4 j (elements of one row) of each array.
 struct Int8Rows {
   int64_t rows = 0, k = 0, blocks = 0;
-  std::vector<int8_t> codes;    // a group: (blocks * 8, width, 4)
+  std::vector<int8_t> codes;    // a group: Product::a
   std::vector<uint32_t> pairs;  // a group: (blocks, width), multipliers in both 16-bit halves
   std::vector<int32_t> sums;    // a group: (blocks, width), sums of a block's codes * multiplier
   std::vector<float> scales;    // (rows)
