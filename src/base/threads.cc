@@ -126,6 +126,8 @@ Status set_threads(int count, bool pin) {
   return {};
 }
 
+bool threads_pinned() { return !pinned.empty(); }
+
 int thread_count() { return wanted > 0 ? wanted : core_count(); }
 
 void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body) {

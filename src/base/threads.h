@@ -14,6 +14,7 @@ namespace nibble {
 // where that makes more threads than this process has cores, it fails and changes nothing.
 Status set_threads(int count, bool pin = false);
 int thread_count();
+bool threads_pinned();
 
 // Runs body(0) .. body(chunks - 1), each once, on the pool and the caller; returns when all are
 // done. Called from inside a body it runs serially. Bodies must not throw.

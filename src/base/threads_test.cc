@@ -69,11 +69,13 @@ TEST(ThreadsPinned, EachStaysOnACoreOfItsOwn) {
   std::set<int> used;
   for (auto [thread, core] : core_of) EXPECT_TRUE(used.insert(core).second);
   EXPECT_EQ(thread_count(), cores);
+  EXPECT_TRUE(threads_pinned());
   // Back to where the system moves threads as it likes.
   ASSERT_TRUE(set_threads(0));
   cpu_set_t set;
   ASSERT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
   EXPECT_EQ(CPU_COUNT(&set), cores);
+  EXPECT_FALSE(threads_pinned());
 }
 
 TEST(ThreadsPinned, MoreThreadsThanCoresAreRefused) {
