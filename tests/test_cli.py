@@ -1,5 +1,6 @@
 """What every command promises: help, versions, exit codes, JSON."""
 import json
+import os
 import re
 
 import pytest
@@ -70,6 +71,20 @@ def test_run_json_says_what_ran():
     seen = run_json("run", TALES, "-p", "Once upon a time", "-n", 8, "--temperature", 0)
     assert len(seen["ids"]) == 8 and seen["text"].startswith(", there was a")
     assert seen["activations"] in ("int8", "float")
+    assert seen["load_seconds"] > 0 and seen["resident_anonymous_bytes"] > 0
+    assert seen["resident_file_bytes"] > 0
+
+
+def test_run_closes_with_load_and_memory():
+    words = run("run", TALES, "-p", "Once upon a time", "-n", 2).stderr.splitlines()
+    assert re.fullmatch(r"load: [\d.]+ s; resident: [\d.]+ MB anonymous, [\d.]+ MB of files", words[-1])
+
+
+@pytest.mark.parametrize("cache", ["f32", "f16", "int8"])
+def test_run_with_each_cache(cache):
+    args = ["run", TALES, "-p", "Once upon a time", "-n", 8, "--temperature", 0]
+    seen = run_json(*args, "--cache", cache)
+    assert seen["cache"] == cache and seen["text"] == run_json(*args)["text"]
 
 
 def test_run_reads_prompts_line_by_line():
@@ -99,11 +114,23 @@ def test_logits_file(tmp_path):
     assert tensors["hidden_states"][:2] == ("F32", [5, 3, 256])
 
 
-def test_bench_json():
-    seen = run_json("bench", TALES, "-p", 64, "-n", 16, "--runs", 3, "--warmup", 1)
-    assert [test["test"] for test in seen["tests"]] == ["pp64", "tg16"]
-    assert all(test["tokens_per_second"] > 0 for test in seen["tests"])
-    assert seen["activations"] == "float" and seen["read_bandwidth_bytes_per_second"] > 0
+def test_inspect_cpu_tells_the_kernel_tables():
+    seen = run_json("inspect", "--cpu")
+    chosen = [table for table in seen["tables"] if table["chosen"]]
+    assert [table["name"] for table in chosen] == [seen["chosen"]] and chosen[0]["runs_here"]
+    assert seen["tables"][-1]["name"] == "reference" and seen["cores"] > 0
+    text = run("inspect", "--cpu").stdout
+    assert all(table["name"] in text for table in seen["tables"]) and "chosen: the best" in text
+    forced = run_json("inspect", "--cpu", env=os.environ | {"NIBBLE_KERNELS": "reference"})
+    assert forced["chosen"] == "reference" and forced["tables"][-1]["chosen"] == "NIBBLE_KERNELS"
+
+
+def test_threads_are_pinned_or_it_says_why_not():
+    one = run("run", TALES, "-p", "Once upon a time", "-n", 8, "--temperature", 0, "-t", 1, "--pin")
+    assert one.stdout == run("run", TALES, "-p", "Once upon a time", "-n", 8, "--temperature", 0).stdout
+    cores = len(os.sched_getaffinity(0))
+    done = run("run", TALES, "-p", "x", "-t", cores + 1, "--pin", code=2)
+    assert f"{cores + 1} threads cannot be pinned" in done.stderr
 
 
 def test_json_goes_to_stdout_alone():

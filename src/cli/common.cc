@@ -15,6 +15,7 @@ namespace {
 constexpr const char* kEmbedded = "models/tales-3.7m";
 constexpr std::array kActivationKinds = {Activations::kFloat, Activations::kInt8Block32,
                                          Activations::kInt8Token};
+constexpr std::array kCacheTypes = {KvType::kF32, KvType::kF16, KvType::kInt8};
 
 // Beside the program as it is built (build/release/nibble), in the source tree, as it is installed.
 std::vector<std::string> embedded_places() {
@@ -57,6 +58,12 @@ void add_threads_option(CLI::App& app) {
          "Threads to use (default: all cores)")
       ->check(within(1, 1024))
       ->type_name("N");
+  auto* pin = app.add_flag("--pin")->description("Keep each thread on a core of its own");
+  app.parse_complete_callback([pin] {
+    if (pin->count() == 0) return;
+    if (Status done = set_threads(thread_count(), /*pin=*/true); !done)
+      throw CLI::ValidationError("--pin", done.error().message);
+  });
 }
 
 void add_json_option(CLI::App& app, bool& json) {
@@ -81,6 +88,32 @@ void add_activations_option(CLI::App& app, Activations& value) {
                      activations_name(value)))
       ->check(CLI::IsMember(names).description(""))
       ->type_name("KIND");
+}
+
+void add_cache_option(CLI::App& app, KvType& value) {
+  std::vector<std::string> names;
+  for (KvType type : kCacheTypes) names.push_back(cache_name(type));
+  auto set = [&value](const std::string& name) {
+    for (KvType type : kCacheTypes)
+      if (name == cache_name(type)) value = type;
+  };
+  app.add_option_function<std::string>(
+         "--cache", set,
+         fmt::format("Numbers of the KV cache: f32, f16 or int8 (default: {})", cache_name(value)))
+      ->check(CLI::IsMember(names).description(""))
+      ->type_name("KIND");
+}
+
+const char* cache_name(KvType type) {
+  switch (type) {
+    case KvType::kF32:
+      return "f32";
+    case KvType::kF16:
+      return "f16";
+    case KvType::kInt8:
+      return "int8";
+  }
+  return "";
 }
 
 const char* activations_name(Activations mode) {

@@ -18,13 +18,16 @@ void add_model_option(CLI::App& app, std::string& model);
 // `model`, or the folder of the embedded model where it is empty (said on standard error).
 Result<std::string> model_folder(const std::string& model);
 
-// -t, --threads: takes effect while the arguments are parsed.
+// -t, --threads and --pin: take effect while the arguments are parsed.
 void add_threads_option(CLI::App& app);
 void add_json_option(CLI::App& app, bool& json);
 void add_dry_run_option(CLI::App& app, bool& dry_run);
 
 // --activations float|int8|int8-token; `value` holds the default.
 void add_activations_option(CLI::App& app, Activations& value);
+// --cache f32|f16|int8; `value` holds the default.
+void add_cache_option(CLI::App& app, KvType& value);
+const char* cache_name(KvType type);
 // "float", "int8" (a scale for each 32 columns) or "int8-token" (one for each row).
 const char* activations_name(Activations mode);
 // Which arithmetic runs, in words: "int8 activations per 32 on avx2: 28 of 28 linears", or "float".

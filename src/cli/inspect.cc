@@ -1,7 +1,9 @@
 #include <map>
 
+#include "base/cores.h"
 #include "base/file.h"
 #include "cli/common.h"
+#include "cli/machine.h"
 #include "cli/sizes.h"
 #include "model/archs/arch.h"
 #include "model/size.h"
@@ -198,15 +200,28 @@ void put_text(const Json& j) {
              t["shape"].dump(), t["bytes"].get<int64_t>());
 }
 
-Result<int> inspect(const InspectOptions& o) {
-  if (o.cpu) {
-    std::string chosen = NB_TRY(kernel_table_name());
-    if (o.json)
-      put_json({{"chosen", chosen}, {"tables", describe_kernel_tables()}});
-    else
-      for (const std::string& line : describe_kernel_tables()) put_line("{}", line);
+Result<int> inspect_cpu(bool json) {
+  std::string chosen = NB_TRY(kernel_table_name());
+  if (!json) {
+    put_line("{}, {} cores", cpu_name(), usable_cores().size());
+    for (const std::string& line : describe_kernel_tables()) put_line("{}", line);
     return 0;
   }
+  Json tables = Json::array();
+  for (const KernelTableState& s : kernel_table_states())
+    tables.push_back({{"name", s.name},
+                      {"needs", s.needs},
+                      {"runs_here", s.runs_here},
+                      {"chosen", s.chosen.empty() ? Json(nullptr) : Json(s.chosen)}});
+  put_json({{"cpu", cpu_name()},
+            {"cores", usable_cores().size()},
+            {"chosen", chosen},
+            {"tables", std::move(tables)}});
+  return 0;
+}
+
+Result<int> inspect(const InspectOptions& o) {
+  if (o.cpu) return inspect_cpu(o.json);
   Json j = NB_TRY(describe(NB_TRY(model_folder(o.model)), o.tensors));
   if (o.json)
     put_json(j);

@@ -1,9 +1,11 @@
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <iostream>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "cli/common.h"
 #include "cli/help.h"
 #include "runtime/session.h"
@@ -15,6 +17,7 @@ struct RunOptions {
   std::string model, prompt, ids;
   bool has_prompt = false, has_ids = false, json = false;
   int64_t context = 0;
+  double load_seconds = 0;
   Activations activations = Activations::kInt8Block32;
   GenerationOptions generation;
 };
@@ -65,11 +68,16 @@ Result<Json> to_json(const RunOptions& o, const TextModel& model, std::string_vi
   j["kernels"] = integer > 0 ? NB_TRY(kernel_table_name()) : "float";
   j["integer_linears"] = integer;
   j["linears"] = all;
+  j["cache"] = cache_name(o.generation.cache);
+  j["load_seconds"] = o.load_seconds;
   j["prefill_seconds"] = g.prefill_seconds;
   j["decode_seconds"] = g.decode_seconds;
   j["first_token_seconds"] = g.first_token_seconds;
   j["prefill_tokens_per_second"] = rate(static_cast<int64_t>(prompt_ids.size()), g.prefill_seconds);
   j["decode_tokens_per_second"] = decode_rate(g);
+  ResidentMemory memory = resident_memory();
+  j["resident_anonymous_bytes"] = memory.anonymous;
+  j["resident_file_bytes"] = memory.file;
   return j;
 }
 
@@ -133,13 +141,22 @@ Status answer_lines(const RunOptions& o, const TextModel& model) {
   return {};
 }
 
-Result<int> run(const RunOptions& o) {
+// Once, when all text is written.
+void tell_machine(const RunOptions& o) {
+  ResidentMemory memory = resident_memory();
+  note("load: {:.3f} s; resident: {} anonymous, {} of files", o.load_seconds,
+       bytes_text(memory.anonymous), bytes_text(memory.file));
+}
+
+Result<int> run(RunOptions o) {
   NB_OK(check_options(o.generation));
   if (o.has_prompt && o.has_ids) return usage("-p and --ids are two prompts; give one");
   std::vector<int32_t> ids = NB_TRY(parse_ids(o.ids));
   if (o.has_ids && ids.empty()) return usage("--ids names no token");
-  TextModel model =
-      NB_TRY(TextModel::load(NB_TRY(model_folder(o.model)), o.activations, o.context));
+  std::string folder = NB_TRY(model_folder(o.model));
+  auto start = std::chrono::steady_clock::now();
+  TextModel model = NB_TRY(TextModel::load(folder, o.activations, o.context));
+  o.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::string arithmetic =
       NB_TRY(describe_arithmetic(o.activations, model.decoder.integer_linears()));
   if (o.context > model.decoder.config().context)
@@ -147,6 +164,7 @@ Result<int> run(const RunOptions& o) {
   if (!o.has_prompt && !o.has_ids) {
     note("arithmetic: {}", arithmetic);
     NB_OK(answer_lines(o, model));
+    if (!o.json) tell_machine(o);
     return 0;
   }
   std::string prompt = o.prompt;
@@ -158,6 +176,7 @@ Result<int> run(const RunOptions& o) {
   }
   note("arithmetic: {}", arithmetic);
   NB_OK(answer(o, model, prompt, ids, /*json_lines=*/false));
+  if (!o.json) tell_machine(o);
   return 0;
 }
 
@@ -181,6 +200,7 @@ CommandBody setup(CLI::App& app) {
                  "Most tokens of prompt and text together (default: the model's, at most 4096)")
       ->check(within(2, 1 << 20))
       ->type_name("N");
+  add_cache_option(app, o->generation.cache);
   add_threads_option(app);
   add_activations_option(app, o->activations);
   add_json_option(app, o->json);

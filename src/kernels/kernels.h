@@ -45,7 +45,14 @@ class PackedMatrix {
 // Which table is in use, e.g. "avx2"; chosen from CPUID and XCR0 at first use, or forced by the
 // environment variable NIBBLE_KERNELS. An unknown or unsupported name there is an error.
 Result<std::string> kernel_table_name();
-// One line a table: name, whether this CPU has it, which is chosen and why.
+struct KernelTableState {
+  std::string name, needs;
+  bool runs_here;      // this CPU, and the system, have what it needs
+  std::string chosen;  // why it is the one in use; empty where it is not
+};
+// Every table compiled in, best first.
+std::vector<KernelTableState> kernel_table_states();
+// The same in words, one line a table.
 std::vector<std::string> describe_kernel_tables();
 
 // The float work of the chosen table.

@@ -61,17 +61,20 @@ Result<std::string> kernel_table_name() {
   return std::string((*choice())->name);
 }
 
-std::vector<std::string> describe_kernel_tables() {
+std::vector<KernelTableState> kernel_table_states() {
   const char* forced = std::getenv("NIBBLE_KERNELS");
+  const char* why = forced && *forced ? "NIBBLE_KERNELS" : "the best this CPU has";
+  std::vector<KernelTableState> states;
+  for (const KernelTable* t : kTables)
+    states.push_back({t->name, t->needs, runs_here(*t), choice() && *choice() == t ? why : ""});
+  return states;
+}
+
+std::vector<std::string> describe_kernel_tables() {
   std::vector<std::string> lines;
-  for (const KernelTable* t : kTables) {
-    bool chosen = choice() && *choice() == t;
-    std::string why = chosen ? (forced && *forced ? ", chosen: NIBBLE_KERNELS"
-                                                  : ", chosen: the best this CPU has")
-                             : "";
-    lines.push_back(
-        fmt::format("{}: {} ({}){}", t->name, runs_here(*t) ? "yes" : "no", t->needs, why));
-  }
+  for (const KernelTableState& s : kernel_table_states())
+    lines.push_back(fmt::format("{}: {} ({}){}", s.name, s.runs_here ? "yes" : "no", s.needs,
+                                s.chosen.empty() ? "" : ", chosen: " + s.chosen));
   return lines;
 }
 

@@ -1,4 +1,4 @@
-#include "runtime/bandwidth.h"
+#include "runtime/limits.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -6,16 +6,18 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <vector>
+#include <functional>
 
 #include "base/threads.h"
+#include "kernels/kernels.h"
 
 namespace nibble {
 namespace {
 
 constexpr int64_t kLeast = int64_t{512} << 20, kMost = int64_t{4} << 30;
 constexpr int64_t kChunk = 1 << 20;  // what one thread reads at a time
-constexpr int kPasses = 9;
+// Multiplications: some 20 us a chunk, so that a slower core takes fewer of them; 5 ms in all.
+constexpr int64_t kRounds = 1 << 13, kRoundChunks = 256;
 
 int64_t buffer_size() {
   int64_t l3 = ::sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1 where unknown
@@ -24,27 +26,11 @@ int64_t buffer_size() {
   return std::max(size / kChunk, int64_t{1}) * kChunk;
 }
 
-// Memory that goes back when the measurement ends; huge pages where the system gives them, so that
-// address translation does not count.
-class Buffer {
- public:
-  explicit Buffer(int64_t size) : size_(static_cast<size_t>(size)) {
-    void* p = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) return;
-    ::madvise(p, size_, MADV_HUGEPAGE);
-    words_ = static_cast<uint64_t*>(p);
-  }
-  ~Buffer() {
-    if (words_) ::munmap(words_, size_);
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  uint64_t* words() const { return words_; }
-
- private:
-  size_t size_;
-  uint64_t* words_ = nullptr;
-};
+double seconds_of(const std::function<void()>& work) {
+  auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 // Unsigned lanes may be added in any order, so the loop becomes vector adds.
 uint64_t sum(const uint64_t* words, int64_t count) {
@@ -57,28 +43,46 @@ uint64_t sum(const uint64_t* words, int64_t count) {
   return total;
 }
 
+double multiply_rate() {
+  std::atomic<int64_t> macs{0};
+  double seconds = seconds_of([&] {
+    parallel_for(kRoundChunks, [&](int64_t) {
+      macs.fetch_add(multiply_registers(kRounds), std::memory_order_relaxed);
+    });
+  });
+  return static_cast<double>(macs) / seconds;
+}
+
 }  // namespace
 
-Result<double> measure_read_bandwidth() {
+void LimitMeter::Unmap::operator()(uint64_t* words) const {
+  ::munmap(words, static_cast<size_t>(size));
+}
+
+Result<LimitMeter> LimitMeter::open() {
   int64_t size = buffer_size(), words = kChunk / 8;
-  Buffer buffer(size);
-  if (!buffer.words()) return fail("no {} MB of memory to measure its bandwidth with", size >> 20);
+  void* p = ::mmap(nullptr, static_cast<size_t>(size), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return fail("no {} MB of memory to measure its bandwidth with", size >> 20);
+  // Where the system gives huge pages, address translation does not count.
+  ::madvise(p, static_cast<size_t>(size), MADV_HUGEPAGE);
+  std::unique_ptr<uint64_t[], Unmap> memory(static_cast<uint64_t*>(p), Unmap{size});
   parallel_for(size / kChunk,
-               [&](int64_t c) { std::fill_n(buffer.words() + c * words, words, uint64_t{1}); });
-  std::vector<double> seconds;
+               [&](int64_t c) { std::fill_n(memory.get() + c * words, words, uint64_t{1}); });
+  return LimitMeter(std::move(memory));
+}
+
+Limits LimitMeter::look() const {
+  int64_t size = memory_.get_deleter().size, words = kChunk / 8;
   std::atomic<uint64_t> total{0};
-  for (int pass = 0; pass < kPasses; ++pass) {
-    auto start = std::chrono::steady_clock::now();
+  double seconds = seconds_of([&] {
     parallel_for(size / kChunk, [&](int64_t c) {
-      total.fetch_add(sum(buffer.words() + c * words, words), std::memory_order_relaxed);
+      total.fetch_add(sum(memory_.get() + c * words, words), std::memory_order_relaxed);
     });
-    seconds.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
+  });
   // Also keeps the sums from being optimized away.
-  NB_CHECK(total == static_cast<uint64_t>(size / 8) * kPasses);
-  std::nth_element(seconds.begin(), seconds.begin() + kPasses / 2, seconds.end());
-  return static_cast<double>(size) / seconds[kPasses / 2];
+  NB_CHECK(total == static_cast<uint64_t>(size / 8));
+  return {static_cast<double>(size) / seconds, multiply_rate()};
 }
 
 }  // namespace nibble

@@ -1,15 +1,25 @@
-#include "runtime/bandwidth.h"
+#include "runtime/limits.h"
 
 #include <gtest/gtest.h>
+
+#include "kernels/kernels.h"
 
 namespace nibble {
 namespace {
 
-TEST(Bandwidth, IsThatOfAMemory) {
-  auto rate = measure_read_bandwidth();
-  ASSERT_TRUE(rate) << rate.error().message;
-  EXPECT_GT(*rate, 2e8);   // below: not a stream
-  EXPECT_LT(*rate, 5e12);  // above: the reads were optimized away
+TEST(Limits, AreThoseOfAMachine) {
+  auto meter = LimitMeter::open();
+  ASSERT_TRUE(meter) << meter.error().message;
+  Limits seen = meter->look();
+  EXPECT_GT(seen.read_bytes, 0);
+  EXPECT_LT(seen.read_bytes, 5e12);  // above: the reads were optimized away
+  EXPECT_EQ(seen.macs > 0, multiply_registers(1) > 0);
+  EXPECT_LT(seen.macs, 1e16);  // above: so were the multiplications
+}
+
+TEST(Limits, MultiplicationsAreCounted) {
+  EXPECT_EQ(multiply_registers(0), 0);
+  EXPECT_EQ(multiply_registers(7), 7 * multiply_registers(1));
 }
 
 }  // namespace

@@ -8,10 +8,6 @@
 namespace nibble {
 namespace {
 
-// Prompt tokens fed at once: enough for the matrix products to run at full speed, few enough to
-// bound the scratch memory.
-constexpr size_t kPrefillChunk = 512;
-
 class Clock {
  public:
   double seconds() const {
@@ -111,6 +107,17 @@ const char* finish_name(Finish finish) {
   return "";
 }
 
+void prefill(const Decoder& decoder, std::span<const int32_t> ids, KvCache& cache, int64_t position,
+             std::vector<float>& logits) {
+  auto total = static_cast<int64_t>(ids.size());
+  for (int64_t at = 0; at < total; at += kPrefillChunk) {
+    int64_t count = std::min(kPrefillChunk, total - at);
+    Slice slice{&cache, position + at, count};
+    decoder.forward(ids.subspan(static_cast<size_t>(at), static_cast<size_t>(count)), {&slice, 1},
+                    Decoder::Rows::kLast, logits);
+  }
+}
+
 Result<Generation> generate(const TextModel& model, std::span<const int32_t> prompt,
                             const GenerationOptions& options, const TextSink& sink) {
   NB_OK(check_request(model, prompt, options));
@@ -119,13 +126,9 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
   auto room = model.decoder.context() - static_cast<int64_t>(prompt.size());
   int64_t budget = std::min(options.max_tokens, room);
   auto position = static_cast<int64_t>(prompt.size());
-  KvCache cache = model.decoder.make_cache(position + budget);
+  KvCache cache = model.decoder.make_cache(position + budget, options.cache);
   std::vector<float> logits;
-  for (size_t at = 0; at < prompt.size(); at += kPrefillChunk) {
-    auto chunk = prompt.subspan(at, std::min(kPrefillChunk, prompt.size() - at));
-    Slice slice{&cache, static_cast<int64_t>(at), static_cast<int64_t>(chunk.size())};
-    model.decoder.forward(chunk, {&slice, 1}, Decoder::Rows::kLast, logits);
-  }
+  prefill(model.decoder, prompt, cache, 0, logits);
   out.prefill_seconds = clock.seconds();
 
   TextOut text(model.tokenizer.get(), options.stop, sink);

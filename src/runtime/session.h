@@ -16,6 +16,7 @@ struct GenerationOptions {
   SamplingOptions sampling;
   std::vector<std::string> stop;  // none empty
   bool ignore_eos = false;
+  KvType cache = KvType::kF32;
 };
 // What is wrong with them whatever the model.
 Status check_options(const GenerationOptions& options);
@@ -38,6 +39,14 @@ struct Generation {
 
 // Gets each piece of text as soon as it is settled: whole characters, no part of a stop string.
 using TextSink = std::function<void(std::string_view)>;
+
+// Prompt tokens fed at once: enough for the matrix products to run at full speed, few enough to
+// bound the scratch memory.
+inline constexpr int64_t kPrefillChunk = 512;
+
+// Feeds ids, those of the sequence from `position` on, chunk by chunk; logits: (vocab) of the last.
+void prefill(const Decoder& decoder, std::span<const int32_t> ids, KvCache& cache, int64_t position,
+             std::vector<float>& logits);
 
 // Continues the prompt. It must hold at least one id, all within the vocabulary, and fewer than the
 // decoder's context. Without a tokenizer the text stays empty and stop strings are refused.
