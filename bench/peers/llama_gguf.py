@@ -1,4 +1,5 @@
 """llama_gguf.py FOLDER OUT.gguf: a Llama safetensors folder as a float16 GGUF, for speed runs only.
+llama_gguf.py --read-bytes FILE.gguf: prints the bytes of all tensors but the token embedding.
 
 The vocabulary is made up: llama-bench feeds ids, not text. Rows of q and k keep our order, which
 changes what a model says but not how long it takes. Needs the PyPI package gguf (and its numpy).
@@ -38,7 +39,11 @@ def tensors(path):
         yield name, raw.view(np.float32).reshape(t["shape"])
 
 
-def main(folder, out):
+def read_bytes(path):
+    return sum(int(t.n_bytes) for t in gguf.GGUFReader(path).tensors if t.name != "token_embd.weight")
+
+
+def convert(folder, out):
     c = json.loads((pathlib.Path(folder) / "config.json").read_text())
     w = gguf.GGUFWriter(out, "llama")
     w.add_context_length(c["max_position_embeddings"])
@@ -68,4 +73,7 @@ def main(folder, out):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "--read-bytes":
+        print(read_bytes(sys.argv[2]))
+    else:
+        convert(*sys.argv[1:])
