@@ -125,6 +125,14 @@ def test_inspect_cpu_tells_the_kernel_tables():
     assert forced["chosen"] == "reference" and forced["tables"][-1]["chosen"] == "NIBBLE_KERNELS"
 
 
+@pytest.mark.parametrize("command", [["inspect", "--cpu"], ["run", TALES, "-p", "x", "-n", 1],
+                                     ["bench", TALES, "-p", 1, "-n", 0]], ids=lambda c: c[0])
+def test_unknown_kernels_are_refused(command):
+    done = run(*command, code=1, env=os.environ | {"NIBBLE_KERNELS": "magic"})
+    assert done.stdout == "" and done.stderr.count("\n") == 1
+    assert "NIBBLE_KERNELS=magic: no such kernel table" in done.stderr
+
+
 def test_threads_are_pinned_or_it_says_why_not():
     one = run("run", TALES, "-p", "Once upon a time", "-n", 8, "--temperature", 0, "-t", 1, "--pin")
     assert one.stdout == run("run", TALES, "-p", "Once upon a time", "-n", 8, "--temperature", 0).stdout

@@ -83,6 +83,10 @@ int run_command(const Command& command, std::span<const char* const> arguments) 
   } catch (const CLI::ParseError& e) {
     return report_usage(one_line(e.what()), std::string(" ") + command.name);
   }
+  // All arithmetic goes through the chosen kernels, so a wrong NIBBLE_KERNELS ends every command
+  // here.
+  if (Result<std::string> table = kernel_table_name(); !table)
+    return report(table.error().message, kFailed);
   Result<int> code = body();
   if (code) return *code;
   if (code.error().kind == Error::Kind::kUsage)
