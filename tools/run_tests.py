@@ -1,17 +1,23 @@
-"""run_tests.py: the unit tests of build/dev and the whole-binary tests of tests/, counted together.
+"""run_tests.py: the unit tests of build/dev, those of the kernels on emulated ARM CPUs, and the
+whole-binary tests of tests/, counted together.
 
 Fails when a test failed, when a runner crashed or ran nothing, and when a test was skipped although
 ../shared, the one thing that a test may lack, is there.
 """
+import concurrent.futures
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "test-results"
+# The CPU that each table of kernels.inc is tested on; emulation is too slow to test all on all.
+EMULATED = {"neoni8mm": "max", "neondot": "cortex-a76", "neon": "cortex-a72",
+            "reference": "cortex-a72"}
 
 
 def unit_tests(report):
@@ -44,12 +50,30 @@ def run(name, command, report, read):
     return tests
 
 
+def emulated_tests(cpu):
+    """The tests of build/aarch64 under qemu, less the tables that other CPUs are for."""
+    report = RESULTS / f"{cpu}.json"
+    elsewhere = ":".join(f"*/{table}" for table in EMULATED if EMULATED[table] != cpu)
+    tests = run("nibble_kernel_tests",
+                ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu", cpu,
+                 ROOT / "build/aarch64/nibble_kernel_tests", "--gtest_brief=1",
+                 f"--gtest_filter=-{elsewhere}", f"--gtest_output=json:{report}"],
+                report, unit_tests)
+    tests += [(f"none of {table}", "failed") for table in EMULATED
+              if EMULATED[table] == cpu and not any(name.endswith(f"/{table}") for name, _ in tests)]
+    return [(f"{cpu}: {name}", result) for name, result in tests]
+
+
 def main():
     RESULTS.mkdir(parents=True, exist_ok=True)
     unit, whole = RESULTS / "unit.json", RESULTS / "whole.xml"
     tests = run("nibble_tests",
                 [ROOT / "build/dev/nibble_tests", "--gtest_brief=1", f"--gtest_output=json:{unit}"],
                 unit, unit_tests)
+    if platform.machine() == "x86_64":  # an ARM host has just tested its own
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for some in pool.map(emulated_tests, dict.fromkeys(EMULATED.values())):
+                tests += some
     tests += run("pytest",
                  [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests",
                   f"--junitxml={whole}"],

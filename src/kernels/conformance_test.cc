@@ -61,10 +61,10 @@ QuantizedMatrix make_matrix(const Case& c, DType scale_type, std::mt19937& rng) 
 }
 
 std::vector<float> make_rows(const Case& c, std::mt19937& rng) {
-  std::normal_distribution<float> normal;
   std::vector<float> x(static_cast<size_t>(c.m * c.k));
   for (int64_t i = 0; i < c.m * c.k; ++i) {
-    float v = normal(rng);
+    // Sizes that differ between blocks, so that their multipliers do.
+    float v = static_cast<float>(static_cast<int32_t>(rng())) / static_cast<float>(1 << i / 32 % 7);
     if (c.fill == Fill::kHighest) v = 1;  // every code 127
     if (c.fill == Fill::kLowest) v = -1;
     if (c.fill == Fill::kAlternating) v = i % 2 ? -2 : 2;
@@ -112,19 +112,21 @@ int64_t segment_columns(int64_t group, int64_t k) {
   return 32;
 }
 
-// y of one row of activations and one row of weights, as kernels.h says it.
-float multiply_plainly(const QuantizedMatrix& w, int64_t row, const PlainRow& x) {
+// y of one row of activations and one row of weights, whose codes are given, as kernels.h says it.
+float multiply_plainly(const QuantizedMatrix& w, int64_t row, const uint8_t* codes,
+                       const PlainRow& x) {
   int64_t k = w.cols(), group = w.scheme().group == Scheme::kTensor ? k : w.group_size();
   int64_t columns = segment_columns(group, k);
-  std::vector<uint8_t> codes(static_cast<size_t>(k));
-  w.codes(row, codes.data());
   float acc = 0;
   for (int64_t begin = 0; begin < k; begin += columns) {
     Grid grid = w.grid(row, begin / group);
     int64_t d = 0;
-    for (int64_t i = begin; i < std::min(k, begin + columns); ++i)
-      d += int64_t{codes[static_cast<size_t>(i)] - grid.zero} * x.codes[static_cast<size_t>(i)] *
-           x.multipliers[static_cast<size_t>(i / 32)];
+    for (int64_t b = begin; b < std::min(k, begin + columns); b += 32) {
+      int sum = 0;
+      for (int64_t i = b; i < std::min(k, b + 32); ++i)
+        sum += (codes[i] - grid.zero) * x.codes[static_cast<size_t>(i)];
+      d += int64_t{sum} * x.multipliers[static_cast<size_t>(b / 32)];
+    }
     EXPECT_EQ(d, static_cast<int32_t>(d));
     acc = std::fma(static_cast<float>(d), grid.scale, acc);
   }
@@ -134,10 +136,14 @@ float multiply_plainly(const QuantizedMatrix& w, int64_t row, const PlainRow& x)
 std::vector<float> product_plainly(const QuantizedMatrix& w, const std::vector<float>& x,
                                    const Case& c, const float* bias) {
   std::vector<float> y(static_cast<size_t>(c.m * c.n));
-  for (int64_t m = 0; m < c.m; ++m) {
-    PlainRow row = quantize_plainly(x.data() + m * c.k, c.k, c.mode);
-    for (int64_t n = 0; n < c.n; ++n) {
-      float v = multiply_plainly(w, n, row);
+  std::vector<PlainRow> rows;
+  for (int64_t m = 0; m < c.m; ++m)
+    rows.push_back(quantize_plainly(x.data() + m * c.k, c.k, c.mode));
+  std::vector<uint8_t> codes(static_cast<size_t>(c.k));
+  for (int64_t n = 0; n < c.n; ++n) {
+    w.codes(n, codes.data());
+    for (int64_t m = 0; m < c.m; ++m) {
+      float v = multiply_plainly(w, n, codes.data(), rows[static_cast<size_t>(m)]);
       y[static_cast<size_t>(m * c.n + n)] = bias ? v + bias[n] : v;
     }
   }
