@@ -21,3 +21,8 @@ add_executable(nibble_kernel_tests ${tests} ${googletest}/src/gtest-all.cc
   ${googletest}/src/gtest_main.cc)
 target_include_directories(nibble_kernel_tests SYSTEM PRIVATE ${googletest} ${googletest}/include)
 target_link_libraries(nibble_kernel_tests PRIVATE nibble_kernels)
+
+# Linked at fixed addresses, so that those in qemu's log are those in the file.
+add_executable(nibble_arm_product bench/arm_product.cc)
+target_link_libraries(nibble_arm_product PRIVATE nibble_kernels)
+target_link_options(nibble_arm_product PRIVATE -static -no-pie)

@@ -62,14 +62,14 @@ void fill_strip(const Product& p, int64_t panel, int64_t segment, Strip& s) {
     s.codes = s.unpacked;
   }
   for (int64_t i = 0; i < s.segments; ++i) {
-    int64_t group = (segment + i) * p.blocks_per_segment / p.w.blocks_per_group;
+    int64_t group = (segment + i) / segments_per_group(p);
     float32x4_t scales[kHalves];
-    load_scales(p.w, base, group, scales);
+    load_scales(p.w.scales, base + p.w.scale_offset + group * scale_bytes(p.w), scales);
     vst1q_f32(s.scales + i * kRows, scales[0]);
     vst1q_f32(s.scales + i * kRows + 4, scales[1]);
     if constexpr (kZeros) {
       int32x4_t zeros[kHalves];
-      load_zeros(p.w, base, group, zeros);
+      load_zeros(base + p.w.zero_offset + group * kRows, zeros);
       vst1q_s32(s.zeros + i * kRows, zeros[0]);
       vst1q_s32(s.zeros + i * kRows + 4, zeros[1]);
     }
@@ -78,8 +78,9 @@ void fill_strip(const Product& p, int64_t panel, int64_t segment, Strip& s) {
 
 // Adds a strip's products with W activation rows to their sums.
 template <class Dot, class Codes, bool kZeros, int W>
-__attribute__((noinline)) void multiply_strip(const Strip& s, int64_t blocks_per_segment, Place at,
-                                              float* sums) {
+__attribute__((noinline)) void multiply_strip(const Strip& s, int64_t blocks_per_segment,
+                                              const Place& start, float* sums) {
+  Place at = start;
   float32x4_t acc[kHalves * W];
   NIBBLE_UNROLL
   for (int i = 0; i < kHalves * W; ++i) acc[i] = vld1q_f32(sums + 4 * i);

@@ -13,19 +13,18 @@ __attribute__((noinline)) void multiply_panel(const Product& p, int64_t panel, i
   Place at = {base, p.a + column * w.blocks * kBlockCols, p.pairs + column * w.blocks,
               p.term + column * p.segments};
   float32x4_t acc[kHalves * W] = {};
-  for (int64_t block = 0, g = 0; g < w.groups; ++g) {
-    __builtin_prefetch(scales_at(w, base + w.panel_bytes, g));
+  int64_t per_group = segments_per_group(p), left = w.blocks;
+  for (const uint8_t *s = base + w.scale_offset, *z = base + w.zero_offset; left > 0;
+       s += scale_bytes(w), z += kRows) {
+    __builtin_prefetch(s + w.panel_bytes);
     float32x4_t scales[kHalves];
     int32x4_t zeros[kHalves] = {};
-    load_scales(w, base, g, scales);
-    if constexpr (kZeros) load_zeros(w, base, g, zeros);
-    int64_t group_end = block + w.blocks_per_group;
-    if (group_end > w.blocks) group_end = w.blocks;
-    while (block < group_end) {
-      int64_t left = group_end - block;
+    load_scales(w.scales, s, scales);
+    if constexpr (kZeros) load_zeros(z, zeros);
+    for (int64_t i = 0; i < per_group && left > 0; ++i) {
       int64_t blocks = left < p.blocks_per_segment ? left : p.blocks_per_segment;
       add_segment<Dot, Packed<L>, kZeros, W>(at, blocks, scales, zeros, acc);
-      block += blocks;
+      left -= blocks;
     }
   }
   NIBBLE_UNROLL

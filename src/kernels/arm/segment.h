@@ -17,6 +17,11 @@ struct Place {
   const int32_t* term;
 };
 
+// The last group of a row may have fewer, and its last segment fewer blocks.
+NIBBLE_INLINE int64_t segments_per_group(const Product& p) {
+  return p.w.groups == 1 ? p.segments : p.w.blocks_per_group / p.blocks_per_segment;
+}
+
 // About 2 KB ahead: rows of panels outrun the hardware prefetchers, which stop at 4 KB pages.
 constexpr int64_t kPrefetch = 2048;
 

@@ -91,19 +91,18 @@ struct Unpacked {
   }
 };
 
-NIBBLE_INLINE const uint8_t* scales_at(const Panels& p, const uint8_t* panel, int64_t group) {
-  return panel + p.scale_offset + group * kRows * (p.scales == ScaleLayout::kF32 ? 4 : 2);
+// A panel's scales of one group.
+NIBBLE_INLINE int64_t scale_bytes(const Panels& p) {
+  return p.scales == ScaleLayout::kF32 ? 4 * kRows : 2 * kRows;
 }
 
-NIBBLE_INLINE void load_scales(const Panels& p, const uint8_t* panel, int64_t group,
-                               float32x4_t* scales) {
-  const uint8_t* at = scales_at(p, panel, group);
-  if (p.scales == ScaleLayout::kF32) {
+NIBBLE_INLINE void load_scales(ScaleLayout layout, const uint8_t* at, float32x4_t* scales) {
+  if (layout == ScaleLayout::kF32) {
     for (int h = 0; h < kHalves; ++h) scales[h] = vreinterpretq_f32_u8(load(at + 16 * h));
     return;
   }
   uint8x16_t halves = load(at);
-  if (p.scales == ScaleLayout::kF16) {
+  if (layout == ScaleLayout::kF16) {
     scales[0] = vcvt_f32_f16(vget_low_f16(vreinterpretq_f16_u8(halves)));
     scales[1] = vcvt_high_f32_f16(vreinterpretq_f16_u8(halves));
   } else {
@@ -112,10 +111,8 @@ NIBBLE_INLINE void load_scales(const Panels& p, const uint8_t* panel, int64_t gr
   }
 }
 
-NIBBLE_INLINE void load_zeros(const Panels& p, const uint8_t* panel, int64_t group,
-                              int32x4_t* zeros) {
-  int8x8_t bytes = vreinterpret_s8_u8(vld1_u8(panel + p.zero_offset + group * kRows));
-  int16x8_t wide = vmovl_s8(bytes);
+NIBBLE_INLINE void load_zeros(const uint8_t* at, int32x4_t* zeros) {
+  int16x8_t wide = vmovl_s8(vreinterpret_s8_u8(vld1_u8(at)));
   zeros[0] = vmovl_s16(vget_low_s16(wide));
   zeros[1] = vmovl_high_s16(wide);
 }

@@ -28,7 +28,7 @@ const KernelTable kernels_neondot = {
     .gemm = gemm_with<SdotDot>,
     .gemm_scratch = gemm_scratch_for,
     .gemm_panels = 1,
-    .gemm_from = 16,
+    .gemm_from = 12,  // by the counts of bench/arm_instructions
     .multiply_registers = multiply_registers_with<ByteMultiply>,
     .floats = &float_ops_reference,
 };
