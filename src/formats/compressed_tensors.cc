@@ -77,6 +77,24 @@ TensorView signed_codes(const QuantizedMatrix& w) {
   return own_bytes(DType::kI8, {w.rows(), w.cols()}, std::move(bytes));
 }
 
+// Whether every float has some but not all exponent and fraction bits: neither zero nor infinite.
+template <class Word>
+bool proper(std::span<const std::byte> bytes, Word exponent, Word magnitude) {
+  bool bad = false;
+  for (size_t i = 0; i < bytes.size(); i += sizeof(Word)) {
+    Word w;
+    std::memcpy(&w, bytes.data() + i, sizeof w);
+    bad |= (w & magnitude) == 0 || (w & exponent) == exponent;
+  }
+  return !bad;
+}
+
+bool proper_scales(const TensorView& v) {
+  if (v.dtype == DType::kF16) return proper<uint16_t>(v.bytes, 0x7c00u, 0x7fffu);
+  if (v.dtype == DType::kBF16) return proper<uint16_t>(v.bytes, 0x7f80u, 0x7fffu);
+  return proper<uint32_t>(v.bytes, 0x7f800000u, 0x7fffffffu);
+}
+
 // Reads the tensors of one module; every message names the module.
 class ModuleReader {
  public:
@@ -136,15 +154,18 @@ class ModuleReader {
                   dtype_name(view.dtype));
     int64_t rows = scheme_.group == Scheme::kTensor ? 1 : n_;
     NB_OK(check_grid_shape(view, "weight_scale", rows));
-    std::vector<float> row(static_cast<size_t>(grid_columns()));
-    for (int64_t r = 0; r < rows; ++r) {
-      int64_t at = r * grid_columns() * dtype_size(view.dtype);
-      to_float(view.dtype, view.bytes.data() + at, grid_columns(), row.data());
-      for (float s : row)
-        if (!std::isfinite(s) || s == 0)
-          return fail("{}: weight_scale has the value {} in row {}", where(), s, r);
-    }
+    if (!proper_scales(view)) return improper_scale(view);
     return view;
+  }
+
+  // The first scale that is zero, infinite or not a number.
+  std::unexpected<Error> improper_scale(const TensorView& view) const {
+    int64_t i = 0;
+    float scale = 1;
+    for (; std::isfinite(scale) && scale != 0; ++i)
+      to_float(view.dtype, view.bytes.data() + i * dtype_size(view.dtype), 1, &scale);
+    return fail("{}: weight_scale has the value {} in row {}", where(), scale,
+                (i - 1) / grid_columns());
   }
 
   int64_t grid_columns() const { return scheme_.group == Scheme::kTensor ? 1 : scheme_.groups(k_); }

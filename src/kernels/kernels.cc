@@ -13,8 +13,9 @@ namespace {
 // Below this much work a hand-over to another thread (about a microsecond) costs more than it
 // gains.
 constexpr int64_t kSerialMacs = 1 << 17;
-// Enough chunks to even out cores of unequal speed, each long enough for the prefetchers.
-constexpr int64_t kChunks = 64, kChunkBytes = 16384;
+// Enough chunks to even out cores of unequal speed, each long enough that what is prefetched beyond
+// its end, which may be another core's, does not matter.
+constexpr int64_t kChunks = 16, kChunkBytes = 65536;
 
 // Blocks of a segment: see kernels.h.
 int64_t segment_blocks(const Panels& w) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <vector>
 
@@ -14,7 +15,7 @@ namespace nibble {
 namespace {
 
 constexpr int64_t kAlign = 128;  // two lines: the adjacent-line prefetcher fetches pairs
-constexpr int64_t kHugePage = int64_t{1} << 21;
+constexpr int64_t kHugePage = int64_t{1} << 21, kPiece = int64_t{1} << 26;
 
 int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -50,6 +51,10 @@ ScaleLayout scale_layout(DType type) {
   return type == DType::kBF16 ? ScaleLayout::kBF16 : ScaleLayout::kF32;
 }
 
+int64_t scale_bytes(const Panels& p) {
+  return p.groups * p.panel_rows * (p.scales == ScaleLayout::kF32 ? 4 : 2);
+}
+
 Panels shape_for(const KernelTable& table, const QuantizedMatrix& w) {
   const Scheme& scheme = w.scheme();
   Panels p;
@@ -67,8 +72,7 @@ Panels shape_for(const KernelTable& table, const QuantizedMatrix& w) {
   p.zero = byte || scheme.asymmetric() ? 0 : scheme.symmetric_zero();
   p.block_bytes = vectors_per_block(p.layout) * 4 * p.panel_rows;
   p.scale_offset = round_up(p.blocks * p.block_bytes, kAlign);
-  int64_t scale_bytes = p.groups * p.panel_rows * (p.scales == ScaleLayout::kF32 ? 4 : 2);
-  p.zero_offset = p.scale_offset + round_up(scale_bytes, kAlign);
+  p.zero_offset = p.scale_offset + round_up(scale_bytes(p), kAlign);
   int64_t zero_bytes = p.group_zeros ? p.groups * p.panel_rows : 0;
   p.panel_bytes = p.zero_offset + round_up(zero_bytes, kAlign);
   return p;
@@ -116,27 +120,62 @@ void subtract_zeros(const QuantizedMatrix& w, bool group_zeros, int64_t row, uin
   }
 }
 
-void store_scale(ScaleLayout layout, float scale, int64_t index, uint8_t* scales) {
-  uint16_t half = layout == ScaleLayout::kF16 ? float_to_f16(scale) : float_to_bf16(scale);
-  if (layout == ScaleLayout::kF32)
-    std::memcpy(scales + 4 * index, &scale, 4);
-  else
-    std::memcpy(scales + 2 * index, &half, 2);
+// Rows that are not there and gaps that alignment leaves hold zeros.
+void clear(uint8_t* panel, int64_t begin, int64_t end) {
+  std::memset(panel + begin, 0, static_cast<size_t>(end - begin));
 }
+
+// One row's scales, as stored, to every `step`-th place of `out`.
+template <class Word>
+void spread_scales(const QuantizedMatrix& w, int64_t row, int64_t step, uint8_t* out) {
+  const std::byte* from = w.scale_view().bytes.data();
+  bool one = w.scheme().group == Scheme::kTensor;
+  for (int64_t g = 0; g < w.groups(); ++g) {
+    int64_t i = one ? 0 : row * w.groups() + g;
+    std::memcpy(out + g * step * static_cast<int64_t>(sizeof(Word)),
+                from + i * static_cast<int64_t>(sizeof(Word)), sizeof(Word));
+  }
+}
+
+uint8_t* aligned_memory(int64_t align, int64_t bytes) {
+  auto* p = static_cast<uint8_t*>(
+      std::aligned_alloc(static_cast<size_t>(align), static_cast<size_t>(round_up(bytes, align))));
+  if (!p) throw std::bad_alloc();
+  return p;
+}
+
+// What is not used of it is never touched, and so not resident.
+struct Piece {
+  explicit Piece(int64_t bytes)
+      : size(round_up(bytes, kHugePage)), data(aligned_memory(kHugePage, size)) {
+#if defined(MADV_HUGEPAGE)
+    madvise(data.get(), static_cast<size_t>(size), MADV_HUGEPAGE);
+#endif
+  }
+  struct Free {
+    void operator()(uint8_t* p) const { std::free(p); }
+  };
+  int64_t size, used = 0;
+  std::unique_ptr<uint8_t[], Free> data;
+};
 
 }  // namespace
 
 AlignedBuffer::AlignedBuffer(int64_t bytes) : size_(bytes) {
-  int64_t align = bytes >= kHugePage ? kHugePage : kAlign;
-  auto* p = static_cast<uint8_t*>(
-      std::aligned_alloc(static_cast<size_t>(align), static_cast<size_t>(round_up(bytes, align))));
-  if (!p) throw std::bad_alloc();
-  data_.reset(p);
-#if defined(MADV_HUGEPAGE)
-  // Only whole huge pages: the tail of many matrices must not cost 2 MB each.
-  if (bytes >= kHugePage)
-    madvise(p, static_cast<size_t>(bytes / kHugePage * kHugePage), MADV_HUGEPAGE);
-#endif
+  data_.reset(aligned_memory(kAlign, bytes));
+}
+
+std::shared_ptr<uint8_t> take_packed_memory(int64_t bytes) {
+  static std::mutex mutex;
+  static std::weak_ptr<Piece> last;
+  std::lock_guard lock(mutex);
+  bytes = round_up(bytes, kAlign);
+  std::shared_ptr<Piece> piece = last.lock();
+  if (!piece || piece->used + bytes > piece->size)
+    last = piece = std::make_shared<Piece>(std::max(bytes, kPiece));
+  uint8_t* at = piece->data.get() + piece->used;
+  piece->used += bytes;
+  return {piece, at};
 }
 
 void AlignedBuffer::Free::operator()(uint8_t* p) const { std::free(p); }
@@ -144,15 +183,19 @@ void AlignedBuffer::Free::operator()(uint8_t* p) const { std::free(p); }
 PanelMatrix::PanelMatrix(const KernelTable& table, const QuantizedMatrix& w)
     : table_(table), panels_(shape_for(table, w)) {
   int64_t count = (panels_.n + panels_.panel_rows - 1) / panels_.panel_rows;
-  buffer_ = AlignedBuffer(std::max(kAlign, count * panels_.panel_bytes));
-  panels_.data = buffer_.data();
+  bytes_ = std::max(kAlign, count * panels_.panel_bytes);
+  memory_ = take_packed_memory(bytes_);
+  panels_.data = memory_.get();
   parallel_for(count, [&](int64_t i) { pack_panel(w, i); });
 }
 
 void PanelMatrix::pack_panel(const QuantizedMatrix& w, int64_t panel) {
   const Panels& p = panels_;
-  uint8_t* out = buffer_.data() + panel * p.panel_bytes;
-  std::memset(out, 0, static_cast<size_t>(p.panel_bytes));
+  uint8_t* out = memory_.get() + panel * p.panel_bytes;
+  bool short_panel = (panel + 1) * p.panel_rows > p.n;
+  clear(out, short_panel ? 0 : p.blocks * p.block_bytes, p.scale_offset);
+  clear(out, short_panel ? p.scale_offset : p.scale_offset + scale_bytes(p), p.zero_offset);
+  clear(out, p.zero_offset, p.panel_bytes);
   thread_local std::vector<uint8_t> codes;
   codes.assign(static_cast<size_t>(p.blocks * kBlockCols), 0);
   for (int64_t r = 0; r < p.panel_rows; ++r) {
@@ -163,13 +206,14 @@ void PanelMatrix::pack_panel(const QuantizedMatrix& w, int64_t panel) {
     for (int64_t b = 0; b < p.blocks; ++b)
       pack_block(p.layout, codes.data() + b * kBlockCols, out + b * p.block_bytes + 4 * r,
                  4 * p.panel_rows);
+    if (p.scales == ScaleLayout::kF32)
+      spread_scales<uint32_t>(w, row, p.panel_rows, out + p.scale_offset + 4 * r);
+    else
+      spread_scales<uint16_t>(w, row, p.panel_rows, out + p.scale_offset + 2 * r);
+    if (!p.group_zeros) continue;
     int moved = p.layout == CodeLayout::kByte ? 128 : 0;
-    for (int64_t g = 0; g < p.groups; ++g) {
-      Grid grid = w.grid(row, g);
-      store_scale(p.scales, grid.scale, g * p.panel_rows + r, out + p.scale_offset);
-      if (p.group_zeros)
-        out[p.zero_offset + g * p.panel_rows + r] = static_cast<uint8_t>(grid.zero - moved);
-    }
+    for (int64_t g = 0; g < p.groups; ++g)
+      out[p.zero_offset + g * p.panel_rows + r] = static_cast<uint8_t>(w.grid(row, g).zero - moved);
   }
 }
 

@@ -9,7 +9,7 @@
 
 namespace nibble {
 
-// Memory that starts on a huge page where it is large enough to fill one, else on 128 bytes.
+// Memory on 128 bytes, for scratch.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
@@ -25,13 +25,18 @@ class AlignedBuffer {
   int64_t size_ = 0;
 };
 
+// Memory on 128 bytes for packed weights, cut from large pieces on huge pages: a matrix of 2 bits
+// is smaller than one huge page, and on small ones address translation costs a decode step dearly.
+// A piece goes back when the last of its parts does.
+std::shared_ptr<uint8_t> take_packed_memory(int64_t bytes);
+
 class PanelMatrix final : public PackedMatrix {
  public:
   PanelMatrix(const KernelTable& table, const QuantizedMatrix& w);
 
   int64_t rows() const override { return panels_.n; }
   int64_t cols() const override { return panels_.k; }
-  int64_t bytes() const override { return buffer_.size(); }
+  int64_t bytes() const override { return bytes_; }
   const Panels& panels() const { return panels_; }
   const KernelTable& table() const { return table_; }
 
@@ -40,7 +45,8 @@ class PanelMatrix final : public PackedMatrix {
 
   const KernelTable& table_;
   Panels panels_;
-  AlignedBuffer buffer_;
+  int64_t bytes_;
+  std::shared_ptr<uint8_t> memory_;
 };
 
 }  // namespace nibble

@@ -115,7 +115,8 @@ class IntegerLinear final : public Linear {
   bool integer() const override { return true; }
   int64_t read_bytes() const override { return packed_->bytes(); }
   void run(LinearInput& x, float* y, int64_t ldy, const Epilogue& epilogue) const override {
-    integer_matmul(*packed_, x.int8(mode_), bias_.empty() ? nullptr : bias_.data(), y, ldy, epilogue);
+    integer_matmul(*packed_, x.int8(mode_), bias_.empty() ? nullptr : bias_.data(), y, ldy,
+                   epilogue);
   }
 
  private:

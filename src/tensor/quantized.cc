@@ -66,9 +66,9 @@ Grid QuantizedMatrix::grid(int64_t row, int64_t group) const {
 void QuantizedMatrix::codes(int64_t row, uint8_t* out) const {
   // Signed 8-bit files pad no rows; everything else is padded to words.
   int64_t stride = code_flip_ ? k_ : row_bytes(scheme_, k_);
-  unpack_bits(codes_.bytes.data() + row * stride, k_, scheme_.bits, out);
-  if (code_flip_)
-    for (int64_t i = 0; i < k_; ++i) out[i] ^= code_flip_;
+  const std::byte* from = codes_.bytes.data() + row * stride;
+  if (!code_flip_) return unpack_bits(from, k_, scheme_.bits, out);
+  for (int64_t i = 0; i < k_; ++i) out[i] = static_cast<uint8_t>(from[i]) ^ code_flip_;
 }
 
 void QuantizedMatrix::dequantize(int64_t row, float* out) const {

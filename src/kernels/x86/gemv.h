@@ -1,7 +1,7 @@
 // Decode: packed codes stream once past up to four activation rows (performance.md 2.4). `Dot` is
 // how an instruction set multiplies a block:
-//   add_block<L, W>(codes, a, pairs, d)   d[c] += multiplier * products of a packed block, 8 rows x W
-//   kSignedBytes                          whether it takes kByte codes as signed, without
+//   add_block<L, W>(codes, a, pairs, d)   d[c] += multiplier * products of a packed block, 8 rows x
+//   W kSignedBytes                          whether it takes kByte codes as signed, without
 //                                         Product::term
 #pragma once
 
@@ -10,15 +10,12 @@
 namespace nibble {
 namespace {
 
-// About 2 KB ahead: rows of panels outrun the hardware prefetchers, which stop at 4 KB pages.
-constexpr int64_t kPrefetch = 2048;
+// How far ahead memory is asked for: narrow codes keep the core busy between loads, so the
+// hardware's own prefetchers see too little of the stream too late.
+constexpr int64_t kPrefetch = 8192;
 
-template <class Dot, CodeLayout L, int W>
-NIBBLE_INLINE void take_block(const uint8_t* codes, const int8_t* a, const uint32_t* pairs,
-                              __m256i* d) {
-  for (int64_t line = 0; line < block_bytes(L); line += 64)
-    _mm_prefetch(reinterpret_cast<const char*>(codes + kPrefetch + line), _MM_HINT_T0);
-  Dot::template add_block<L, W>(codes, a, pairs, d);
+NIBBLE_INLINE void prefetch(const uint8_t* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
 }
 
 template <class Dot, CodeLayout L, int W, bool kZeros>
@@ -32,7 +29,7 @@ __attribute__((noinline)) void multiply_panel(const Product& p, int64_t panel, i
   const int32_t* term = p.term + column * p.segments;
   __m256 acc[W] = {};
   for (int64_t block = 0, g = 0; g < w.groups; ++g) {
-    _mm_prefetch(reinterpret_cast<const char*>(scales_at(w, base + w.panel_bytes, g)), _MM_HINT_T0);
+    prefetch(scales_at(w, base + w.panel_bytes, g));
     __m256 scale_w = load_scales(w, base, g);
     __m256i zeros = _mm256_setzero_si256();
     if constexpr (kZeros) zeros = load_zeros(w, base, g, L == CodeLayout::kByte && kTerm ? 128 : 0);
@@ -50,7 +47,9 @@ __attribute__((noinline)) void multiply_panel(const Product& p, int64_t panel, i
       int64_t end = block + p.blocks_per_segment;
       if (end > group_end) end = group_end;
       do {
-        take_block<Dot, L, W>(codes, a, pairs, d);
+        for (int64_t line = 0; line < block_bytes(L); line += 64)
+          prefetch(codes + kPrefetch + line);
+        Dot::template add_block<L, W>(codes, a, pairs, d);
         codes += block_bytes(L);
         a += kBlockCols * W;
         pairs += W;
