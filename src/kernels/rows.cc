@@ -33,8 +33,8 @@ void quantize_group(const KernelTable& table, const float* x, int64_t group, boo
     else
       interleave<8>(row_codes.data(), padded, width, codes + r * 8);
     for (int64_t b = 0; b < out.blocks; ++b) {
-      pairs[b * width + r] = static_cast<uint32_t>(row_multipliers[static_cast<size_t>(b)]) *
-                             0x10001u;
+      pairs[b * width + r] =
+          static_cast<uint32_t>(row_multipliers[static_cast<size_t>(b)]) * 0x10001u;
       sums[b * width + r] = row_sums[static_cast<size_t>(b)];
     }
   }
