@@ -145,4 +145,20 @@ void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body) {
   p->run(chunks, body);
 }
 
+void run_pieces(std::span<const Pieces> jobs) {
+  int64_t total = 0;
+  bool small = true;
+  for (const Pieces& job : jobs) {
+    total += job.count;
+    small = small && job.small;
+  }
+  auto body = [&](int64_t i) {
+    const Pieces* job = jobs.data();
+    for (; i >= job->count; ++job) i -= job->count;
+    job->body(i);
+  };
+  if (!small) return parallel_for(total, body);
+  for (int64_t i = 0; i < total; ++i) body(i);
+}
+
 }  // namespace nibble

@@ -1,6 +1,7 @@
 #include "kernels/kernels.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/threads.h"
 #include "kernels/pack.h"
@@ -46,13 +47,17 @@ uint8_t* scratch(int64_t bytes) {
   return buffer.data();
 }
 
-void run(const KernelTable& table, const Product& p, const Epilogue& epilogue) {
+Pieces cut(const KernelTable& table, const Product& p, std::shared_ptr<std::vector<int32_t>> terms,
+           Epilogue epilogue) {
   int64_t panels = (p.w.n + p.w.panel_rows - 1) / p.w.panel_rows;
   bool gemm = table.gemm && p.m >= table.gemm_from;
   int64_t unit = gemm ? table.gemm_panels : 1;
   int64_t chunk = std::max((panels + kChunks - 1) / kChunks, kChunkBytes / p.w.panel_bytes);
   chunk = std::max<int64_t>(1, (chunk + unit - 1) / unit) * unit;
-  auto body = [&](int64_t i) {
+  Pieces pieces;
+  pieces.count = (panels + chunk - 1) / chunk;
+  pieces.small = p.w.n * p.w.k * p.m < kSerialMacs;
+  pieces.body = [=, &table, epilogue = std::move(epilogue), terms = std::move(terms)](int64_t i) {
     int64_t first = i * chunk, last = std::min(panels, first + chunk);
     if (gemm)
       table.gemm(p, first, last, scratch(table.gemm_scratch(p)));
@@ -60,12 +65,7 @@ void run(const KernelTable& table, const Product& p, const Epilogue& epilogue) {
       table.gemv(p, first, last);
     if (epilogue) epilogue(first * p.w.panel_rows, std::min(p.w.n, last * p.w.panel_rows));
   };
-  int64_t chunks = (panels + chunk - 1) / chunk;
-  if (p.w.n * p.w.k * p.m < kSerialMacs) {
-    for (int64_t i = 0; i < chunks; ++i) body(i);
-  } else {
-    parallel_for(chunks, body);
-  }
+  return pieces;
 }
 
 }  // namespace
@@ -91,25 +91,30 @@ std::shared_ptr<const Int8Rows> quantize_rows(const float* x, int64_t rows, int6
   return quantize_rows_with(chosen_table(), x, rows, k, mode);
 }
 
-void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,
-                    int64_t ldy, const Epilogue& epilogue) {
-  const auto& matrix = static_cast<const PanelMatrix&>(w);
+Pieces integer_matmul_pieces(MatrixProduct product) {
+  const auto& matrix = static_cast<const PanelMatrix&>(*product.w);
+  const Int8Rows& x = *product.x;
   NB_CHECK(x.k == matrix.cols());
   Product p;
   p.w = matrix.panels();
   p.m = x.rows;
   p.a = x.codes.data();
-  p.bias = bias;
-  p.y = y;
-  p.ldy = ldy;
+  p.bias = product.bias;
+  p.y = product.y;
+  p.ldy = product.ldy;
   p.blocks_per_segment = segment_blocks(p.w);
   p.segments = (p.w.blocks + p.blocks_per_segment - 1) / p.blocks_per_segment;
   p.pairs = x.pairs.data();
   p.scale = x.scales.data();
-  thread_local std::vector<int32_t> terms;
-  fill_terms(x, p, terms);
-  p.term = terms.data();
-  run(matrix.table(), p, epilogue);
+  auto terms = std::make_shared<std::vector<int32_t>>();
+  fill_terms(x, p, *terms);
+  p.term = terms->data();
+  return cut(matrix.table(), p, std::move(terms), std::move(product.epilogue));
+}
+
+void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,
+                    int64_t ldy) {
+  run_pieces(std::array{integer_matmul_pieces({&w, &x, bias, y, ldy, {}})});
 }
 
 }  // namespace nibble

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/threads.h"
 #include "kernels/float_ops.h"
 #include "tensor/quantized.h"
 
@@ -78,8 +79,20 @@ std::shared_ptr<const Int8Rows> quantize_rows(const float* x, int64_t rows, int6
 // they are in y, while they are in cache, on the thread that made them.
 using Epilogue = std::function<void(int64_t first, int64_t last)>;
 
-// y: (rows, n), row stride ldy >= n. bias: (n) or null. Parallel over n.
+// y: (rows, n), row stride ldy >= n. bias: (n) or null.
+struct MatrixProduct {
+  const PackedMatrix* w = nullptr;
+  const Int8Rows* x = nullptr;
+  const float* bias = nullptr;
+  float* y = nullptr;
+  int64_t ldy = 0;
+  Epilogue epilogue;
+};
+// The product cut into pieces that may run in any order and on any thread. What it points to must
+// live until the last piece is done.
+Pieces integer_matmul_pieces(MatrixProduct product);
+// All of it, parallel over n.
 void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,
-                    int64_t ldy, const Epilogue& epilogue = {});
+                    int64_t ldy);
 
 }  // namespace nibble

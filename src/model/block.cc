@@ -1,5 +1,7 @@
 #include "model/block.h"
 
+#include <array>
+
 #include "base/checked.h"
 #include "base/profile.h"
 #include "base/threads.h"
@@ -75,9 +77,9 @@ void attend_to_input(const DecoderConfig& c, const Block& block, const Rope& rop
     Work work(block, {Role::kQ, Role::kK, Role::kV}, flow.rows);
     OperatorTimer timer("q, k, v", work.bytes, work.macs);
     LinearInput in(flow.x.data(), flow.rows, c.hidden);
-    block.linear(Role::kQ).run(in, q.data(), qd);
-    block.linear(Role::kK).run(in, kv.data(), 2 * kd);
-    block.linear(Role::kV).run(in, kv.data() + kd, 2 * kd);
+    run_pieces(std::array{block.linear(Role::kQ).pieces(in, q.data(), qd, {}),
+                          block.linear(Role::kK).pieces(in, kv.data(), 2 * kd, {}),
+                          block.linear(Role::kV).pieces(in, kv.data() + kd, 2 * kd, {})});
   }
   {
     OperatorTimer timer("rotation, cache", 0, 0);

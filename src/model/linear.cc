@@ -1,6 +1,7 @@
 #include "model/linear.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/checked.h"
 #include "base/threads.h"
@@ -41,16 +42,17 @@ class PanelLinear final : public Linear {
   bool integer() const override { return false; }
   int64_t read_bytes() const override { return source_.stored_bytes(); }
 
-  void run(LinearInput& x, float* y, int64_t ldy, const Epilogue& epilogue) const override {
+  Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
     int64_t n = rows();
-    parallel_for(ceil_div(n, kPanel), [&](int64_t chunk) {
-      int64_t first = chunk * kPanel, last = std::min(n, first + kPanel);
-      source_.multiply(x, first, last - first, y, ldy);
-      if (!bias_.empty())
-        for (int64_t r = 0; r < x.rows; ++r)
-          for (int64_t i = first; i < last; ++i) y[r * ldy + i] += bias_[static_cast<size_t>(i)];
-      if (epilogue) epilogue(first, last);
-    });
+    return {ceil_div(n, kPanel), false, [=, this, &x](int64_t chunk) {
+              int64_t first = chunk * kPanel, last = std::min(n, first + kPanel);
+              source_.multiply(x, first, last - first, y, ldy);
+              if (!bias_.empty())
+                for (int64_t r = 0; r < x.rows; ++r)
+                  for (int64_t i = first; i < last; ++i)
+                    y[r * ldy + i] += bias_[static_cast<size_t>(i)];
+              if (epilogue) epilogue(first, last);
+            }};
   }
 
  private:
@@ -114,9 +116,10 @@ class IntegerLinear final : public Linear {
   int64_t cols() const override { return packed_->cols(); }
   bool integer() const override { return true; }
   int64_t read_bytes() const override { return packed_->bytes(); }
-  void run(LinearInput& x, float* y, int64_t ldy, const Epilogue& epilogue) const override {
-    integer_matmul(*packed_, x.int8(mode_), bias_.empty() ? nullptr : bias_.data(), y, ldy,
-                   epilogue);
+  Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
+    return integer_matmul_pieces({packed_.get(), &x.int8(mode_),
+                                  bias_.empty() ? nullptr : bias_.data(), y, ldy,
+                                  std::move(epilogue)});
   }
 
  private:
@@ -126,6 +129,10 @@ class IntegerLinear final : public Linear {
 };
 
 }  // namespace
+
+void Linear::run(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const {
+  run_pieces(std::array{pieces(x, y, ldy, std::move(epilogue))});
+}
 
 const Int8Rows& LinearInput::int8(Activations mode) {
   if (!int8_ || int8_mode_ != mode) {

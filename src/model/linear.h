@@ -28,8 +28,9 @@ class Linear {
   virtual ~Linear() = default;
   virtual int64_t rows() const = 0;  // outputs n
   virtual int64_t cols() const = 0;  // inputs k
-  // y: (x.rows, n), row stride ldy. `epilogue` as integer_matmul's.
-  virtual void run(LinearInput& x, float* y, int64_t ldy, const Epilogue& epilogue = {}) const = 0;
+  // y: (x.rows, n), row stride ldy, as pieces of work; x, y and this must live until all are done.
+  virtual Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const = 0;
+  void run(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue = {}) const;
   virtual bool integer() const = 0;        // runs on integer kernels
   virtual int64_t read_bytes() const = 0;  // weight bytes that one decode step reads
 };

@@ -18,7 +18,8 @@ NIBBLE_INLINE void prefetch(const uint8_t* p) {
   _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
 }
 
-template <class Dot, CodeLayout L, int W, bool kZeros>
+// kShort: groups of one block, so that no loop is needed inside a group.
+template <class Dot, CodeLayout L, int W, bool kZeros, bool kShort>
 __attribute__((noinline)) void multiply_panel(const Product& p, int64_t panel, int64_t column) {
   constexpr bool kTerm = !(L == CodeLayout::kByte && Dot::kSignedBytes);
   const Panels& w = p.w;
@@ -53,33 +54,33 @@ __attribute__((noinline)) void multiply_panel(const Product& p, int64_t panel, i
         codes += block_bytes(L);
         a += kBlockCols * W;
         pairs += W;
-      } while (++block < end);
+      } while (++block < end && !kShort);
       NIBBLE_UNROLL
       for (int c = 0; c < W; ++c)
         acc[c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[c]), scale_w, acc[c]);
       term += W;
-    } while (block < group_end);
+    } while (block < group_end && !kShort);
   }
   NIBBLE_UNROLL
   for (int c = 0; c < W; ++c) store_rows(p, column + c, panel, acc[c]);
 }
 
-template <class Dot, CodeLayout L, bool kZeros>
+template <class Dot, CodeLayout L, bool kZeros, bool kShort>
 void multiply_panels(const Product& p, int64_t first, int64_t last) {
   for (int64_t panel = first; panel < last; ++panel) {
     for (int64_t column = 0; column < p.m; column += kRowGroup) {
       switch (p.m - column) {
         case 1:
-          multiply_panel<Dot, L, 1, kZeros>(p, panel, column);
+          multiply_panel<Dot, L, 1, kZeros, kShort>(p, panel, column);
           break;
         case 2:
-          multiply_panel<Dot, L, 2, kZeros>(p, panel, column);
+          multiply_panel<Dot, L, 2, kZeros, kShort>(p, panel, column);
           break;
         case 3:
-          multiply_panel<Dot, L, 3, kZeros>(p, panel, column);
+          multiply_panel<Dot, L, 3, kZeros, kShort>(p, panel, column);
           break;
         default:
-          multiply_panel<Dot, L, 4, kZeros>(p, panel, column);
+          multiply_panel<Dot, L, 4, kZeros, kShort>(p, panel, column);
           break;
       }
     }
@@ -88,10 +89,13 @@ void multiply_panels(const Product& p, int64_t first, int64_t last) {
 
 template <class Dot, CodeLayout L>
 void multiply_panels(const Product& p, int64_t first, int64_t last) {
+  bool one = p.w.blocks_per_group == 1;
   if (p.w.group_zeros)
-    multiply_panels<Dot, L, true>(p, first, last);
+    one ? multiply_panels<Dot, L, true, true>(p, first, last)
+        : multiply_panels<Dot, L, true, false>(p, first, last);
   else
-    multiply_panels<Dot, L, false>(p, first, last);
+    one ? multiply_panels<Dot, L, false, true>(p, first, last)
+        : multiply_panels<Dot, L, false, false>(p, first, last);
 }
 
 template <class Dot>
