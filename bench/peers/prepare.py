@@ -83,19 +83,19 @@ def gguf_python(cache, given):
 
 
 def prepare_models(models, nibble, programs, python, threads):
-    """-> name: path of the artifacts and GGUF files; `python` is called where it is needed."""
+    """-> name: path of the artifacts and GGUF files."""
     paths = {name: models / name for name in SCHEMES}
     paths |= {name: models / f"{name}.gguf" for name in GGUF_TYPES}
     if all(path.exists() for path in paths.values()):
         return paths
     big = make(models / "llama11b",
-               lambda partial: run(sys.executable, ROOT / "tools/make_random_llama.py", "--out", partial))
+               lambda partial: run(python, ROOT / "tools/make_random_llama.py", "--out", partial))
     for name in SCHEMES:
         make(paths[name], lambda partial, name=name: run(
             nibble, "quantize", big, "-o", partial, "--scheme", name, "--method", "rtn", "--head", "w8"))
     if not all(paths[name].exists() for name in GGUF_TYPES):
         floats = make(models / "f16.gguf",
-                      lambda partial: run(python(), HERE / "llama_gguf.py", big, partial))
+                      lambda partial: run(python, HERE / "llama_gguf.py", big, partial))
         for name in GGUF_TYPES:
             make(paths[name], lambda partial, name=name: run(
                 programs / "llama-quantize", floats, partial, name, threads))
