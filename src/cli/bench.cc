@@ -12,7 +12,7 @@ namespace nibble {
 namespace {
 
 struct BenchOptions {
-  std::string model;
+  std::string model, packed;
   BenchPlan plan;
   bool json = false;
   Activations activations = Activations::kInt8Block32;
@@ -42,7 +42,7 @@ Result<int> bench(const BenchOptions& o) {
   std::string folder = NB_TRY(model_folder(o.model));
   BenchHead head;
   auto start = std::chrono::steady_clock::now();
-  Decoder decoder = NB_TRY(Decoder::load(folder, o.activations, longest(o.plan)));
+  Decoder decoder = NB_TRY(Decoder::load(folder, o.activations, longest(o.plan), o.packed));
   head.load_seconds = seconds_since(start);
   if (longest(o.plan) > decoder.config().context)
     note("beyond the model's context of {}: only the speed means anything",
@@ -107,6 +107,7 @@ CommandBody setup(CLI::App& app) {
                "Where the time goes: each operator beside the machine's limits");
   add_cache_option(app, plan.cache);
   add_activations_option(app, o->activations);
+  add_packed_option(app, o->packed);
   add_threads_option(app);
   add_json_option(app, o->json);
   app.footer(

@@ -90,6 +90,12 @@ void add_activations_option(CLI::App& app, Activations& value) {
       ->type_name("KIND");
 }
 
+void add_packed_option(CLI::App& app, std::string& folder) {
+  app.add_option("--packed", folder,
+                 "Keep packed weights in FOLDER and map them next time: a faster start")
+      ->type_name("FOLDER");
+}
+
 void add_cache_option(CLI::App& app, KvType& value) {
   std::vector<std::string> names;
   for (KvType type : kCacheTypes) names.push_back(cache_name(type));

@@ -28,6 +28,8 @@ void add_activations_option(CLI::App& app, Activations& value);
 // --cache f32|f16|int8; `value` holds the default.
 void add_cache_option(CLI::App& app, KvType& value);
 const char* cache_name(KvType type);
+// --packed FOLDER, as Decoder::load.
+void add_packed_option(CLI::App& app, std::string& folder);
 // "float", "int8" (a scale for each 32 columns) or "int8-token" (one for each row).
 const char* activations_name(Activations mode);
 // Which arithmetic runs, in words: "int8 activations per 32 on avx2: 28 of 28 linears", or "float".

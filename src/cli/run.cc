@@ -14,7 +14,7 @@ namespace nibble {
 namespace {
 
 struct RunOptions {
-  std::string model, prompt, ids;
+  std::string model, packed, prompt, ids;
   bool has_prompt = false, has_ids = false, json = false;
   int64_t context = 0;
   double load_seconds = 0;
@@ -155,7 +155,7 @@ Result<int> run(RunOptions o) {
   if (o.has_ids && ids.empty()) return usage("--ids names no token");
   std::string folder = NB_TRY(model_folder(o.model));
   auto start = std::chrono::steady_clock::now();
-  TextModel model = NB_TRY(TextModel::load(folder, o.activations, o.context));
+  TextModel model = NB_TRY(TextModel::load(folder, o.activations, o.context, o.packed));
   o.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::string arithmetic =
       NB_TRY(describe_arithmetic(o.activations, model.decoder.integer_linears()));
@@ -201,6 +201,7 @@ CommandBody setup(CLI::App& app) {
       ->check(within(2, 1 << 20))
       ->type_name("N");
   add_cache_option(app, o->generation.cache);
+  add_packed_option(app, o->packed);
   add_threads_option(app);
   add_activations_option(app, o->activations);
   add_json_option(app, o->json);

@@ -78,6 +78,10 @@ Panels shape_for(const KernelTable& table, const QuantizedMatrix& w) {
   return p;
 }
 
+int64_t all_panels(const Panels& p) {
+  return (p.n + p.panel_rows - 1) / p.panel_rows * p.panel_bytes;
+}
+
 uint32_t load4(const uint8_t* p) {
   uint32_t v;
   std::memcpy(&v, p, 4);
@@ -180,13 +184,22 @@ std::shared_ptr<uint8_t> take_packed_memory(int64_t bytes) {
 
 void AlignedBuffer::Free::operator()(uint8_t* p) const { std::free(p); }
 
-PanelMatrix::PanelMatrix(const KernelTable& table, const QuantizedMatrix& w)
-    : table_(table), panels_(shape_for(table, w)) {
-  int64_t count = (panels_.n + panels_.panel_rows - 1) / panels_.panel_rows;
-  bytes_ = std::max(kAlign, count * panels_.panel_bytes);
-  memory_ = take_packed_memory(bytes_);
+PanelMatrix::PanelMatrix(const KernelTable& table, const QuantizedMatrix& w,
+                         std::shared_ptr<uint8_t> packed)
+    : table_(table),
+      panels_(shape_for(table, w)),
+      bytes_(all_panels(panels_)),
+      memory_(std::move(packed)) {
   panels_.data = memory_.get();
-  parallel_for(count, [&](int64_t i) { pack_panel(w, i); });
+}
+
+PanelMatrix::PanelMatrix(const KernelTable& table, const QuantizedMatrix& w)
+    : PanelMatrix(table, w, take_packed_memory(packed_size(table, w))) {
+  parallel_for(bytes_ / panels_.panel_bytes, [&](int64_t i) { pack_panel(w, i); });
+}
+
+int64_t PanelMatrix::packed_size(const KernelTable& table, const QuantizedMatrix& w) {
+  return all_panels(shape_for(table, w));
 }
 
 void PanelMatrix::pack_panel(const QuantizedMatrix& w, int64_t panel) {

@@ -33,11 +33,17 @@ std::shared_ptr<uint8_t> take_packed_memory(int64_t bytes);
 class PanelMatrix final : public PackedMatrix {
  public:
   PanelMatrix(const KernelTable& table, const QuantizedMatrix& w);
+  // Of `packed`, packed_size bytes that an equal matrix was packed to.
+  PanelMatrix(const KernelTable& table, const QuantizedMatrix& w, std::shared_ptr<uint8_t> packed);
+  static int64_t packed_size(const KernelTable& table, const QuantizedMatrix& w);
 
   int64_t rows() const override { return panels_.n; }
   int64_t cols() const override { return panels_.k; }
   int64_t bytes() const override { return bytes_; }
   const Panels& panels() const { return panels_; }
+  std::span<const std::byte> packed() const {
+    return std::as_bytes(std::span(memory_.get(), static_cast<size_t>(bytes_)));
+  }
   const KernelTable& table() const { return table_; }
 
  private:

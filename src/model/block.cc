@@ -135,7 +135,8 @@ void gate_and_up(const DecoderConfig& c, const Block& block, Flow& flow) {
 
 }  // namespace
 
-Result<Block> load_block(const Weights& weights, int64_t layer, Activations mode) {
+Result<Block> load_block(const Weights& weights, int64_t layer, Activations mode,
+                         PackedStore* store) {
   const DecoderConfig& c = weights.config();
   Block b;
   b.index = layer;
@@ -148,7 +149,7 @@ Result<Block> load_block(const Weights& weights, int64_t layer, Activations mode
     b.key_norm = NB_TRY(weights.vector(norms.key));
   }
   for (const LinearSpec& spec : block_linears(c, layer))
-    b.slot(spec.role) = NB_TRY(weights.linear(spec, mode));
+    b.slot(spec.role) = NB_TRY(weights.linear(spec, mode, store));
   return b;
 }
 

@@ -23,7 +23,8 @@ struct Block {
   std::unique_ptr<Linear>& slot(Role r) { return linears[static_cast<size_t>(r)]; }
 };
 
-Result<Block> load_block(const Weights& weights, int64_t layer, Activations mode);
+Result<Block> load_block(const Weights& weights, int64_t layer, Activations mode,
+                         PackedStore* store = nullptr);
 
 // `count` consecutive tokens of one sequence, the first at `position`; earlier ones are in its
 // cache.

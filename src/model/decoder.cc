@@ -6,16 +6,33 @@
 
 namespace nibble {
 
-Result<Decoder> Decoder::load(const std::string& folder, Activations mode, int64_t context) {
+namespace {
+
+// The name says all that decides what is packed: the weights and whether integer kernels run.
+Result<PackedStore> open_store(const Weights& weights, const std::string& folder) {
+  std::string digest = NB_TRY(weights.checkpoint().digest());
+  for (const NamedTensor& t : weights.checkpoint().tensors()) t.view.release();
+  return PackedStore::open(folder, digest);
+}
+
+}  // namespace
+
+Result<Decoder> Decoder::load(const std::string& folder, Activations mode, int64_t context,
+                              const std::string& packed) {
   Decoder d;
   d.weights_ = std::make_shared<Weights>(NB_TRY(Weights::open(folder)));
   const DecoderConfig& c = d.config();
   if (context <= 0) context = std::min<int64_t>(c.context, 4096);
+  std::optional<PackedStore> kept;
+  if (!packed.empty() && mode != Activations::kFloat)
+    kept.emplace(NB_TRY(open_store(*d.weights_, packed)));
+  PackedStore* store = kept ? &*kept : nullptr;
   for (int64_t layer = 0; layer < c.layers; ++layer)
-    d.blocks_.push_back(NB_TRY(load_block(*d.weights_, layer, mode)));
+    d.blocks_.push_back(NB_TRY(load_block(*d.weights_, layer, mode, store)));
   d.final_norm_ = NB_TRY(d.weights_->vector({kFinalNormName, c.hidden}));
   d.embedding_ = NB_TRY(d.weights_->float_matrix(kEmbeddingName, c.vocab, c.hidden));
-  d.head_ = NB_TRY(d.weights_->head(mode));
+  d.head_ = NB_TRY(d.weights_->head(mode, store));
+  if (store) NB_OK(store->finish());
   d.rope_ = std::make_shared<Rope>(c.rope, c.head_dim, context);
   return d;
 }

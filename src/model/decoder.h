@@ -13,8 +13,9 @@ namespace nibble {
 class Decoder {
  public:
   // Loads a model folder. `mode` says how quantized linears run; `context` bounds positions (0: the
-  // model's own, at most 4096).
-  static Result<Decoder> load(const std::string& folder, Activations mode, int64_t context = 0);
+  // model's own, at most 4096). `packed`: a folder to keep packed weights in (PackedStore), or "".
+  static Result<Decoder> load(const std::string& folder, Activations mode, int64_t context = 0,
+                              const std::string& packed = "");
 
   const DecoderConfig& config() const { return weights_->config(); }
   const Weights& weights() const { return *weights_; }

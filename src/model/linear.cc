@@ -110,8 +110,8 @@ class DequantizedRows {
 
 class IntegerLinear final : public Linear {
  public:
-  IntegerLinear(const QuantizedMatrix& w, std::vector<float> bias, Activations mode)
-      : packed_(pack_matrix(w)), bias_(std::move(bias)), mode_(mode) {}
+  IntegerLinear(std::unique_ptr<PackedMatrix> packed, std::vector<float> bias, Activations mode)
+      : packed_(std::move(packed)), bias_(std::move(bias)), mode_(mode) {}
   int64_t rows() const override { return packed_->rows(); }
   int64_t cols() const override { return packed_->cols(); }
   bool integer() const override { return true; }
@@ -146,15 +146,19 @@ std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias)
   return std::make_unique<PanelLinear<StoredFloats>>(StoredFloats(std::move(w)), std::move(bias));
 }
 
-std::unique_ptr<Linear> make_quantized_linear(QuantizedMatrix w, std::vector<float> bias,
-                                              Activations mode) {
-  if (mode != Activations::kFloat && has_integer_kernel(w.scheme(), w.cols())) {
-    auto linear = std::make_unique<IntegerLinear>(w, std::move(bias), mode);
-    w.code_view().release();  // the packed copy is what runs from here on
-    return linear;
-  }
+std::unique_ptr<Linear> make_dequantized_linear(QuantizedMatrix w, std::vector<float> bias) {
   return std::make_unique<PanelLinear<DequantizedRows>>(DequantizedRows(std::move(w)),
                                                         std::move(bias));
+}
+
+Result<std::unique_ptr<Linear>> make_quantized_linear(QuantizedMatrix w, std::vector<float> bias,
+                                                      Activations mode, PackedStore* store) {
+  if (mode != Activations::kFloat && has_integer_kernel(w.scheme(), w.cols())) {
+    auto packed = store ? NB_TRY(store->next(w)) : pack_matrix(w);
+    w.code_view().release();  // the packed copy is what runs from here on
+    return std::make_unique<IntegerLinear>(std::move(packed), std::move(bias), mode);
+  }
+  return make_dequantized_linear(std::move(w), std::move(bias));
 }
 
 }  // namespace nibble

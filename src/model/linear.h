@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/kernels.h"
+#include "kernels/packed_store.h"
 #include "tensor/quantized.h"
 #include "tensor/view.h"
 
@@ -38,9 +38,12 @@ class Linear {
 // Float weights as stored (F32, F16, BF16), W: (n, k); converted panel by panel, never as a whole.
 std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias);
 
+// Quantized weights, dequantized panel by panel.
+std::unique_ptr<Linear> make_dequantized_linear(QuantizedMatrix w, std::vector<float> bias);
+
 // Quantized weights: on integer kernels where `mode` asks for them and the scheme has one, else
-// dequantized panel by panel.
-std::unique_ptr<Linear> make_quantized_linear(QuantizedMatrix w, std::vector<float> bias,
-                                              Activations mode);
+// dequantized. `store` keeps what is packed, or is null.
+Result<std::unique_ptr<Linear>> make_quantized_linear(QuantizedMatrix w, std::vector<float> bias,
+                                                      Activations mode, PackedStore* store);
 
 }  // namespace nibble

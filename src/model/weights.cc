@@ -75,20 +75,22 @@ Result<QuantizedMatrix> Weights::quantized(const std::string& module, int64_t n,
   return from_compressed_tensors(checkpoint_, module, *scheme, n, k);
 }
 
-Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activations mode) const {
+Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activations mode,
+                                                PackedStore* store) const {
   std::vector<float> b = NB_TRY(bias(spec));
   if (scheme_of(spec.module))
-    return make_quantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b),
-                                 mode);
+    return make_quantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b), mode,
+                                 store);
   return make_float_linear(NB_TRY(float_matrix(spec.module + ".weight", spec.n, spec.k)),
                            std::move(b));
 }
 
-Result<std::unique_ptr<Linear>> Weights::head(Activations mode) const {
+Result<std::unique_ptr<Linear>> Weights::head(Activations mode, PackedStore* store) const {
   if (config_.tied_head)
     return make_float_linear(NB_TRY(float_matrix(kEmbeddingName, config_.vocab, config_.hidden)),
                              {});
-  return linear({Role::kQ, Stage::kQkv, kHeadModule, config_.vocab, config_.hidden, false}, mode);
+  return linear({Role::kQ, Stage::kQkv, kHeadModule, config_.vocab, config_.hidden, false}, mode,
+                store);
 }
 
 }  // namespace nibble

@@ -28,9 +28,11 @@ class Weights {
   Result<std::vector<float>> vector(const VectorSpec& spec) const;
   Result<std::vector<float>> bias(const LinearSpec& spec) const;
   Result<QuantizedMatrix> quantized(const std::string& module, int64_t n, int64_t k) const;
-  Result<std::unique_ptr<Linear>> linear(const LinearSpec& spec, Activations mode) const;
+  // `store` as make_quantized_linear's.
+  Result<std::unique_ptr<Linear>> linear(const LinearSpec& spec, Activations mode,
+                                         PackedStore* store = nullptr) const;
   // The output head: the embedding where the two are tied.
-  Result<std::unique_ptr<Linear>> head(Activations mode) const;
+  Result<std::unique_ptr<Linear>> head(Activations mode, PackedStore* store = nullptr) const;
 
  private:
   Status check_shapes() const;

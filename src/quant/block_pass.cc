@@ -72,8 +72,7 @@ Status BlockPass::replay(int64_t layer, const std::vector<QuantizedLinear>& line
   if (flows_.empty()) return {};
   Block block = NB_TRY(open_block(layer));
   for (const QuantizedLinear& l : linears)
-    block.slot(l.spec.role) =
-        make_quantized_linear(l.matrix, NB_TRY(weights_->bias(l.spec)), Activations::kFloat);
+    block.slot(l.spec.role) = make_dequantized_linear(l.matrix, NB_TRY(weights_->bias(l.spec)));
   for (Stage stage : kStages)
     for (Flow& flow : flows_) advance(stage, weights_->config(), block, *rope_, flow);
   for (KvCache& cache : caches_) cache.drop(layer);
@@ -100,8 +99,7 @@ Status BlockPass::quantize_stage(Stage stage, Block& block, QuantizedBlock& out)
     QuantizedMatrix& q = result.matrices[i];
     double error = relative_error(matrices[i], q, statistics.get());
     matrices[i].w = {};
-    block.slot(specs[i].role) =
-        make_quantized_linear(q, NB_TRY(weights_->bias(specs[i])), Activations::kFloat);
+    block.slot(specs[i].role) = make_dequantized_linear(q, NB_TRY(weights_->bias(specs[i])));
     out.linears.push_back({specs[i], std::move(q), error});
   }
   return {};

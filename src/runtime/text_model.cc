@@ -47,8 +47,9 @@ Result<std::vector<int32_t>> end_of_text_ids(const std::string& folder, const De
   return eos;
 }
 
-Result<TextModel> TextModel::load(const std::string& folder, Activations mode, int64_t context) {
-  TextModel m{NB_TRY(Decoder::load(folder, mode, context)), nullptr, {}};
+Result<TextModel> TextModel::load(const std::string& folder, Activations mode, int64_t context,
+                                  const std::string& packed) {
+  TextModel m{NB_TRY(Decoder::load(folder, mode, context, packed)), nullptr, {}};
   if (has_tokenizer(folder)) m.tokenizer = NB_TRY(load_tokenizer(folder));
   m.eos = NB_TRY(end_of_text_ids(folder, m.decoder.config(), m.tokenizer.get()));
   return m;

@@ -15,8 +15,9 @@ struct TextModel {
   std::unique_ptr<Tokenizer> tokenizer;  // null where the folder has none
   std::vector<int32_t> eos;              // any of these ends a text
 
-  // `context` as Decoder::load.
-  static Result<TextModel> load(const std::string& folder, Activations mode, int64_t context = 0);
+  // `context` and `packed` as Decoder::load.
+  static Result<TextModel> load(const std::string& folder, Activations mode, int64_t context = 0,
+                                const std::string& packed = "");
   // The tokenizer, or an error that says the folder has none.
   Result<const Tokenizer*> need_tokenizer() const;
 };
