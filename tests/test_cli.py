@@ -87,6 +87,20 @@ def test_run_with_each_cache(cache):
     assert seen["cache"] == cache and seen["text"] == run_json(*args)["text"]
 
 
+def test_packed_weights_are_kept_and_change_nothing(tmp_path):
+    model, kept = tmp_path / "m", tmp_path / "kept"
+    run("quantize", TALES, "-o", model, "--scheme", "w4g32", "--method", "rtn")
+    args = ["run", model, "-p", "Once upon a time", "-n", 8, "--temperature", 0]
+    assert "no such folder" in run(*args, "--packed", kept, code=1).stderr
+    kept.mkdir()
+    plain, first, again = (run_json(*args, *more)["ids"]
+                           for more in ([], ["--packed", kept], ["--packed", kept]))
+    assert plain == first == again
+    (file,) = kept.iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+    assert "delete it" in run(*args, "--packed", kept, code=1).stderr
+
+
 def test_run_reads_prompts_line_by_line():
     out = run("run", TALES, "-n", 4, "--temperature", 0, stdin=b"Once upon a time\nOnce upon a time\n")
     assert out.stdout.count(", there was a") == 2
