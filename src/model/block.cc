@@ -81,6 +81,10 @@ void attend_to_input(const DecoderConfig& c, const Block& block, const Rope& rop
                           block.linear(Role::kK).pieces(in, kv.data(), 2 * kd, {}),
                           block.linear(Role::kV).pieces(in, kv.data() + kd, 2 * kd, {})});
   }
+  if (flow.tape) {
+    flow.tape->q = q;
+    flow.tape->kv = kv;
+  }
   {
     OperatorTimer timer("rotation, cache", 0, 0);
     int64_t row = 0;
@@ -123,13 +127,18 @@ void gate_and_up(const DecoderConfig& c, const Block& block, Flow& flow) {
   OperatorTimer timer("gate, up", work.bytes, work.macs);
   for (auto& v : flow.scratch) v.resize(static_cast<size_t>(flow.rows * c.mlp));
   float *gate = flow.scratch[0].data(), *up = flow.scratch[1].data();
+  if (flow.tape) flow.tape->up.resize(flow.scratch[1].size());
   LinearInput in(flow.x.data(), flow.rows, c.hidden);
   block.linear(Role::kGate).run(in, gate, c.mlp);
   block.linear(Role::kUp).run(
-      in, up, c.mlp, [=, &c, rows = flow.rows](int64_t first, int64_t last) {
-        for (int64_t r = 0; r < rows; ++r)
-          float_ops().silu_times(gate + r * c.mlp + first, last - first, up + r * c.mlp + first);
+      in, up, c.mlp, [=, &c, rows = flow.rows, tape = flow.tape](int64_t first, int64_t last) {
+        for (int64_t r = 0; r < rows; ++r) {
+          float* y = up + r * c.mlp;
+          if (tape) std::copy(y + first, y + last, tape->up.data() + r * c.mlp + first);
+          float_ops().silu_times(gate + r * c.mlp + first, last - first, y + first);
+        }
       });
+  if (flow.tape) flow.tape->gate.assign(gate, gate + flow.rows * c.mlp);
   flow.x.swap(flow.scratch[1]);
 }
 
@@ -162,17 +171,20 @@ void norm_rows(const DecoderConfig& c, const float* x, int64_t rows, const float
 }
 
 void enter_block(const DecoderConfig& config, const Block& block, Flow& flow) {
+  if (flow.tape) flow.tape->h = flow.h;
   norm_into_x(config, block.attention_norm, flow);
 }
 
 void advance(Stage stage, const DecoderConfig& c, const Block& block, const Rope& rope,
              Flow& flow) {
+  if (flow.tape) flow.tape->x[static_cast<size_t>(stage)] = flow.x;
   switch (stage) {
     case Stage::kQkv:
       attend_to_input(c, block, rope, flow);
       return;
     case Stage::kOut:
       add_linear("output", block, Role::kO, flow);
+      if (flow.tape) flow.tape->middle = flow.h;
       norm_into_x(c, block.mlp_norm, flow);
       return;
     case Stage::kGateUp:

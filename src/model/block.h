@@ -33,13 +33,23 @@ struct Slice {
   int64_t position, count;
 };
 
+// What a backward pass (train/) needs of one block's forward pass.
+struct BlockTape {
+  std::vector<float> h;       // (rows, hidden): the residual stream as it entered
+  std::vector<float> middle;  // the same before the MLP
+  std::array<std::vector<float>, kStages.size()> x;  // the input of each stage's linears
+  std::vector<float> q, kv;     // as projected: (rows, q_dim), (rows, 2 kv_dim)
+  std::vector<float> gate, up;  // (rows, mlp)
+};
+
 // Tokens on their way through the blocks. Between stages it holds only the residual stream and the
 // input of the next stage's linears, so many windows can wait while a stage is being quantized.
 struct Flow {
   std::vector<Slice> slices;
   int64_t rows = 0;
-  std::vector<float> h;  // (rows, hidden): the residual stream
-  std::vector<float> x;  // (rows, k of the next stage's linears)
+  std::vector<float> h;       // (rows, hidden): the residual stream
+  std::vector<float> x;       // (rows, k of the next stage's linears)
+  BlockTape* tape = nullptr;  // where to keep what this block computes, or null
   // What a stage computes on the way; kept so that blocks do not allocate and clear it anew.
   std::vector<float> scratch[2];
 };

@@ -53,8 +53,8 @@ void Decoder::embed(std::span<const int32_t> ids, std::vector<float>& h) const {
   embed_rows(embedding_, ids, h);
 }
 
-void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
-                      std::vector<float>& logits, const Tap& tap) const {
+void Decoder::final_states(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
+                           std::vector<float>& h, const Tap& tap) const {
   const DecoderConfig& c = config();
   Flow flow;
   flow.slices.assign(slices.begin(), slices.end());
@@ -78,9 +78,18 @@ void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slice
   }
   norm_rows(c, flow.h.data(), flow.rows, final_norm_.data(), flow.h.data());
   if (tap) tap(c.layers, flow.h);
-  logits.resize(static_cast<size_t>(flow.rows * c.vocab));
-  OperatorTimer timer("head", head_->read_bytes(), c.vocab * c.hidden * flow.rows);
-  LinearInput in(flow.h.data(), flow.rows, c.hidden);
+  h = std::move(flow.h);
+}
+
+void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
+                      std::vector<float>& logits, const Tap& tap) const {
+  const DecoderConfig& c = config();
+  std::vector<float> h;
+  final_states(ids, slices, rows, h, tap);
+  auto count = static_cast<int64_t>(h.size()) / c.hidden;
+  logits.resize(static_cast<size_t>(count * c.vocab));
+  OperatorTimer timer("head", head_->read_bytes(), c.vocab * c.hidden * count);
+  LinearInput in(h.data(), count, c.hidden);
   head_->run(in, logits.data(), c.vocab);
 }
 

@@ -20,6 +20,8 @@ class Decoder {
   const DecoderConfig& config() const { return weights_->config(); }
   const Weights& weights() const { return *weights_; }
   int64_t context() const { return rope_->capacity(); }
+  const std::shared_ptr<Rope>& rope() const { return rope_; }
+  const std::vector<float>& final_norm() const { return final_norm_; }
   // kF32 is exact; the narrower ones trade a little of that for memory and speed.
   KvCache make_cache(int64_t capacity, KvType type = KvType::kF32) const;
 
@@ -32,6 +34,10 @@ class Decoder {
   // Positions must lie below context() and within the caches. The caller has checked both.
   void forward(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
                std::vector<float>& logits, const Tap& tap = {}) const;
+
+  // The same up to the final norm: what the head reads. h: (rows, hidden).
+  void final_states(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
+                    std::vector<float>& h, const Tap& tap = {}) const;
 
   // The embedding of ids, (count, hidden).
   void embed(std::span<const int32_t> ids, std::vector<float>& h) const;

@@ -47,4 +47,13 @@ void Rope::rotate(float* x, int64_t position) const {
   float_ops().rotate(x, cos_.data() + position * half_, sin_.data() + position * half_, half_);
 }
 
+void Rope::rotate_back(float* x, int64_t position) const {
+  const float *cos = cos_.data() + position * half_, *sin = sin_.data() + position * half_;
+  for (int64_t i = 0; i < half_; ++i) {
+    float a = x[i], b = x[i + half_];
+    x[i] = a * cos[i] + b * sin[i];
+    x[i + half_] = b * cos[i] - a * sin[i];
+  }
+}
+
 }  // namespace nibble

@@ -15,6 +15,8 @@ class Rope {
   Rope(const RopeSpec& spec, int64_t head_dim, int64_t capacity);
   // Rotates one head x: (head_dim) in place.
   void rotate(float* x, int64_t position) const;
+  // Undoes rotate(): its transpose, which takes a gradient back.
+  void rotate_back(float* x, int64_t position) const;
   int64_t capacity() const { return capacity_; }
 
  private:

@@ -45,14 +45,27 @@ const float* float_values(const HeadCache& c, int64_t first, int64_t count, floa
   return out;
 }
 
+// Memory of the next block, asked for line by line while this one is worked on: all at once would
+// wait for itself.
+struct Ahead {
+  const char* at;
+  int64_t step;
+  void ask() {
+    __builtin_prefetch(at);
+    at += step;
+  }
+};
+
 // s[r] = q[r] . key for R queries and two panels of keys. q: row stride d.
 template <int R>
-void score_rows(const float* q, int64_t d, const float* keys, int64_t panels, float* s) {
+void score_rows(const float* q, int64_t d, const float* keys, int64_t panels, float* s,
+                Ahead ahead) {
   for (int64_t p = 0; p < panels; p += 2) {
     const float* k0 = keys + p * d * kKeyPanel;
     const float* k1 = p + 1 < panels ? k0 + d * kKeyPanel : k0;
     Lanes a[R] = {}, b[R] = {};
     for (int64_t i = 0; i < d; ++i) {
+      ahead.ask();
       Lanes v0 = load(k0 + i * kKeyPanel), v1 = load(k1 + i * kKeyPanel);
       NIBBLE_UNROLL
       for (int r = 0; r < R; ++r) {
@@ -70,13 +83,15 @@ void score_rows(const float* q, int64_t d, const float* keys, int64_t panels, fl
 
 // out[r] += p[r] . values for R queries. p: row stride kAttentionKeys; out: row stride d.
 template <int R>
-void mix_rows(const float* p, int64_t keys, const float* values, int64_t d, float* out) {
+void mix_rows(const float* p, int64_t keys, const float* values, int64_t d, float* out,
+              Ahead ahead) {
   for (int64_t i = 0; i < d; i += 2 * kLanes) {
     int64_t j = i + kLanes < d ? i + kLanes : i;
     Lanes a[R], b[R];
     NIBBLE_UNROLL
     for (int r = 0; r < R; ++r) a[r] = load(out + r * d + i), b[r] = load(out + r * d + j);
     for (int64_t key = 0; key < keys; ++key) {
+      ahead.ask();
       Lanes v0 = load(values + key * d + i), v1 = load(values + key * d + j);
       NIBBLE_UNROLL
       for (int r = 0; r < R; ++r) {
@@ -155,8 +170,14 @@ void attend_typed(const AttentionTile& t, float* scratch) {
     int64_t count = end - first < kAttentionKeys ? end - first : kAttentionKeys;
     int64_t panels = (count + kKeyPanel - 1) / kKeyPanel, padded = panels * kKeyPanel;
     const float* k = float_keys<T>(t.cache, first, padded, keys);
+    // Both loops take as many steps as there are numbers in the block, over 16.
+    constexpr auto kStep = static_cast<int64_t>(2 * kLanes * sizeof(T));
+    Ahead next_keys{static_cast<const char*>(t.cache.keys) + (first + count) * d * sizeof(T),
+                    kStep};
+    Ahead next_values{static_cast<const char*>(t.cache.values) + (first + count) * dv * sizeof(T),
+                      kStep};
     for_row_tiles(rows, [&]<int R>(int64_t r) {
-      score_rows<R>(q + r * d, d, k, panels, s + r * kAttentionKeys);
+      score_rows<R>(q + r * d, d, k, panels, s + r * kAttentionKeys, next_keys);
     });
     for (int64_t r = 0; r < rows; ++r) {
       mask(t, t.first + r / t.heads, first, padded, s + r * kAttentionKeys);
@@ -164,7 +185,7 @@ void attend_typed(const AttentionTile& t, float* scratch) {
     }
     const float* v = float_values<T>(t.cache, first, count, values);
     for_row_tiles(rows, [&]<int R>(int64_t r) {
-      mix_rows<R>(s + r * kAttentionKeys, count, v, dv, sums + r * dv);
+      mix_rows<R>(s + r * kAttentionKeys, count, v, dv, sums + r * dv, next_values);
     });
   }
   for (int64_t r = 0; r < rows; ++r) {

@@ -1,0 +1,29 @@
+// The backward pass of one transformer block.
+#pragma once
+
+#include <array>
+#include <span>
+#include <vector>
+
+#include "model/block.h"
+
+namespace nibble {
+
+// dL/dparameter of one block, added up over calls. A vector left empty is not computed.
+struct BlockGradient {
+  std::array<std::vector<float>, kRoles> w;  // (n, k)
+  std::vector<float> attention_norm, mlp_norm, query_norm, key_norm;
+
+  std::vector<float>& of(Role r) { return w[static_cast<size_t>(r)]; }
+};
+
+// The float matrices that the forward pass multiplied by, (n, k), by role.
+using BlockMatrices = std::array<std::span<const float>, kRoles>;
+
+// `tape`: of one forward pass of whole sequences, each slice from position 0. dh (rows, hidden):
+// dL/d of the block's output becomes dL/d of its input.
+void block_backward(const DecoderConfig& config, const Block& block, const BlockMatrices& weights,
+                    const Rope& rope, std::span<const Slice> slices, const BlockTape& tape,
+                    std::vector<float>& dh, BlockGradient& gradient);
+
+}  // namespace nibble

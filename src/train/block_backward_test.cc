@@ -1,0 +1,136 @@
+#include "train/block_backward.h"
+
+#include <random>
+
+#include "base/test_util.h"
+#include "model/decoder.h"
+#include "train/kl.h"
+
+namespace nibble {
+namespace {
+
+// A block of a golden model on its own matrices, with a loss that is a fixed random sum of its
+// output.
+struct Probe {
+  std::shared_ptr<Decoder> model;
+  Block block;
+  std::array<std::vector<float>, kRoles> w;
+  std::vector<float> h, direction;
+  std::vector<KvCache> caches;
+  std::vector<Slice> slices;
+  std::mt19937 random{7};
+
+  explicit Probe(const std::string& family) {
+    std::string folder = std::string(NIBBLE_SOURCE_DIR) + "/../shared/models/golden/" + family;
+    model = std::make_shared<Decoder>(Decoder::load(folder, Activations::kFloat).value());
+    block = load_block(model->weights(), 1, Activations::kFloat).value();
+    for (const LinearSpec& s : block_linears(config(), 1)) {
+      auto stored = model->weights().float_matrix(s.module + ".weight", s.n, s.k).value();
+      auto& v = w[static_cast<size_t>(s.role)];
+      v.resize(static_cast<size_t>(s.n * s.k));
+      to_float(stored.dtype, stored.bytes.data(), s.n * s.k, v.data());
+      TensorView view{DType::kF32, {s.n, s.k}, std::as_bytes(std::span(v)), nullptr, nullptr};
+      block.slot(s.role) = make_float_linear(view, model->weights().bias(s).value());
+    }
+    for (int64_t length : {9, 30}) caches.push_back(model->make_cache(length));
+    slices = {{&caches[0], 0, 9}, {&caches[1], 0, 30}};
+    std::normal_distribution<float> normal;
+    for (auto* v : {&h, &direction}) {
+      v->resize(static_cast<size_t>(39 * config().hidden));
+      for (float& x : *v) x = normal(random);
+    }
+  }
+  const DecoderConfig& config() const { return model->config(); }
+
+  double loss(BlockTape* tape = nullptr) {
+    Flow flow;
+    flow.slices = slices;
+    flow.rows = 39;
+    flow.h = h;
+    flow.tape = tape;
+    enter_block(config(), block, flow);
+    for (Stage stage : kStages) advance(stage, config(), block, *model->rope(), flow);
+    double sum = 0;
+    for (size_t i = 0; i < h.size(); ++i) sum += static_cast<double>(flow.h[i]) * direction[i];
+    return sum;
+  }
+  // Compares a gradient with central differences at a few random places.
+  void check(const char* what, std::vector<float>& x, const std::vector<float>& gradient) {
+    ASSERT_EQ(x.size(), gradient.size()) << what;
+    double scale = 0;
+    for (float g : gradient) scale += static_cast<double>(g) * g;
+    scale = std::sqrt(scale / static_cast<double>(gradient.size()));
+    EXPECT_GT(scale, 0) << what;
+    for (int i = 0; i < 6; ++i) {
+      size_t at = random() % x.size();
+      float kept = x[at], step = 4e-3f;
+      x[at] = kept + step;
+      double up = loss();
+      x[at] = kept - step;
+      double down = loss();
+      x[at] = kept;
+      EXPECT_NEAR(gradient[at], (up - down) / (2. * step), 2e-2 * scale + 2e-3) << what << at;
+    }
+  }
+};
+
+class BlockBackward : public testing::TestWithParam<const char*> {};
+
+TEST_P(BlockBackward, MatchesFiniteDifferences) {
+  Probe s(GetParam());
+  BlockTape tape;
+  s.loss(&tape);
+  BlockGradient gradient;
+  BlockMatrices matrices;
+  for (size_t r = 0; r < kRoles; ++r) {
+    matrices[r] = s.w[r];
+    gradient.w[r].resize(s.w[r].size());
+  }
+  gradient.attention_norm.resize(s.block.attention_norm.size());
+  gradient.mlp_norm.resize(s.block.mlp_norm.size());
+  gradient.query_norm.resize(s.block.query_norm.size());
+  gradient.key_norm.resize(s.block.key_norm.size());
+  std::vector<float> dh = s.direction;
+  block_backward(s.config(), s.block, matrices, *s.model->rope(), s.slices, tape, dh, gradient);
+
+  s.check("input", s.h, dh);
+  for (size_t r = 0; r < kRoles; ++r) s.check("weight", s.w[r], gradient.w[r]);
+  s.check("attention norm", s.block.attention_norm, gradient.attention_norm);
+  s.check("mlp norm", s.block.mlp_norm, gradient.mlp_norm);
+  if (!s.block.query_norm.empty()) {
+    s.check("query norm", s.block.query_norm, gradient.query_norm);
+    s.check("key norm", s.block.key_norm, gradient.key_norm);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, BlockBackward,
+                         testing::Values("llama", "qwen3", "mistral-window", "llama-bias"));
+
+TEST(KlBackward, MatchesFiniteDifferences) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  constexpr int64_t kRows = 5, kVocab = 37, kHidden = 8;
+  std::vector<float> head(kVocab * kHidden), teacher(kRows * kHidden), student(kRows * kHidden);
+  for (auto* v : {&head, &teacher, &student})
+    for (float& x : *v) x = normal(random);
+  std::vector<float> gradient(student.size()), unused(student.size());
+  auto loss = [&](std::vector<float>& out) {
+    return kl_backward({teacher.data(), head.data()}, {student.data(), head.data()}, kRows, kVocab,
+                       kHidden, .5f, out.data());
+  };
+  EXPECT_GT(loss(gradient), 0);
+  for (size_t i = 0; i < student.size(); i += 3) {
+    float kept = student[i], step = 1e-2f;
+    student[i] = kept + step;
+    double up = loss(unused);
+    student[i] = kept - step;
+    double down = loss(unused);
+    student[i] = kept;
+    EXPECT_NEAR(gradient[i], .5 * (up - down) / (2. * step), 2e-3);
+  }
+  student = teacher;
+  EXPECT_NEAR(loss(gradient), 0, 1e-6);
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,131 @@
+#include "train/distiller.h"
+
+#include <algorithm>
+
+#include "train/kl.h"
+#include "train/ops.h"
+
+namespace nibble {
+namespace {
+
+// Tokens that pass forward and back together: what all blocks compute for them is kept meanwhile.
+constexpr int64_t kPassTokens = 1024;
+
+// Windows as one flow, with caches of their own.
+struct Batch {
+  std::vector<int32_t> ids;
+  std::vector<KvCache> caches;
+  std::vector<Slice> slices;
+
+  Batch(const Decoder& model, std::span<const Distiller::Ids* const> windows) {
+    for (const Distiller::Ids* w : windows) {
+      ids.insert(ids.end(), w->begin(), w->end());
+      caches.push_back(model.make_cache(static_cast<int64_t>(w->size())));
+    }
+    for (size_t i = 0; i < windows.size(); ++i)
+      slices.push_back({&caches[i], 0, static_cast<int64_t>(windows[i]->size())});
+  }
+};
+
+Result<std::vector<float>> head_matrix(const Weights& weights) {
+  const DecoderConfig& c = weights.config();
+  TensorView view = NB_TRY(weights.float_matrix(
+      c.tied_head ? kEmbeddingName : kHeadModule + ".weight", c.vocab, c.hidden));
+  std::vector<float> out(static_cast<size_t>(c.vocab * c.hidden));
+  to_float(view.dtype, view.bytes.data(), c.vocab * c.hidden, out.data());
+  return out;
+}
+
+}  // namespace
+
+Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
+                                    const std::vector<Matrices>& blocks) {
+  Distiller d;
+  const Weights& weights = teacher->weights();
+  for (size_t layer = 0; layer < blocks.size(); ++layer)
+    d.blocks_.push_back(
+        NB_TRY(LearnedBlock::create(weights, static_cast<int64_t>(layer), blocks[layer])));
+  VectorSpec norm{kFinalNormName, weights.config().hidden};
+  DType type = NB_TRY(weights.checkpoint().get(norm.name, std::array{norm.size})).dtype;
+  d.final_weight_ = teacher->final_norm();
+  d.final_norm_.emplace_back(norm, type, d.final_weight_);
+  d.final_gradient_.resize(d.final_weight_.size());
+  d.head_ = NB_TRY(head_matrix(weights));
+  d.rope_ = teacher->rope();
+  d.teacher_ = std::move(teacher);
+  return d;
+}
+
+double Distiller::pass(std::span<const Ids* const> windows, double weight, bool backward) {
+  const DecoderConfig& c = teacher_->config();
+  Batch batch(*teacher_, windows);
+  auto rows = static_cast<int64_t>(batch.ids.size());
+  std::vector<float> answers, hidden(static_cast<size_t>(rows * c.hidden));
+  teacher_->final_states(batch.ids, batch.slices, Decoder::Rows::kAll, answers);
+
+  std::vector<BlockTape> tapes(blocks_.size());
+  Flow flow;
+  flow.slices = batch.slices;
+  flow.rows = rows;
+  teacher_->embed(batch.ids, flow.h);
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    flow.tape = backward ? &tapes[b] : nullptr;
+    enter_block(c, blocks_[b].block(), flow);
+    for (Stage stage : kStages) advance(stage, c, blocks_[b].block(), *rope_, flow);
+  }
+  norm_rows(c, flow.h.data(), rows, final_weight_.data(), hidden.data());
+  std::vector<float> dhidden(hidden.size());
+  double total = kl_backward({answers.data(), head_.data()}, {hidden.data(), head_.data()}, rows,
+                             c.vocab, c.hidden, static_cast<float>(weight), dhidden.data());
+  if (!backward) return total;
+
+  std::vector<float> dh(hidden.size());
+  rms_norm_backward(flow.h.data(), final_weight_, c.norm_eps, dhidden.data(), rows, dh.data(),
+                    final_gradient_.data());
+  for (size_t b = blocks_.size(); b-- > 0;) {
+    blocks_[b].backward(c, *rope_, batch.slices, tapes[b], dh);
+    tapes[b] = {};
+  }
+  return total;
+}
+
+double Distiller::divergence(std::span<const Ids* const> windows) {
+  double total = 0, tokens = 0;
+  for (const Ids* const& w : windows) {
+    total += pass({&w, 1}, 0, false);
+    tokens += static_cast<double>(w->size());
+  }
+  return total / tokens;
+}
+
+double Distiller::learn(std::span<const Ids* const> windows, const LearningRates& rates,
+                        int64_t number) {
+  double total = 0, tokens = 0;
+  for (const Ids* w : windows) tokens += static_cast<double>(w->size());
+  for (size_t at = 0; at < windows.size();) {
+    size_t end = at;
+    for (int64_t sum = 0; end < windows.size(); ++end) {
+      sum += static_cast<int64_t>(windows[end]->size());
+      if (sum > kPassTokens && end > at) break;
+    }
+    total += pass(windows.subspan(at, end - at), 1 / tokens, true);
+    at = end;
+  }
+  for (LearnedBlock& b : blocks_) b.learn(rates, number);
+  if (rates.norms > 0) {
+    final_norm_.front().learn(final_gradient_, rates.norms, number);
+    final_norm_.front().values(final_weight_);
+  }
+  std::fill(final_gradient_.begin(), final_gradient_.end(), 0.f);
+  return total / tokens;
+}
+
+int64_t Distiller::memory(const DecoderConfig& c) {
+  int64_t weights = 0, q = c.q_dim(), kv = 2 * c.kv_dim();
+  weights += c.hidden * (2 * q + kv + 3 * c.mlp);
+  int64_t tape = 3 * c.hidden + 2 * q + kv + 3 * c.mlp + c.hidden;
+  // Values, gradients, latent codes and two moments of each weight; tapes; the head.
+  return c.layers * (weights * 5 * 4 + kPassTokens * tape * 4) + c.vocab * c.hidden * 4;
+}
+
+}  // namespace nibble

@@ -1,0 +1,43 @@
+// Trains a quantized model's codes, scales and norms, all blocks together, so that its next-token
+// distributions come near the float model's (learned rounding end to end; with frozen codes it is
+// the E2E-QP of EfficientQAT, arXiv 2407.11062).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "model/decoder.h"
+#include "train/learned_block.h"
+
+namespace nibble {
+
+class Distiller {
+ public:
+  using Ids = std::vector<int32_t>;
+  using Matrices = std::array<const QuantizedMatrix*, kRoles>;
+
+  // `teacher`: the float model. `blocks`: the quantized linears of each block.
+  static Result<Distiller> create(std::shared_ptr<const Decoder> teacher,
+                                  const std::vector<Matrices>& blocks);
+
+  // Mean KL(float || quantized) in nats over the tokens of `windows`; learns nothing.
+  double divergence(std::span<const Ids* const> windows);
+  // The same, and one step of learning from it. Steps count from 1.
+  double learn(std::span<const Ids* const> windows, const LearningRates& rates, int64_t number);
+
+  const std::vector<LearnedBlock>& blocks() const { return blocks_; }
+  NamedTensor final_norm() const { return final_norm_.front().tensor(); }
+  // Anonymous memory that create and learn take, in bytes.
+  static int64_t memory(const DecoderConfig& config);
+
+ private:
+  double pass(std::span<const Ids* const> windows, double weight, bool backward);
+
+  std::shared_ptr<const Decoder> teacher_;
+  std::shared_ptr<const Rope> rope_;
+  std::vector<LearnedBlock> blocks_;
+  std::vector<LearnedVector> final_norm_;  // one
+  std::vector<float> final_weight_, final_gradient_, head_;
+};
+
+}  // namespace nibble
