@@ -134,8 +134,8 @@ Result<Json> describe(const std::string& folder, bool tensors) {
   int64_t kept_width = stated_width(config);
   if (NB_TRY(has_weights(folder))) {
     Weights weights = NB_TRY(Weights::open(folder));
-    TensorView embedding = NB_TRY(weights.float_matrix(kEmbeddingName, c.vocab, c.hidden));
-    kept_width = dtype_size(embedding.dtype);
+    // What is kept as it is has the norms' type, also where the embedding is quantized.
+    kept_width = dtype_size(NB_TRY(weights.checkpoint().get(kFinalNormName)).dtype);
     j["stored"] = NB_TRY(describe_stored(weights));
     if (tensors) j["tensors"] = list_tensors(weights.checkpoint());
   }

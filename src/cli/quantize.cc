@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "cli/common.h"
+#include "cli/recipe_flags.h"
 #include "quant/job.h"
 
 namespace nibble {
@@ -12,32 +13,14 @@ namespace {
 
 struct Arguments {
   QuantizeOptions options;
-  std::string scheme = "w4g128-asym", scale_type = "f16", head, order = "act";
+  RecipeFlags recipe;
   bool json = false;
 };
 
-const std::map<std::string, DType> kScaleTypes = {
-    {"f16", DType::kF16}, {"bf16", DType::kBF16}, {"f32", DType::kF32}};
-const std::map<std::string, ColumnOrder> kOrders = {{"act", ColumnOrder::kActivation},
-                                                    {"gar", ColumnOrder::kGar},
-                                                    {"natural", ColumnOrder::kNatural}};
-
-std::string method_list() {
-  std::string out = "How codes are chosen:";
-  for (const Method& m : known_methods()) out += fmt::format("\n  {}: {}", m.name, m.summary);
-  return out;
-}
-
 Status finish_options(Arguments& a) {
   QuantizeOptions& o = a.options;
+  o.recipe = NB_TRY(Recipe::build(NB_TRY(entries_of(a.recipe))));
   o.model = NB_TRY(model_folder(o.model));
-  o.scheme = NB_TRY(Scheme::parse(a.scheme));
-  o.scheme.scale_type = kScaleTypes.at(a.scale_type);
-  if (!a.head.empty()) {
-    o.head = NB_TRY(Scheme::parse(a.head));
-    o.head->scale_type = o.scheme.scale_type;
-  }
-  o.method_options.order = kOrders.at(a.order);
   std::error_code ec;
   if (path_exists(o.output) && std::filesystem::equivalent(o.output, o.model, ec))
     return fail("{}: is the model itself; name another output folder", o.output);
@@ -49,8 +32,9 @@ Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, in
   for (const ModuleReport& m : r.record.modules)
     tensors.push_back({{"module", m.module}, {"scheme", m.scheme}, {"error", m.error}});
   return {{"output", a.options.output},
-          {"scheme", a.options.scheme.name()},
-          {"method", a.options.method},
+          {"scheme", a.options.recipe.scheme_summary()},
+          {"method", a.options.recipe.method_summary()},
+          {"recipe", a.options.recipe.json()},
           {"bpw", r.bits_per_weight},
           {"file_bpw", r.file_bits},
           {"bytes", r.bytes},
@@ -71,7 +55,8 @@ void print_report(const Arguments& a, const QuantizeReport& r, double seconds, i
       worst = m.error;
       worst_name = m.module;
     }
-  put_line("{}: {} by {}", a.options.output, a.options.scheme.name(), a.options.method);
+  put_line("{}: {} by {}", a.options.output, a.options.recipe.scheme_summary(),
+           a.options.recipe.method_summary());
   if (!r.record.windows.source.empty()) put_line("  calibrated on    {}", r.record.windows.source);
   put_line("  bits per weight  {:.3f} (whole file {:.3f})", r.bits_per_weight, r.file_bits);
   put_line("  tensors          {}", bytes_text(r.bytes));
@@ -91,12 +76,13 @@ Result<int> run(Arguments& a) {
       put_json({{"dry_run", true},
                 {"bpw", report.bits_per_weight},
                 {"output", a.options.output},
-                {"scheme", a.options.scheme.name()},
-                {"method", a.options.method},
+                {"scheme", a.options.recipe.scheme_summary()},
+                {"method", a.options.recipe.method_summary()},
                 {"calibration", report.record.windows.source}});
     else
       put_line("would write {}: {} by {}, {:.3f} bits per weight{}", a.options.output,
-               a.options.scheme.name(), a.options.method, report.bits_per_weight,
+               a.options.recipe.scheme_summary(), a.options.recipe.method_summary(),
+               report.bits_per_weight,
                report.record.windows.source.empty() ? "" : ", " + report.record.windows.source);
   } else if (a.json) {
     put_json(report_json(a, report, seconds, peak.bytes()));
@@ -111,26 +97,11 @@ CommandBody setup(CLI::App& app) {
   QuantizeOptions& o = a->options;
   add_model_option(app, o.model);
   app.add_option("-o,--output", o.output, "Folder to write")->required();
+  add_recipe_options(app, a->recipe);
   app.add_option(
-      "--scheme", a->scheme,
-      "w{2..8}[g{N}|t][-asym|-full]: bits, group of N columns (none: per output row, t: per "
-      "tensor), grid (default: w4g128-asym)");
-  app.add_option("--method", o.method, method_list() + "\n(default: rtn)");
-  app.add_option(
-      "--calibration", o.calibration.text,
+      "--calibration", o.calibration,
       "UTF-8 text for calibrated methods, - for standard input (default: the model writes its "
       "own text)");
-  app.add_option("--windows", o.calibration.windows, "Calibration windows (default: 64)");
-  app.add_option("--window-length", o.calibration.length, "Tokens a window (default: 512)");
-  app.add_option("--seed", o.calibration.seed, "Where windows begin (default: 0)");
-  app.add_option("--head", a->head, "Quantize the output head too, to this scheme, as w8");
-  app.add_option("--scale-type", a->scale_type, "Type of scales: f16, bf16 or f32 (default: f16)")
-      ->check(CLI::IsMember(kScaleTypes));
-  app.add_option("--order", a->order, "GPTQ's order of columns: act, gar or natural (default: act)")
-      ->check(CLI::IsMember(kOrders));
-  app.add_option("--damping", o.method_options.damping,
-                 "GPTQ's damping as a share of the mean diagonal (default: 0.01)")
-      ->check(CLI::Range(0., 1.));
   app.add_flag("--force", o.force, "Replace an existing output folder");
   app.add_flag("--resume", o.resume,
                "Go on with an interrupted job (same bytes as an undisturbed one)");

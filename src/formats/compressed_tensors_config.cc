@@ -210,6 +210,8 @@ std::string why_only_nibble(const std::vector<QuantizedModule>& quantized,
   const QuantizedModule* needs_dequantize = nullptr;
   for (size_t i = 0; i < quantized.size(); ++i) {
     const auto& [module, s] = quantized[i];
+    if (module.ends_with("embed_tokens"))
+      return "the embedding is quantized, which it reads as floats";
     if (s.group > 0 && shapes[i].second % s.group != 0)
       return fmt::format("{} has {} columns, not a multiple of the group size {}", module,
                          shapes[i].second, s.group);

@@ -30,7 +30,7 @@ Result<Decoder> Decoder::load(const std::string& folder, Activations mode, int64
   for (int64_t layer = 0; layer < c.layers; ++layer)
     d.blocks_.push_back(NB_TRY(load_block(*d.weights_, layer, mode, store)));
   d.final_norm_ = NB_TRY(d.weights_->vector({kFinalNormName, c.hidden}));
-  d.embedding_ = NB_TRY(d.weights_->float_matrix(kEmbeddingName, c.vocab, c.hidden));
+  d.embedding_ = NB_TRY(d.weights_->embedding());
   d.head_ = NB_TRY(d.weights_->head(mode, store));
   if (store) NB_OK(store->finish());
   d.rope_ = std::make_shared<Rope>(c.rope, c.head_dim, context);
@@ -41,16 +41,8 @@ KvCache Decoder::make_cache(int64_t capacity, KvType type) const {
   return {config().layers, config().kv_heads, config().head_dim, capacity, type};
 }
 
-void embed_rows(const TensorView& embedding, std::span<const int32_t> ids, std::vector<float>& h) {
-  int64_t hidden = embedding.dim(1), row_bytes = hidden * dtype_size(embedding.dtype);
-  h.resize(ids.size() * static_cast<size_t>(hidden));
-  for (size_t t = 0; t < ids.size(); ++t)
-    to_float(embedding.dtype, embedding.bytes.data() + ids[t] * row_bytes, hidden,
-             h.data() + t * static_cast<size_t>(hidden));
-}
-
 void Decoder::embed(std::span<const int32_t> ids, std::vector<float>& h) const {
-  embed_rows(embedding_, ids, h);
+  embedding_.embed(ids, h);
 }
 
 void Decoder::final_states(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,

@@ -50,12 +50,9 @@ class Decoder {
   std::shared_ptr<Weights> weights_;
   std::vector<Block> blocks_;
   std::vector<float> final_norm_;
-  TensorView embedding_;
+  Embedding embedding_;
   std::unique_ptr<Linear> head_;
   std::shared_ptr<Rope> rope_;
 };
-
-// The rows of an embedding matrix (vocab, hidden) that ids name. h: (count, hidden).
-void embed_rows(const TensorView& embedding, std::span<const int32_t> ids, std::vector<float>& h);
 
 }  // namespace nibble

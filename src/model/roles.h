@@ -38,7 +38,8 @@ struct BlockNorms {
 };
 BlockNorms block_norms(const DecoderConfig& config, int64_t layer);
 
-inline const std::string kEmbeddingName = "model.embed_tokens.weight";
+inline const std::string kEmbeddingModule = "model.embed_tokens";
+inline const std::string kEmbeddingName = kEmbeddingModule + ".weight";
 inline const std::string kFinalNormName = "model.norm.weight";
 inline const std::string kHeadModule = "lm_head";
 

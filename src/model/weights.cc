@@ -15,7 +15,7 @@ Result<Weights> Weights::open(const std::string& folder) {
 // A bounded walk over names: counts come from config.json, existence and shape from the headers.
 Status Weights::check_shapes() const {
   const DecoderConfig& c = config_;
-  NB_OK(float_matrix(kEmbeddingName, c.vocab, c.hidden));
+  NB_OK(check_matrix(kEmbeddingModule, c.vocab, c.hidden));
   NB_OK(vector({kFinalNormName, c.hidden}));
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     BlockNorms norms = block_norms(c, layer);
@@ -23,18 +23,18 @@ Status Weights::check_shapes() const {
       if (!v.name.empty()) NB_OK(checkpoint_.get(v.name, std::array{v.size}));
     // The first missing tensor ends the walk, so an absurd layer count costs nothing.
     for (const LinearSpec& spec : block_linears(c, layer)) {
-      if (scheme_of(spec.module))
-        NB_OK(quantized(spec.module, spec.n, spec.k));
-      else
-        NB_OK(float_matrix(spec.module + ".weight", spec.n, spec.k));
+      NB_OK(check_matrix(spec.module, spec.n, spec.k));
       if (spec.bias) NB_OK(checkpoint_.get(spec.module + ".bias", std::array{spec.n}));
     }
   }
-  if (c.tied_head) return {};
-  if (scheme_of(kHeadModule))
-    NB_OK(quantized(kHeadModule, c.vocab, c.hidden));
+  return c.tied_head ? Status{} : check_matrix(kHeadModule, c.vocab, c.hidden);
+}
+
+Status Weights::check_matrix(const std::string& module, int64_t n, int64_t k) const {
+  if (scheme_of(module))
+    NB_OK(quantized(module, n, k));
   else
-    NB_OK(float_matrix(kHeadModule + ".weight", c.vocab, c.hidden));
+    NB_OK(float_matrix(module + ".weight", n, k));
   return {};
 }
 
@@ -85,12 +85,16 @@ Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activati
                            std::move(b));
 }
 
+Result<Embedding> Weights::embedding() const {
+  const DecoderConfig& c = config_;
+  if (scheme_of(kEmbeddingModule))
+    return Embedding(NB_TRY(quantized(kEmbeddingModule, c.vocab, c.hidden)));
+  return Embedding(NB_TRY(float_matrix(kEmbeddingName, c.vocab, c.hidden)));
+}
+
 Result<std::unique_ptr<Linear>> Weights::head(Activations mode, PackedStore* store) const {
-  if (config_.tied_head)
-    return make_float_linear(NB_TRY(float_matrix(kEmbeddingName, config_.vocab, config_.hidden)),
-                             {});
-  return linear({Role::kQ, Stage::kQkv, kHeadModule, config_.vocab, config_.hidden, false}, mode,
-                store);
+  const std::string& module = config_.tied_head ? kEmbeddingModule : kHeadModule;
+  return linear({Role::kQ, Stage::kQkv, module, config_.vocab, config_.hidden, false}, mode, store);
 }
 
 }  // namespace nibble

@@ -8,6 +8,7 @@
 #include "formats/checkpoint.h"
 #include "formats/compressed_tensors.h"
 #include "model/config.h"
+#include "model/embedding.h"
 #include "model/linear.h"
 #include "model/roles.h"
 
@@ -21,7 +22,7 @@ class Weights {
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const DecoderConfig& config() const { return config_; }
-  // The scheme of a quantized module, none for a float one. The head counts as a module.
+  // The scheme of a quantized module, none for a float one. The embedding and the head count too.
   std::optional<Scheme> scheme_of(const std::string& module) const;
 
   Result<TensorView> float_matrix(const std::string& name, int64_t n, int64_t k) const;
@@ -31,11 +32,13 @@ class Weights {
   // `store` as make_quantized_linear's.
   Result<std::unique_ptr<Linear>> linear(const LinearSpec& spec, Activations mode,
                                          PackedStore* store = nullptr) const;
+  Result<Embedding> embedding() const;
   // The output head: the embedding where the two are tied.
   Result<std::unique_ptr<Linear>> head(Activations mode, PackedStore* store = nullptr) const;
 
  private:
   Status check_shapes() const;
+  Status check_matrix(const std::string& module, int64_t n, int64_t k) const;
   Checkpoint checkpoint_;
   DecoderConfig config_;
   CompressedTensorsConfig quantization_;

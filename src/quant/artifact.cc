@@ -13,10 +13,6 @@ namespace {
 constexpr int64_t kShardBytes = 5'000'000'000;
 constexpr const char* kNibbleOnlyFormat = "nibble-only";  // compressed_tensors_config.cc reads it
 
-const char* order_name(ColumnOrder order) {
-  return order == ColumnOrder::kActivation ? "act" : order == ColumnOrder::kGar ? "gar" : "natural";
-}
-
 bool is_side_file(const std::string& name) {
   static const std::set<std::string> kNames = {
       "tokenizer.json",          "tokenizer.model",     "tokenizer_config.json",
@@ -29,10 +25,7 @@ bool is_side_file(const std::string& name) {
 
 Json calibration_json(const ArtifactRecord& r) {
   if (r.windows.windows.empty()) return nullptr;
-  return {{"source", r.windows.source},
-          {"hash", r.windows.hash},
-          {"tokens", r.windows.tokens()},
-          {"seed", r.calibration.seed}};
+  return {{"source", r.windows.source}, {"hash", r.windows.hash}, {"tokens", r.windows.tokens()}};
 }
 
 struct Layout {
@@ -79,12 +72,7 @@ Json fingerprint(const ArtifactRecord& r) {
   Json j;
   j["nibble"] = NIBBLE_VERSION;
   j["source"] = r.source_digest;
-  j["method"] = r.method;
-  j["scheme"] = r.scheme.name();
-  j["scale_type"] = dtype_name(r.scheme.scale_type);
-  j["head"] = r.head ? Json(r.head->name()) : Json(nullptr);
-  j["damping"] = r.options.damping;
-  j["order"] = order_name(r.options.order);
+  j["recipe"] = r.recipe.json();
   j["calibration"] = calibration_json(r);
   return j;
 }
@@ -100,9 +88,8 @@ Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRe
   NB_OK(write_sharded(out.staging(), std::move(tensors), kShardBytes));
 
   Json config = checkpoint.config();
-  if (record.head) config["tie_word_embeddings"] = false;
-  std::vector<std::string> ignored;
-  if (!record.head) ignored.push_back(kHeadModule);
+  if (record.plan.unties_head()) config["tie_word_embeddings"] = false;
+  std::vector<std::string> ignored = record.plan.float_linears();
   Json quantization = compressed_tensors_config(layout.modules, ignored);
   std::string only_nibble = why_only_nibble(layout.modules, layout.shapes);
   if (!only_nibble.empty()) claim_for_nibble(quantization);
@@ -115,7 +102,7 @@ Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRe
   // ourselves is never published.
   Weights written = NB_TRY(Weights::open(out.staging()));
   SizeReport size = NB_TRY(measure_size(written));
-  if (record.head) size.parameters = NB_TRY(measure_size(source)).parameters;
+  if (record.plan.unties_head()) size.parameters = NB_TRY(measure_size(source)).parameters;
   return write_file(out.staging() + "/nibble.json",
                     record_json(record, size, only_nibble).dump(2) + "\n");
 }

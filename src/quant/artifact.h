@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "model/weights.h"
 #include "quant/calibration.h"
-#include "quant/methods/method.h"
+#include "quant/recipe.h"
 
 namespace nibble {
 
@@ -22,12 +22,9 @@ struct ModuleReport {
 // Everything that decides the artifact's bytes, and what is told of it.
 struct ArtifactRecord {
   std::string source_digest;
-  std::string method;
-  Scheme scheme;
-  std::optional<Scheme> head;
-  MethodOptions options;
-  CalibrationOptions calibration;  // as asked for
-  CalibrationSet windows;          // empty windows where the method took none
+  Recipe recipe;
+  Plan plan;               // the recipe for this model
+  CalibrationSet windows;  // empty windows where no method took any
   std::vector<ModuleReport> modules;
   std::vector<std::string> notes;
 };

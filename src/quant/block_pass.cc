@@ -13,17 +13,14 @@ constexpr int64_t kFlowTokens = 2048;
 
 }  // namespace
 
-Result<BlockPass> BlockPass::create(const Weights& weights, const Method& method,
-                                    const Scheme& scheme, const MethodOptions& options,
-                                    const CalibrationSet& windows) {
+BlockPass BlockPass::create(const Weights& weights, const Embedding& embedding, const Plan& plan,
+                            const MethodOptions& options, const CalibrationSet& windows) {
   BlockPass pass;
   pass.weights_ = &weights;
-  pass.method_ = &method;
-  pass.scheme_ = scheme;
+  pass.plan_ = &plan;
   pass.options_ = options;
-  if (method.need == InputStatistics::Need::kNothing) return pass;
+  if (plan.need() == InputStatistics::Need::kNothing) return pass;
   const DecoderConfig& c = weights.config();
-  TensorView embedding = NB_TRY(weights.float_matrix(kEmbeddingName, c.vocab, c.hidden));
   int64_t longest = 0;
   for (const auto& w : windows.windows) longest = std::max(longest, static_cast<int64_t>(w.size()));
   int64_t per_flow = std::max<int64_t>(1, kFlowTokens / longest);
@@ -33,7 +30,7 @@ Result<BlockPass> BlockPass::create(const Weights& weights, const Method& method
   std::vector<int32_t> ids;
   Flow flow;
   auto close = [&] {
-    embed_rows(embedding, ids, flow.h);
+    embedding.embed(ids, flow.h);
     flow.rows = static_cast<int64_t>(ids.size());
     pass.flows_.push_back(std::move(flow));
     flow = {};
@@ -81,23 +78,40 @@ Status BlockPass::replay(int64_t layer, const std::vector<QuantizedLinear>& line
 
 Status BlockPass::quantize_stage(Stage stage, Block& block, QuantizedBlock& out) {
   std::vector<LinearSpec> specs;
-  std::vector<FloatMatrix> matrices;
+  std::vector<const Method*> methods;
   for (const LinearSpec& spec : block_linears(weights_->config(), block.index))
-    if (spec.stage == stage) {
+    if (const ModuleChoice& choice = plan_->of(spec.module); spec.stage == stage && choice.scheme) {
       specs.push_back(spec);
-      matrices.push_back(NB_TRY(load_matrix(*weights_, spec.module, spec.n, spec.k, scheme_)));
+      if (std::find(methods.begin(), methods.end(), choice.method) == methods.end())
+        methods.push_back(choice.method);
     }
   std::unique_ptr<InputStatistics> statistics;
-  if (method_->need != InputStatistics::Need::kNothing) {
-    statistics = std::make_unique<InputStatistics>(specs[0].k, method_->need);
+  if (auto need = plan_->need(specs); need != InputStatistics::Need::kNothing) {
+    statistics = std::make_unique<InputStatistics>(specs[0].k, need);
     for (const Flow& flow : flows_) statistics->add(flow.x.data(), flow.rows);
     NB_OK(statistics->finish(specs[0].module));
   }
-  MethodResult result = NB_TRY(method_->quantize(matrices, statistics.get(), options_));
+  for (const Method* method : methods)
+    NB_OK(quantize_linears(*method, specs, statistics.get(), block, out));
+  return {};
+}
+
+Status BlockPass::quantize_linears(const Method& method, const std::vector<LinearSpec>& stage,
+                                   const InputStatistics* statistics, Block& block,
+                                   QuantizedBlock& out) {
+  std::vector<LinearSpec> specs;
+  std::vector<FloatMatrix> matrices;
+  for (const LinearSpec& spec : stage)
+    if (const ModuleChoice& choice = plan_->of(spec.module); choice.method == &method) {
+      specs.push_back(spec);
+      matrices.push_back(
+          NB_TRY(load_matrix(*weights_, spec.module, spec.n, spec.k, *choice.scheme)));
+    }
+  MethodResult result = NB_TRY(method.quantize(matrices, statistics, options_));
   out.notes.insert(out.notes.end(), result.notes.begin(), result.notes.end());
   for (size_t i = 0; i < specs.size(); ++i) {
     QuantizedMatrix& q = result.matrices[i];
-    double error = relative_error(matrices[i], q, statistics.get());
+    double error = relative_error(matrices[i], q, statistics);
     matrices[i].w = {};
     block.slot(specs[i].role) = make_dequantized_linear(q, NB_TRY(weights_->bias(specs[i])));
     out.linears.push_back({specs[i], std::move(q), error});

@@ -6,7 +6,7 @@
 
 #include "model/block.h"
 #include "quant/calibration.h"
-#include "quant/methods/method.h"
+#include "quant/recipe.h"
 
 namespace nibble {
 
@@ -23,15 +23,16 @@ struct QuantizedBlock {
   std::vector<std::string> notes;
 };
 
-// True-sequential: the linears of a stage are quantized together on inputs that have passed every
-// quantized linear before them, and the block's quantized output feeds the next block. Only one
-// block's weights and one stage's statistics are in memory.
+// True-sequential: the linears of a stage share the statistics of inputs that have passed every
+// quantized linear before them; those of one method are quantized together, and the block's
+// quantized output feeds the next block. Only one block's weights and one stage's statistics are in
+// memory.
 class BlockPass {
  public:
-  // `windows` may be empty for methods that need no calibration.
-  static Result<BlockPass> create(const Weights& weights, const Method& method,
-                                  const Scheme& scheme, const MethodOptions& options,
-                                  const CalibrationSet& windows);
+  // `embedding`: what the quantized model reads its ids' rows from. `windows` may be empty for
+  // methods that need no calibration.
+  static BlockPass create(const Weights& weights, const Embedding& embedding, const Plan& plan,
+                          const MethodOptions& options, const CalibrationSet& windows);
 
   Result<QuantizedBlock> quantize(int64_t layer);
   // Takes the windows through a block that an earlier run has quantized.
@@ -40,10 +41,12 @@ class BlockPass {
  private:
   Result<Block> open_block(int64_t layer);
   Status quantize_stage(Stage stage, Block& block, QuantizedBlock& out);
+  // Those of a stage's linears that `method` quantizes.
+  Status quantize_linears(const Method& method, const std::vector<LinearSpec>& stage,
+                          const InputStatistics* statistics, Block& block, QuantizedBlock& out);
 
   const Weights* weights_ = nullptr;
-  const Method* method_ = nullptr;
-  Scheme scheme_;
+  const Plan* plan_ = nullptr;
   MethodOptions options_;
   std::vector<Flow> flows_;
   std::vector<KvCache> caches_;  // shared by the flows, which pass one after another

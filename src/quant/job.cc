@@ -6,7 +6,6 @@
 #include "formats/compressed_tensors.h"
 #include "model/decoder.h"
 #include "model/size.h"
-#include "quant/grid_search.h"
 #include "quant/journal.h"
 
 namespace nibble {
@@ -14,18 +13,17 @@ namespace {
 
 // Asked for a tokenizer, the folder's own rules decide what begins a text; then config.json.
 Result<CalibrationSet> calibrate_on(const QuantizeOptions& o, const Weights& weights) {
-  if (o.calibration.windows < 1 || o.calibration.windows > 1'000'000 || o.calibration.length < 2 ||
-      o.calibration.length > 1'000'000)
-    return usage("calibration takes 1 to 1,000,000 windows of 2 to 1,000,000 tokens");
+  CalibrationOptions calibration = o.recipe.settings().calibration;
+  calibration.text = o.calibration;
   const DecoderConfig& c = weights.config();
   int32_t bos = std::max(c.bos, 0);
-  if (o.calibration.text.empty()) {
+  if (calibration.text.empty()) {
     Decoder decoder = NB_TRY(Decoder::load(o.model, Activations::kFloat));
-    return windows_of_model(decoder, bos, o.calibration);
+    return windows_of_model(decoder, bos, calibration);
   }
   auto tokenizer = NB_TRY(load_tokenizer(o.model));
   if (tokenizer->bos) bos = *tokenizer->bos;
-  CalibrationSet set = NB_TRY(windows_of_text(*tokenizer, bos, o.calibration));
+  CalibrationSet set = NB_TRY(windows_of_text(*tokenizer, bos, calibration));
   for (const auto& w : set.windows)
     for (int32_t id : w)
       if (id < 0 || id >= c.vocab)
@@ -62,15 +60,56 @@ void add_to_record(ArtifactRecord& record, const QuantizedBlock& block) {
   }
 }
 
-// Every block: taken from the journal where an earlier run finished it, else quantized and saved.
-Status run_blocks(const QuantizeOptions& o, const Weights& weights, const Method& method,
-                  const Journal& journal, QuantizeReport& report) {
+// The embedding or the head, quantized as the plan says; `stored` is the module whose weight it is.
+Result<std::optional<QuantizedMatrix>> quantize_outer(const Weights& weights,
+                                                      const std::string& module,
+                                                      const std::string& stored,
+                                                      ArtifactRecord& record) {
+  const ModuleChoice& choice = record.plan.of(module);
+  if (!choice.scheme) return std::nullopt;
   const DecoderConfig& c = weights.config();
-  BlockPass pass =
-      NB_TRY(BlockPass::create(weights, method, o.scheme, o.method_options, report.record.windows));
+  FloatMatrix m = NB_TRY(load_matrix(weights, stored, c.vocab, c.hidden, *choice.scheme));
+  MethodResult result =
+      NB_TRY(choice.method->quantize(std::span(&m, 1), nullptr, record.recipe.settings().methods));
+  QuantizedMatrix& q = result.matrices[0];
+  record.modules.push_back(
+      {module, choice.scheme->name(), c.vocab, c.hidden, relative_error(m, q, nullptr)});
+  return std::move(q);
+}
+
+// The embedding as the quantized model reads it; what it stores is added to `tensors`.
+Result<Embedding> quantize_embedding(const Weights& weights, ArtifactRecord& record,
+                                     std::vector<NamedTensor>& tensors) {
+  auto q = NB_TRY(quantize_outer(weights, kEmbeddingModule, kEmbeddingModule, record));
+  if (!q) return weights.embedding();
+  for (NamedTensor& t : to_compressed_tensors(kEmbeddingModule, *q))
+    tensors.push_back(std::move(t));
+  return Embedding(std::move(*q));
+}
+
+Status quantize_head(const Weights& weights, ArtifactRecord& record,
+                     std::vector<NamedTensor>& tensors) {
+  bool tied = weights.config().tied_head;
+  if (record.plan.unties_head()) note("the tied head is stored as an lm_head of its own");
+  auto q =
+      NB_TRY(quantize_outer(weights, kHeadModule, tied ? kEmbeddingModule : kHeadModule, record));
+  if (q)
+    for (NamedTensor& t : to_compressed_tensors(kHeadModule, *q)) tensors.push_back(std::move(t));
+  else if (record.plan.unties_head())
+    tensors.push_back({kHeadModule + ".weight", NB_TRY(weights.checkpoint().get(kEmbeddingName))});
+  return {};
+}
+
+// Every block: taken from the journal where an earlier run finished it, else quantized and saved.
+Status run_blocks(const Weights& weights, const Embedding& embedding, const Journal& journal,
+                  QuantizeReport& report) {
+  const DecoderConfig& c = weights.config();
+  ArtifactRecord& record = report.record;
+  BlockPass pass = BlockPass::create(weights, embedding, record.plan,
+                                     record.recipe.settings().methods, record.windows);
   Progress progress("block", c.layers);
   for (int64_t layer = 0; layer < c.layers; ++layer) {
-    auto done = NB_TRY(journal.load(layer, block_linears(c, layer), o.scheme));
+    auto done = NB_TRY(journal.load(layer, block_linears(c, layer), record.plan));
     if (done) {
       NB_OK(pass.replay(layer, done->linears));
       ++report.blocks_resumed;
@@ -78,7 +117,7 @@ Status run_blocks(const QuantizeOptions& o, const Weights& weights, const Method
       done = NB_TRY(pass.quantize(layer));
       NB_OK(journal.save(layer, *done));
     }
-    add_to_record(report.record, *done);
+    add_to_record(record, *done);
     double worst = 0;
     for (const QuantizedLinear& l : done->linears) worst = std::max(worst, l.error);
     progress.step(layer + 1, fmt::format("(largest relative error {:.2g})", worst));
@@ -86,46 +125,41 @@ Status run_blocks(const QuantizeOptions& o, const Weights& weights, const Method
   return {};
 }
 
-// The head is always rounded to nearest: its inputs are final, there is nothing to compensate.
-Result<std::vector<NamedTensor>> quantize_head(const QuantizeOptions& o, const Weights& weights,
-                                               ArtifactRecord& record) {
-  if (!o.head) return std::vector<NamedTensor>{};
+// Bytes that a module's weight will take: quantized, or as it is stored now.
+Result<int64_t> planned_bytes(const Weights& weights, const Plan& plan, const LinearSpec& s) {
+  if (const auto& scheme = plan.of(s.module).scheme)
+    return QuantizedMatrix::stored_bytes(*scheme, s.n, s.k);
+  return static_cast<int64_t>(
+      NB_TRY(weights.float_matrix(s.module + ".weight", s.n, s.k)).bytes.size());
+}
+
+struct PlannedSize {
+  int64_t bytes = 0, weights = 0;  // of the blocks' linears
+  double bits() const { return 8. * static_cast<double>(bytes) / static_cast<double>(weights); }
+};
+
+Result<PlannedSize> planned_size(const Weights& weights, const Plan& plan) {
   const DecoderConfig& c = weights.config();
-  std::string stored = kHeadModule;
-  if (c.tied_head) {
-    stored = kEmbeddingName.substr(0, kEmbeddingName.rfind('.'));
-    note("the tied head is stored as an lm_head of its own");
-  }
-  FloatMatrix m = NB_TRY(load_matrix(weights, stored, c.vocab, c.hidden, *o.head));
-  QuantizedMatrix q = round_to_nearest(m, minmax_grids(m));
-  record.modules.push_back(
-      {kHeadModule, o.head->name(), c.vocab, c.hidden, relative_error(m, q, nullptr)});
-  return to_compressed_tensors(kHeadModule, q);
+  PlannedSize out;
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    for (const LinearSpec& s : block_linears(c, layer)) {
+      out.bytes += NB_TRY(planned_bytes(weights, plan, s));
+      out.weights += s.n * s.k;
+    }
+  return out;
 }
 
 // What the job needs on disk: the blocks' files and then the artifact, before the former are gone.
-int64_t disk_need(const Weights& weights, const Scheme& scheme) {
+Result<int64_t> disk_need(const Weights& weights, const PlannedSize& size) {
   const DecoderConfig& c = weights.config();
-  int64_t quantized = 0, kept = 0;
+  int64_t kept = 0;
   for (const NamedTensor& t : weights.checkpoint().tensors())
     kept += static_cast<int64_t>(t.view.bytes.size());
   for (int64_t layer = 0; layer < c.layers; ++layer)
-    for (const LinearSpec& s : block_linears(c, layer)) {
-      quantized += s.n * QuantizedMatrix::row_bytes(scheme, s.k) +
-                   4 * QuantizedMatrix::scale_count(scheme, s.n, s.k);
-      if (auto w = weights.checkpoint().get(s.module + ".weight"))
-        kept -= static_cast<int64_t>(w->bytes.size());
-    }
-  return 2 * quantized + kept;
-}
-
-double planned_bits(const DecoderConfig& c, const Scheme& scheme) {
-  int64_t bytes = 0, count = 0;
-  for (const LinearSpec& s : block_linears(c, 0)) {
-    bytes += QuantizedMatrix::stored_bytes(scheme, s.n, s.k);
-    count += s.n * s.k;
-  }
-  return 8. * static_cast<double>(bytes) / static_cast<double>(count);
+    for (const LinearSpec& s : block_linears(c, layer))
+      kept -= static_cast<int64_t>(
+          NB_TRY(weights.float_matrix(s.module + ".weight", s.n, s.k)).bytes.size());
+  return 2 * size.bytes + kept;
 }
 
 std::string why_only(const ArtifactRecord& record) {
@@ -141,34 +175,32 @@ std::string why_only(const ArtifactRecord& record) {
 }  // namespace
 
 Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
-  const Method* method = NB_TRY(find_method(o.method));
   Weights weights = NB_TRY(Weights::open(o.model));
   NB_OK(check_source(o, weights));
-  if (!o.force && path_exists(o.output))
-    return fail("{}: already exists; name another folder or give --force", o.output);
-  NB_OK(check_free_space(o.output, disk_need(weights, o.scheme)));
-
   QuantizeReport report;
   ArtifactRecord& record = report.record;
-  record.method = o.method;
-  record.scheme = o.scheme;
-  record.head = o.head;
-  record.options = o.method_options;
-  record.calibration = o.calibration;
-  if (method->need != InputStatistics::Need::kNothing) {
+  record.recipe = o.recipe;
+  record.plan = NB_TRY(o.recipe.resolve(weights.config()));
+  if (!o.force && path_exists(o.output))
+    return fail("{}: already exists; name another folder or give --force", o.output);
+  PlannedSize planned = NB_TRY(planned_size(weights, record.plan));
+  NB_OK(check_free_space(o.output, NB_TRY(disk_need(weights, planned))));
+  if (record.plan.need() != InputStatistics::Need::kNothing) {
     record.windows = NB_TRY(calibrate_on(o, weights));
     warn_if_small(record.windows, weights.config());
   }
   if (o.dry_run) {
-    report.bits_per_weight = planned_bits(weights.config(), o.scheme);
+    report.bits_per_weight = planned.bits();
     return report;
   }
   record.source_digest = NB_TRY(weights.checkpoint().digest());
 
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, o.resume));
   Journal journal = NB_TRY(Journal::open(out.staging(), fingerprint(record)));
-  NB_OK(run_blocks(o, weights, *method, journal, report));
-  std::vector<NamedTensor> tensors = NB_TRY(quantize_head(o, weights, record));
+  std::vector<NamedTensor> tensors;
+  Embedding embedding = NB_TRY(quantize_embedding(weights, record, tensors));
+  NB_OK(run_blocks(weights, embedding, journal, report));
+  NB_OK(quantize_head(weights, record, tensors));
   int64_t layers = weights.config().layers;
   for (int64_t layer = 0; layer < layers; ++layer)
     for (NamedTensor& t : NB_TRY(journal.tensors(layer))) tensors.push_back(std::move(t));

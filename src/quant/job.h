@@ -10,14 +10,11 @@ namespace nibble {
 
 struct QuantizeOptions {
   std::string model, output;
-  std::string method = "rtn";
-  Scheme scheme;
-  std::optional<Scheme> head;
-  CalibrationOptions calibration;
-  MethodOptions method_options;
-  bool force = false;    // replace an existing output folder
-  bool resume = false;   // continue an interrupted job of the same fingerprint
-  bool dry_run = false;  // check everything that can be checked, write nothing
+  Recipe recipe;
+  std::string calibration;  // path of a UTF-8 text, "-", or empty: the model writes its own
+  bool force = false;       // replace an existing output folder
+  bool resume = false;      // continue an interrupted job of the same fingerprint
+  bool dry_run = false;     // check everything that can be checked, write nothing
 };
 
 struct QuantizeReport {

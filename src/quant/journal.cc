@@ -10,6 +10,21 @@ namespace {
 
 constexpr const char* kJob = "/job.json";
 
+// "scheme = w4, this one has w3" for the first field of `now` that `earlier` has otherwise.
+std::string first_difference(const Json& earlier, const Json& now) {
+  for (const auto& [key, value] : now.items()) {
+    bool there = earlier.is_object() && earlier.contains(key);
+    if (there && earlier[key] == value) continue;
+    if (there && value.is_object()) {
+      if (std::string inner = first_difference(earlier[key], value); !inner.empty()) return inner;
+      continue;
+    }
+    return fmt::format("{} = {}, this one has {}", key, there ? earlier[key].dump() : "nothing",
+                       value.dump());
+  }
+  return "";
+}
+
 }  // namespace
 
 Result<Journal> Journal::open(const std::string& folder, const Json& fingerprint) {
@@ -25,11 +40,8 @@ Result<Journal> Journal::open(const std::string& folder, const Json& fingerprint
     return j;
   }
   Json earlier = NB_TRY(read_json(path));
-  for (const auto& [key, value] : fingerprint.items())
-    if (!earlier.contains(key) || earlier[key] != value)
-      return fail("{}: the interrupted job had {} = {}, this one has {}; run it without --resume",
-                  folder, key, earlier.contains(key) ? earlier[key].dump() : "nothing",
-                  value.dump());
+  if (std::string difference = first_difference(earlier, fingerprint); !difference.empty())
+    return fail("{}: the interrupted job had {}; run it without --resume", folder, difference);
   return j;
 }
 
@@ -43,7 +55,7 @@ Result<std::vector<NamedTensor>> Journal::tensors(int64_t block) const {
 
 Result<std::optional<QuantizedBlock>> Journal::load(int64_t block,
                                                     const std::vector<LinearSpec>& specs,
-                                                    const Scheme& scheme) const {
+                                                    const Plan& plan) const {
   std::string path = block_path(block);
   if (!path_exists(path)) return std::nullopt;
   SafetensorsFile file = NB_TRY(open_safetensors(path));
@@ -51,8 +63,10 @@ Result<std::optional<QuantizedBlock>> Journal::load(int64_t block,
   Checkpoint stored = Checkpoint::of_tensors(path, std::move(file.tensors));
   QuantizedBlock out;
   for (const LinearSpec& spec : specs) {
+    const std::optional<Scheme>& scheme = plan.of(spec.module).scheme;
+    if (!scheme) continue;
     QuantizedMatrix q =
-        NB_TRY(from_compressed_tensors(stored, spec.module, scheme, spec.n, spec.k));
+        NB_TRY(from_compressed_tensors(stored, spec.module, *scheme, spec.n, spec.k));
     double error = NB_TRY(get_number(report, spec.module.c_str(), std::nullopt, path));
     out.linears.push_back({spec, std::move(q), error});
   }

@@ -16,9 +16,9 @@ class Journal {
   // fingerprint; with another one this fails, naming the first field that differs.
   static Result<Journal> open(const std::string& folder, const Json& fingerprint);
 
-  // The block's quantized linears, if an earlier run finished it.
+  // The block's quantized linears, if an earlier run finished it. `specs`: all of the block's.
   Result<std::optional<QuantizedBlock>> load(int64_t block, const std::vector<LinearSpec>& specs,
-                                             const Scheme& scheme) const;
+                                             const Plan& plan) const;
   Status save(int64_t block, const QuantizedBlock& quantized) const;
   // The stored tensors of a finished block, mapped.
   Result<std::vector<NamedTensor>> tensors(int64_t block) const;

@@ -1,0 +1,106 @@
+// The options and presets that recipes know: one row each.
+#include <charconv>
+#include <cmath>
+
+#include "quant/recipe.h"
+
+namespace nibble {
+namespace {
+
+template <class T>
+using Names = std::span<const std::pair<const char*, T>>;
+
+constexpr std::pair<const char*, DType> kScaleTypes[] = {
+    {"f16", DType::kF16}, {"bf16", DType::kBF16}, {"f32", DType::kF32}};
+constexpr std::pair<const char*, ColumnOrder> kOrders[] = {{"act", ColumnOrder::kActivation},
+                                                           {"gar", ColumnOrder::kGar},
+                                                           {"natural", ColumnOrder::kNatural}};
+
+template <class T>
+Status set_named(T& out, const std::string& text, Names<T> names) {
+  std::string known;
+  for (const auto& [name, value] : names) {
+    if (text == name) {
+      out = value;
+      return {};
+    }
+    known += (known.empty() ? "" : ", ") + std::string(name);
+  }
+  return usage("{} should be one of {}", in_quotes(text), known);
+}
+
+template <class T>
+Json name_of(T value, Names<T> names) {
+  for (const auto& [name, v] : names)
+    if (v == value) return name;
+  return nullptr;
+}
+
+template <class T>
+Status set_number(T& out, const std::string& text, T low, T high) {
+  T value{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= low && value <= high))
+    return usage("{} should be a number from {} to {}", in_quotes(text), low, high);
+  out = value;
+  return {};
+}
+
+using S = RecipeSettings;
+
+}  // namespace
+
+std::span<const RecipeOption> recipe_options() {
+  static const RecipeOption list[] = {
+      {"method", "How codes are chosen, where a rule does not say (default: rtn)",
+       [](S& s, const std::string& text) -> Status {
+         NB_OK(find_method(text));
+         s.default_method = text;
+         return {};
+       },
+       [](const S&) { return Json(); }},
+      {"scale-type", "Type of scales: f16, bf16 or f32 (default: f16)",
+       [](S& s, const std::string& text) {
+         return set_named<DType>(s.scale_type, text, kScaleTypes);
+       },
+       [](const S& s) { return name_of<DType>(s.scale_type, kScaleTypes); }},
+      {"order", "GPTQ's order of columns: act, gar or natural (default: act)",
+       [](S& s, const std::string& text) {
+         return set_named<ColumnOrder>(s.methods.order, text, kOrders);
+       },
+       [](const S& s) { return name_of<ColumnOrder>(s.methods.order, kOrders); }},
+      {"damping", "GPTQ's damping as a share of the mean diagonal (default: 0.01)",
+       [](S& s, const std::string& text) { return set_number(s.methods.damping, text, 0., 1.); },
+       [](const S& s) { return Json(s.methods.damping); }},
+      {"windows", "Calibration windows (default: 64)",
+       [](S& s, const std::string& text) {
+         return set_number<int64_t>(s.calibration.windows, text, 1, 1'000'000);
+       },
+       [](const S& s) { return Json(s.calibration.windows); }},
+      {"window-length", "Tokens a window (default: 512)",
+       [](S& s, const std::string& text) {
+         return set_number<int64_t>(s.calibration.length, text, 2, 1'000'000);
+       },
+       [](const S& s) { return Json(s.calibration.length); }},
+      {"seed", "Where windows begin (default: 0)",
+       [](S& s, const std::string& text) {
+         return set_number<uint32_t>(s.calibration.seed, text, 0, ~0u);
+       },
+       [](const S& s) { return Json(s.calibration.seed); }},
+  };
+  return list;
+}
+
+std::span<const RecipePreset> recipe_presets() {
+  static const RecipePreset list[] = {
+      {"fast",
+       "4.16 bits, rounded to nearest under activation weights",
+       {{"method", "rtn-imatrix", ""}, {"rest", "w4g128-asym", ""}}},
+      {"balanced",
+       "4.16 bits by GPTQ, the embedding at 8",
+       {{"method", "gptq", ""}, {"rest", "w4g128-asym", ""}, {"embedding", "w8", ""}}},
+  };
+  return list;
+}
+
+}  // namespace nibble
