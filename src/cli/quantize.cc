@@ -27,6 +27,17 @@ Status finish_options(Arguments& a) {
   return {};
 }
 
+Json distillation_json(const std::optional<DistillationReport>& r) {
+  if (!r) return nullptr;
+  return {{"steps", r->steps},
+          {"text_windows", r->learned_windows},
+          {"own_windows", r->own_windows},
+          {"held_back_windows", r->held_back},
+          {"kl_before", r->before},
+          {"kl_after", r->after},
+          {"kept", r->kept}};
+}
+
 Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, int64_t peak) {
   Json tensors = Json::array();
   for (const ModuleReport& m : r.record.modules)
@@ -41,6 +52,7 @@ Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, in
           {"calibration", r.record.windows.source},
           {"blocks_resumed", r.blocks_resumed},
           {"only_nibble_because", r.only_nibble},
+          {"distillation", distillation_json(r.distillation)},
           {"notes", r.record.notes},
           {"seconds", seconds},
           {"peak_rss_anon_bytes", peak},
@@ -102,6 +114,10 @@ CommandBody setup(CLI::App& app) {
       "--calibration", o.calibration,
       "UTF-8 text for calibrated methods, - for standard input (default: the model writes its "
       "own text)");
+  app.add_option(
+         "--max-memory", o.max_memory,
+         "Leave learning out where it would take more, as 4GB (default: half of the machine's)")
+      ->transform(CLI::AsSizeValue(true));
   app.add_flag("--force", o.force, "Replace an existing output folder");
   app.add_flag("--resume", o.resume,
                "Go on with an interrupted job (same bytes as an undisturbed one)");

@@ -16,6 +16,7 @@ class Embedding {
   explicit Embedding(TensorView floats) : rows_(std::move(floats)) {}
   explicit Embedding(QuantizedMatrix quantized) : rows_(std::move(quantized)) {}
 
+  bool quantized() const { return std::holds_alternative<QuantizedMatrix>(rows_); }
   // The rows that ids name. h: (count, hidden). Ids are within the vocabulary.
   void embed(std::span<const int32_t> ids, std::vector<float>& h) const;
 

@@ -83,6 +83,7 @@ Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRe
   Layout layout = NB_TRY(layout_of(record));
   std::set<std::string> replaced;
   for (const QuantizedModule& m : layout.modules) replaced.insert(m.module + ".weight");
+  for (const NamedTensor& t : tensors) replaced.insert(t.name);
   for (const NamedTensor& t : checkpoint.tensors())
     if (!replaced.contains(t.name)) tensors.push_back(t);
   NB_OK(write_sharded(out.staging(), std::move(tensors), kShardBytes));

@@ -14,12 +14,14 @@ struct QuantizedLinear {
   LinearSpec spec;
   QuantizedMatrix matrix;
   // Relative squared error: of the layer's output on the calibration tokens, tr(E H E') / tr(W H
-  // W'), where the method gathered H; else of the weights, |E|^2 / |W|^2.
+  // W'), where the method gathered H and the codes are still those; else of the weights, |E|^2 /
+  // |W|^2.
   double error = 0;
 };
 
 struct QuantizedBlock {
   std::vector<QuantizedLinear> linears;
+  std::vector<NamedTensor> replaced;  // float tensors that take the place of the source's: norms
   std::vector<std::string> notes;
 };
 

@@ -1,5 +1,7 @@
 #include "quant/job.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -7,6 +9,7 @@
 #include "model/decoder.h"
 #include "model/size.h"
 #include "quant/journal.h"
+#include "train/distiller.h"
 
 namespace nibble {
 namespace {
@@ -60,6 +63,49 @@ void add_to_record(ArtifactRecord& record, const QuantizedBlock& block) {
   }
 }
 
+// All blocks learn together where the plan says so. A run that was killed meanwhile begins this
+// step anew, which gives the same bytes.
+Status run_distillation(const QuantizeOptions& o, const Weights& weights,
+                        const Embedding& embedding, const Journal& journal,
+                        QuantizeReport& report) {
+  ArtifactRecord& record = report.record;
+  const DecoderConfig& c = weights.config();
+  DistillationPlan plan = record.plan.distillation();
+  if (plan.what == DistillationPlan::What::kNothing) return {};
+  int64_t need = Distiller::memory(c), most = o.max_memory;
+  if (most <= 0) most = ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGESIZE) / 2;
+  if (need > most) {
+    record.notes.push_back(
+        fmt::format("learning end to end was left out: it takes {:.1f} GB of memory, {:.1f} GB are "
+                    "allowed (--max-memory)",
+                    static_cast<double>(need) / 1e9, static_cast<double>(most) / 1e9));
+    warn("{}", record.notes.back());
+    return {};
+  }
+  using Phase = Journal::Phase;
+  std::vector<QuantizedBlock> blocks;
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    blocks.push_back(
+        *NB_TRY(journal.load(Phase::kQuantized, layer, block_linears(c, layer), record.plan)));
+  DistillationReport& r = report.distillation.emplace(
+      NB_TRY(distill(o.model, record.windows, plan, embedding, blocks)));
+  record.notes.push_back(fmt::format(
+      "learning end to end, {} steps on {} windows of the text and {} of the model's own: KL on {} "
+      "windows held back {:.5f} -> {:.5f}, {}",
+      r.steps, r.learned_windows, r.own_windows, r.held_back, r.before, r.after,
+      r.kept ? "kept" : "not kept"));
+  note("{}", record.notes.back());
+  if (!r.kept) return {};
+  record.modules.clear();
+  for (int64_t layer = 0; layer < c.layers; ++layer) {
+    QuantizedBlock& block = blocks[static_cast<size_t>(layer)];
+    block.notes.clear();
+    NB_OK(journal.save(Phase::kLearned, layer, block));
+    add_to_record(record, block);
+  }
+  return {};
+}
+
 // The embedding or the head, quantized as the plan says; `stored` is the module whose weight it is.
 Result<std::optional<QuantizedMatrix>> quantize_outer(const Weights& weights,
                                                       const std::string& module,
@@ -109,13 +155,14 @@ Status run_blocks(const Weights& weights, const Embedding& embedding, const Jour
                                      record.recipe.settings().methods, record.windows);
   Progress progress("block", c.layers);
   for (int64_t layer = 0; layer < c.layers; ++layer) {
-    auto done = NB_TRY(journal.load(layer, block_linears(c, layer), record.plan));
+    auto done = NB_TRY(
+        journal.load(Journal::Phase::kQuantized, layer, block_linears(c, layer), record.plan));
     if (done) {
       NB_OK(pass.replay(layer, done->linears));
       ++report.blocks_resumed;
     } else {
       done = NB_TRY(pass.quantize(layer));
-      NB_OK(journal.save(layer, *done));
+      NB_OK(journal.save(Journal::Phase::kQuantized, layer, *done));
     }
     add_to_record(record, *done);
     double worst = 0;
@@ -200,6 +247,7 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   std::vector<NamedTensor> tensors;
   Embedding embedding = NB_TRY(quantize_embedding(weights, record, tensors));
   NB_OK(run_blocks(weights, embedding, journal, report));
+  NB_OK(run_distillation(o, weights, embedding, journal, report));
   NB_OK(quantize_head(weights, record, tensors));
   int64_t layers = weights.config().layers;
   for (int64_t layer = 0; layer < layers; ++layer)

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "quant/artifact.h"
+#include "quant/distillation.h"
 
 namespace nibble {
 
@@ -12,6 +13,7 @@ struct QuantizeOptions {
   std::string model, output;
   Recipe recipe;
   std::string calibration;  // path of a UTF-8 text, "-", or empty: the model writes its own
+  int64_t max_memory = 0;   // bytes that may be held for learning; 0: half of the machine's
   bool force = false;       // replace an existing output folder
   bool resume = false;      // continue an interrupted job of the same fingerprint
   bool dry_run = false;     // check everything that can be checked, write nothing
@@ -23,6 +25,7 @@ struct QuantizeReport {
   double bits_per_weight = 0, file_bits = 0;
   int64_t bytes = 0;
   int64_t blocks_resumed = 0;
+  std::optional<DistillationReport> distillation;
   std::string only_nibble;  // why other programs cannot load it; empty if they can
 };
 

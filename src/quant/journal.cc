@@ -45,18 +45,24 @@ Result<Journal> Journal::open(const std::string& folder, const Json& fingerprint
   return j;
 }
 
-std::string Journal::block_path(int64_t block) const {
-  return fmt::format("{}/block-{:05}.nibble", folder_, block);
+std::string Journal::block_path(Phase phase, int64_t block) const {
+  return fmt::format("{}/{}-{:05}.nibble", folder_,
+                     phase == Phase::kQuantized ? "block" : "learned", block);
+}
+
+bool Journal::has(Phase phase, int64_t block) const {
+  return path_exists(block_path(phase, block));
 }
 
 Result<std::vector<NamedTensor>> Journal::tensors(int64_t block) const {
-  return NB_TRY(open_safetensors(block_path(block))).tensors;
+  Phase last = has(Phase::kLearned, block) ? Phase::kLearned : Phase::kQuantized;
+  return NB_TRY(open_safetensors(block_path(last, block))).tensors;
 }
 
-Result<std::optional<QuantizedBlock>> Journal::load(int64_t block,
+Result<std::optional<QuantizedBlock>> Journal::load(Phase phase, int64_t block,
                                                     const std::vector<LinearSpec>& specs,
                                                     const Plan& plan) const {
-  std::string path = block_path(block);
+  std::string path = block_path(phase, block);
   if (!path_exists(path)) return std::nullopt;
   SafetensorsFile file = NB_TRY(open_safetensors(path));
   Json report = NB_TRY(parse_json(file.metadata["report"], path));
@@ -70,26 +76,34 @@ Result<std::optional<QuantizedBlock>> Journal::load(int64_t block,
     double error = NB_TRY(get_number(report, spec.module.c_str(), std::nullopt, path));
     out.linears.push_back({spec, std::move(q), error});
   }
+  for (const Json& name : report["replaced"])
+    for (const NamedTensor& t : stored.tensors())
+      if (t.name == name.get<std::string>()) out.replaced.push_back(t);
   for (const Json& note : report["notes"]) out.notes.push_back(note.get<std::string>());
   return out;
 }
 
-Status Journal::save(int64_t block, const QuantizedBlock& quantized) const {
-  std::vector<NamedTensor> tensors;
-  Json report;
+Status Journal::save(Phase phase, int64_t block, const QuantizedBlock& quantized) const {
+  std::vector<NamedTensor> tensors = quantized.replaced;
+  Json report, replaced = Json::array();
+  for (const NamedTensor& t : quantized.replaced) replaced.push_back(t.name);
   for (const QuantizedLinear& l : quantized.linears) {
     auto stored = to_compressed_tensors(l.spec.module, l.matrix);
     tensors.insert(tensors.end(), stored.begin(), stored.end());
     report[l.spec.module] = l.error;
   }
   report["notes"] = quantized.notes;
-  return write_safetensors(block_path(block), std::move(tensors), {{"report", report.dump()}});
+  report["replaced"] = std::move(replaced);
+  return write_safetensors(block_path(phase, block), std::move(tensors),
+                           {{"report", report.dump()}});
 }
 
 Status Journal::clear(int64_t blocks) const {
   std::error_code ec;
   std::filesystem::remove(folder_ + kJob, ec);
-  for (int64_t b = 0; b < blocks && !ec; ++b) std::filesystem::remove(block_path(b), ec);
+  for (int64_t b = 0; b < blocks; ++b)
+    for (Phase phase : {Phase::kQuantized, Phase::kLearned})
+      if (!ec) std::filesystem::remove(block_path(phase, b), ec);
   if (ec) return fail("{}: cannot remove the job's own files: {}", folder_, ec.message());
   return {};
 }

@@ -161,6 +161,11 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
                    fmt::format("the rule {} decides nothing: no module of the {} layers, or only "
                                "such as an earlier rule has taken",
                                in_quotes(rules_[i].selector.text()), c.layers));
+  for (const auto& [module, choice] : plan.choices_)
+    if (choice.scheme && choice.method->distillation.what != DistillationPlan::What::kNothing)
+      plan.distillation_ = choice.method->distillation;
+  if (settings_.distill) plan.distillation_.what = *settings_.distill;
+  plan.distillation_.steps = settings_.distill_steps;
   return plan;
 }
 

@@ -43,6 +43,7 @@ class Plan {
   InputStatistics::Need need(const std::vector<LinearSpec>& linears) const;
   // The same for the whole model.
   InputStatistics::Need need() const;
+  const DistillationPlan& distillation() const { return distillation_; }
   // The linears that stay as they are, the head with them.
   std::vector<std::string> float_linears() const;
   // The head gets a matrix of its own although the model ties it to the embedding.
@@ -52,11 +53,14 @@ class Plan {
   friend class Recipe;
   std::map<std::string, ModuleChoice> choices_;
   bool unties_head_ = false;
+  DistillationPlan distillation_;
 };
 
 // What the options set.
 struct RecipeSettings {
   MethodOptions methods;
+  std::optional<DistillationPlan::What> distill;  // else what a method of the recipe asks for
+  int64_t distill_steps = 0;                      // 0: distillation.h's default
   // How many windows of how many tokens from which seed; the text is not a recipe's business.
   CalibrationOptions calibration;
   DType scale_type = DType::kF16;

@@ -16,6 +16,10 @@ constexpr std::pair<const char*, ColumnOrder> kOrders[] = {{"act", ColumnOrder::
                                                            {"gar", ColumnOrder::kGar},
                                                            {"natural", ColumnOrder::kNatural}};
 
+using What = DistillationPlan::What;
+constexpr std::pair<const char*, What> kDistillations[] = {
+    {"none", What::kNothing}, {"scales", What::kScales}, {"codes", What::kCodes}};
+
 template <class T>
 Status set_named(T& out, const std::string& text, Names<T> names) {
   std::string known;
@@ -72,6 +76,18 @@ std::span<const RecipeOption> recipe_options() {
       {"damping", "GPTQ's damping as a share of the mean diagonal (default: 0.01)",
        [](S& s, const std::string& text) { return set_number(s.methods.damping, text, 0., 1.); },
        [](const S& s) { return Json(s.methods.damping); }},
+      {"distill",
+       "What learns end to end from the float model after quantizing: codes (with scales and "
+       "norms), scales (with norms) or none (default: as the methods say)",
+       [](S& s, const std::string& text) {
+         return set_named<What>(s.distill.emplace(), text, kDistillations);
+       },
+       [](const S& s) { return s.distill ? name_of<What>(*s.distill, kDistillations) : Json(); }},
+      {"distill-steps", "Steps of that, 4 windows each (default: 20 x the root of --windows)",
+       [](S& s, const std::string& text) {
+         return set_number<int64_t>(s.distill_steps, text, 0, 1'000'000);
+       },
+       [](const S& s) { return Json(s.distill_steps); }},
       {"windows", "Calibration windows (default: 64)",
        [](S& s, const std::string& text) {
          return set_number<int64_t>(s.calibration.windows, text, 1, 1'000'000);

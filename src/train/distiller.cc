@@ -1,6 +1,7 @@
 #include "train/distiller.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "train/kl.h"
 #include "train/ops.h"
@@ -39,8 +40,10 @@ Result<std::vector<float>> head_matrix(const Weights& weights) {
 }  // namespace
 
 Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
+                                    const Embedding& embedding,
                                     const std::vector<Matrices>& blocks) {
   Distiller d;
+  d.embedding_ = embedding;
   const Weights& weights = teacher->weights();
   for (size_t layer = 0; layer < blocks.size(); ++layer)
     d.blocks_.push_back(
@@ -51,6 +54,11 @@ Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
   d.final_norm_.emplace_back(norm, type, d.final_weight_);
   d.final_gradient_.resize(d.final_weight_.size());
   d.head_ = NB_TRY(head_matrix(weights));
+  if (embedding.quantized() && weights.config().tied_head) {
+    std::vector<int32_t> all(static_cast<size_t>(weights.config().vocab));
+    std::iota(all.begin(), all.end(), 0);
+    embedding.embed(all, d.own_head_);
+  }
   d.rope_ = teacher->rope();
   d.teacher_ = std::move(teacher);
   return d;
@@ -67,7 +75,7 @@ double Distiller::pass(std::span<const Ids* const> windows, double weight, bool 
   Flow flow;
   flow.slices = batch.slices;
   flow.rows = rows;
-  teacher_->embed(batch.ids, flow.h);
+  embedding_.embed(batch.ids, flow.h);
   for (size_t b = 0; b < blocks_.size(); ++b) {
     flow.tape = backward ? &tapes[b] : nullptr;
     enter_block(c, blocks_[b].block(), flow);
@@ -75,8 +83,9 @@ double Distiller::pass(std::span<const Ids* const> windows, double weight, bool 
   }
   norm_rows(c, flow.h.data(), rows, final_weight_.data(), hidden.data());
   std::vector<float> dhidden(hidden.size());
-  double total = kl_backward({answers.data(), head_.data()}, {hidden.data(), head_.data()}, rows,
-                             c.vocab, c.hidden, static_cast<float>(weight), dhidden.data());
+  double total = kl_backward({answers.data(), head_.data()},
+                             {hidden.data(), own_head_.empty() ? head_.data() : own_head_.data()},
+                             rows, c.vocab, c.hidden, static_cast<float>(weight), dhidden.data());
   if (!backward) return total;
 
   std::vector<float> dh(hidden.size());

@@ -16,9 +16,11 @@ class Distiller {
   using Ids = std::vector<int32_t>;
   using Matrices = std::array<const QuantizedMatrix*, kRoles>;
 
-  // `teacher`: the float model. `blocks`: the quantized linears of each block.
+  // `teacher`: the float model. `embedding`: the quantized model's, which a tied head runs from
+  // too; a head that is quantized by itself is taken as float here. `blocks`: the quantized linears
+  // of each block.
   static Result<Distiller> create(std::shared_ptr<const Decoder> teacher,
-                                  const std::vector<Matrices>& blocks);
+                                  const Embedding& embedding, const std::vector<Matrices>& blocks);
 
   // Mean KL(float || quantized) in nats over the tokens of `windows`; learns nothing.
   double divergence(std::span<const Ids* const> windows);
@@ -35,9 +37,11 @@ class Distiller {
 
   std::shared_ptr<const Decoder> teacher_;
   std::shared_ptr<const Rope> rope_;
+  Embedding embedding_;
   std::vector<LearnedBlock> blocks_;
   std::vector<LearnedVector> final_norm_;  // one
   std::vector<float> final_weight_, final_gradient_, head_;
+  std::vector<float> own_head_;  // where it is not the teacher's
 };
 
 }  // namespace nibble

@@ -27,6 +27,14 @@ struct MethodOptions {
   ColumnOrder order = ColumnOrder::kActivation;
 };
 
+// What all blocks learn together, end to end, once each has been quantized.
+struct DistillationPlan {
+  enum class What : uint8_t { kNothing, kScales, kCodes };  // kCodes: codes, scales and norms
+  What what = What::kNothing;
+  int64_t steps = 0;  // 0: as many as default_steps gives
+  bool operator==(const DistillationPlan&) const = default;
+};
+
 struct MethodResult {
   std::vector<QuantizedMatrix> matrices;  // in the order of the input
   std::vector<std::string> notes;         // what a person should know: fallbacks, dead columns
@@ -40,6 +48,7 @@ struct Method {
   // is kNothing). Weights are finite and scales fit their type: the caller has checked.
   Result<MethodResult> (*quantize)(std::span<const FloatMatrix> matrices,
                                    const InputStatistics* statistics, const MethodOptions& options);
+  DistillationPlan distillation = {};
 };
 
 std::span<const Method> known_methods();
