@@ -13,15 +13,23 @@ struct Pass {
   BlockGradient& gradient;
   int64_t rows;
 
-  // From dL/dy of a linear: dL/dx into dx (set or added to), and its dL/dW.
-  void linear(Role role, Stage stage, const float* dy, int64_t n, int64_t ldy, bool add,
-              std::vector<float>& dx) const {
+  LinearGradient linear(Role role, Stage stage, const float* dy, int64_t n, int64_t ldy) const {
     std::span<const float> w = weights[static_cast<size_t>(role)];
-    auto k = static_cast<int64_t>(w.size()) / n;
-    dx.resize(static_cast<size_t>(rows * k));
-    input_gradient(dy, rows, ldy, w.data(), n, k, add, dx.data());
-    if (std::vector<float>& dw = gradient.of(role); !dw.empty())
-      weight_gradient(dy, rows, ldy, tape.x[static_cast<size_t>(stage)].data(), n, k, dw.data());
+    std::vector<float>& dw = gradient.of(role);
+    return {dy,
+            ldy,
+            n,
+            static_cast<int64_t>(w.size()) / n,
+            w.data(),
+            tape.x[static_cast<size_t>(stage)].data(),
+            dw.empty() ? nullptr : dw.data()};
+  }
+  // dx (rows, k) of the linears of a stage, and their dL/dW.
+  void run(std::initializer_list<LinearGradient> linears, std::vector<float>& dx) const {
+    dx.resize(static_cast<size_t>(rows * linears.begin()->k));
+    std::vector<Pieces> jobs = {input_gradient(linears, rows, dx.data())};
+    for (const LinearGradient& l : linears) jobs.push_back(weight_gradient(l, rows));
+    run_pieces(jobs);
   }
   void norm(const std::vector<float>& x, const std::vector<float>& weight,
             const std::vector<float>& dy, std::vector<float>& dx,
@@ -39,22 +47,24 @@ void block_backward(const DecoderConfig& c, const Block& block, const BlockMatri
   int64_t rows = static_cast<int64_t>(dh.size()) / c.hidden;
   Pass pass{c, weights, tape, gradient, rows};
   std::vector<float> dact, dgate(tape.gate.size()), dx, dout;
-  pass.linear(Role::kDown, Stage::kDown, dh.data(), c.hidden, c.hidden, false, dact);
+  pass.run({pass.linear(Role::kDown, Stage::kDown, dh.data(), c.hidden, c.hidden)}, dact);
   silu_times_backward(tape.gate.data(), tape.up.data(), rows * c.mlp, dact.data(), dgate.data());
-  pass.linear(Role::kUp, Stage::kGateUp, dact.data(), c.mlp, c.mlp, false, dx);
-  pass.linear(Role::kGate, Stage::kGateUp, dgate.data(), c.mlp, c.mlp, true, dx);
+  pass.run({pass.linear(Role::kUp, Stage::kGateUp, dact.data(), c.mlp, c.mlp),
+            pass.linear(Role::kGate, Stage::kGateUp, dgate.data(), c.mlp, c.mlp)},
+           dx);
   pass.norm(tape.middle, block.mlp_norm, dx, dh, gradient.mlp_norm);
 
   int64_t qd = c.q_dim(), kd = c.kv_dim();
-  pass.linear(Role::kO, Stage::kOut, dh.data(), c.hidden, c.hidden, false, dout);
+  pass.run({pass.linear(Role::kO, Stage::kOut, dh.data(), c.hidden, c.hidden)}, dout);
   std::vector<float> dq(tape.q.size()), dkv(tape.kv.size());
   bool norms = !gradient.query_norm.empty();
   attention_backward(c, block, rope, slices, tape, dout.data(), dq.data(), dkv.data(),
                      norms ? gradient.query_norm.data() : nullptr,
                      norms ? gradient.key_norm.data() : nullptr);
-  pass.linear(Role::kQ, Stage::kQkv, dq.data(), qd, qd, false, dx);
-  pass.linear(Role::kK, Stage::kQkv, dkv.data(), kd, 2 * kd, true, dx);
-  pass.linear(Role::kV, Stage::kQkv, dkv.data() + kd, kd, 2 * kd, true, dx);
+  pass.run({pass.linear(Role::kQ, Stage::kQkv, dq.data(), qd, qd),
+            pass.linear(Role::kK, Stage::kQkv, dkv.data(), kd, 2 * kd),
+            pass.linear(Role::kV, Stage::kQkv, dkv.data() + kd, kd, 2 * kd)},
+           dx);
   pass.norm(tape.h, block.attention_norm, dx, dh, gradient.attention_norm);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "kernels/floats/lanes.h"
 #include "model/blas.h"
 
 namespace nibble {
@@ -22,24 +23,39 @@ void make_logits(const HeadInput& m, int64_t row, int64_t rows, int64_t vocab, i
               static_cast<int>(vocab));
 }
 
-// Takes log(sum(exp)) off every logit.
-void log_softmax(float* x, int64_t n) {
-  float top = *std::max_element(x, x + n), total = 0;
-  for (int64_t i = 0; i < n; ++i) total += std::exp(x[i] - top);
-  float normalizer = top + std::log(total);
-  for (int64_t i = 0; i < n; ++i) x[i] -= normalizer;
+// What softmax divides by: exp(x - most) summed.
+struct Normalizer {
+  float most, total;
+};
+
+// y = exp(x - the largest x).
+Normalizer exponentials(const float* x, int64_t n, float* y) {
+  Normalizer z = {*std::max_element(x, x + n), 0};
+  Lanes sums = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Lanes e = exp(load(x + i) - z.most);
+    store(y + i, e);
+    sums += e;
+  }
+  for (; i < n; ++i) z.total += y[i] = std::exp(x[i] - z.most);
+  z.total += sum(sums);
+  return z;
 }
 
-// KL of one row of log-probabilities; q becomes the gradient of it by the student's logits, times
-// weight.
-double row_backward(const float* p, float* q, int64_t n, float weight) {
-  double total = 0;
+// KL of one row of logits. p and q: scratch (n); q becomes the gradient by the student's logits,
+// times weight.
+double row_backward(const float* teacher, const float* student, int64_t n, float weight, float* p,
+                    float* q) {
+  Normalizer zp = exponentials(teacher, n, p), zq = exponentials(student, n, q);
+  float tp = weight / zp.total, tq = weight / zq.total;
+  double along = 0;
   for (int64_t i = 0; i < n; ++i) {
-    float teacher = std::exp(p[i]), student = std::exp(q[i]);
-    total += static_cast<double>(teacher) * (p[i] - q[i]);
-    q[i] = (student - teacher) * weight;
+    along += static_cast<double>(p[i] * (teacher[i] - student[i]));
+    q[i] = q[i] * tq - p[i] * tp;
   }
-  return total;
+  return along / zp.total - (zp.most + std::log(static_cast<double>(zp.total))) +
+         (zq.most + std::log(static_cast<double>(zq.total)));
 }
 
 }  // namespace
@@ -50,19 +66,16 @@ double kl_backward(const HeadInput& teacher, const HeadInput& student, int64_t r
   std::vector<double> sums(static_cast<size_t>(chunks));
   parallel_for(chunks, [&](int64_t chunk) {
     int64_t row = chunk * step, count = std::min(step, rows - row);
-    thread_local std::vector<float> p, q;
-    p.resize(static_cast<size_t>(step * vocab));
-    q.resize(p.size());
-    make_logits(teacher, row, count, vocab, hidden, p.data());
-    make_logits(student, row, count, vocab, hidden, q.data());
-    for (int64_t r = 0; r < count; ++r) {
-      log_softmax(p.data() + r * vocab, vocab);
-      log_softmax(q.data() + r * vocab, vocab);
-      sums[static_cast<size_t>(chunk)] +=
-          row_backward(p.data() + r * vocab, q.data() + r * vocab, vocab, weight);
-    }
+    thread_local std::vector<float> theirs, ours, p, gradient;
+    for (auto* v : {&theirs, &ours, &gradient}) v->resize(static_cast<size_t>(step * vocab));
+    p.resize(static_cast<size_t>(vocab));
+    make_logits(teacher, row, count, vocab, hidden, theirs.data());
+    make_logits(student, row, count, vocab, hidden, ours.data());
+    for (int64_t at = 0; at < count * vocab; at += vocab)
+      sums[static_cast<size_t>(chunk)] += row_backward(theirs.data() + at, ours.data() + at, vocab,
+                                                       weight, p.data(), gradient.data() + at);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(count),
-                static_cast<int>(hidden), static_cast<int>(vocab), 1, q.data(),
+                static_cast<int>(hidden), static_cast<int>(vocab), 1, gradient.data(),
                 static_cast<int>(vocab), student.head, static_cast<int>(hidden), 0,
                 dhidden + row * hidden, static_cast<int>(hidden));
   });

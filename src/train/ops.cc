@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "kernels/floats/lanes.h"
 #include "model/blas.h"
 
 namespace nibble {
@@ -45,37 +46,47 @@ void rms_norm_backward(const float* x, std::span<const float> weight, double eps
 void silu_times_backward(const float* gate, const float* up, int64_t count, float* dact,
                          float* dgate) {
   constexpr int64_t kChunk = 1 << 14;
+  auto backward = [](auto g, auto u, auto sigmoid, auto& d, auto& dg) {
+    dg = d * u * sigmoid * (1.f + g * (1.f - sigmoid));
+    d *= g * sigmoid;
+  };
   parallel_for(ceil_div(count, kChunk), [&](int64_t chunk) {
-    for (int64_t i = chunk * kChunk; i < std::min(count, (chunk + 1) * kChunk); ++i) {
-      float s = 1 / (1 + std::exp(-gate[i]));
-      dgate[i] = dact[i] * up[i] * s * (1 + gate[i] * (1 - s));
-      dact[i] *= gate[i] * s;
+    int64_t i = chunk * kChunk, end = std::min(count, i + kChunk);
+    for (; i + kLanes <= end; i += kLanes) {
+      Lanes g = load(gate + i), d = load(dact + i), dg;
+      backward(g, load(up + i), 1.f / (exp(-g) + 1.f), d, dg);
+      store(dact + i, d);
+      store(dgate + i, dg);
     }
+    for (; i < end; ++i) backward(gate[i], up[i], 1 / (1 + std::exp(-gate[i])), dact[i], dgate[i]);
   });
 }
 
-void input_gradient(const float* dy, int64_t rows, int64_t ldy, const float* w, int64_t n,
-                    int64_t k, bool add, float* dx) {
+Pieces input_gradient(std::span<const LinearGradient> linears, int64_t rows, float* dx) {
   constexpr int64_t kRows = 256;
-  parallel_for(ceil_div(rows, kRows), [&](int64_t chunk) {
-    int64_t r = chunk * kRows;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans,
-                static_cast<int>(std::min(kRows, rows - r)), static_cast<int>(k),
-                static_cast<int>(n), 1, dy + r * ldy, static_cast<int>(ldy), w, static_cast<int>(k),
-                add ? 1.f : 0.f, dx + r * k, static_cast<int>(k));
-  });
+  return {ceil_div(rows, kRows), false, [=](int64_t chunk) {
+            int64_t r = chunk * kRows;
+            float add = 0;
+            for (const LinearGradient& l : linears) {
+              cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans,
+                          static_cast<int>(std::min(kRows, rows - r)), static_cast<int>(l.k),
+                          static_cast<int>(l.n), 1, l.dy + r * l.ldy, static_cast<int>(l.ldy), l.w,
+                          static_cast<int>(l.k), add, dx + r * l.k, static_cast<int>(l.k));
+              add = 1;
+            }
+          }};
 }
 
-void weight_gradient(const float* dy, int64_t rows, int64_t ldy, const float* x, int64_t n,
-                     int64_t k, float* dw) {
-  constexpr int64_t kOutputs = 128;
-  parallel_for(ceil_div(n, kOutputs), [&](int64_t chunk) {
-    int64_t i = chunk * kOutputs;
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans,
-                static_cast<int>(std::min(kOutputs, n - i)), static_cast<int>(k),
-                static_cast<int>(rows), 1, dy + i, static_cast<int>(ldy), x, static_cast<int>(k), 1,
-                dw + i * k, static_cast<int>(k));
-  });
+Pieces weight_gradient(const LinearGradient& l, int64_t rows) {
+  if (!l.dw) return {};
+  constexpr int64_t kOutputs = 256;  // fewer would read x more often
+  return {ceil_div(l.n, kOutputs), false, [=](int64_t chunk) {
+            int64_t i = chunk * kOutputs;
+            cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans,
+                        static_cast<int>(std::min(kOutputs, l.n - i)), static_cast<int>(l.k),
+                        static_cast<int>(rows), 1, l.dy + i, static_cast<int>(l.ldy), l.x,
+                        static_cast<int>(l.k), 1, l.dw + i * l.k, static_cast<int>(l.k));
+          }};
 }
 
 }  // namespace nibble

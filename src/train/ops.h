@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/threads.h"
 #include "model/block.h"
 
 namespace nibble {
@@ -19,12 +20,18 @@ void rms_norm_backward(const float* x, std::span<const float> weight, double eps
 void silu_times_backward(const float* gate, const float* up, int64_t count, float* dact,
                          float* dgate);
 
-// y = x W', W: (n, k). dx (rows, k) = or += dy W.
-void input_gradient(const float* dy, int64_t rows, int64_t ldy, const float* w, int64_t n,
-                    int64_t k, bool add, float* dx);
-// dw (n, k) += dy' x.
-void weight_gradient(const float* dy, int64_t rows, int64_t ldy, const float* x, int64_t n,
-                     int64_t k, float* dw);
+// A linear's part in a backward pass: y = x W', W: (n, k); dy: (rows, n), row stride ldy.
+struct LinearGradient {
+  const float* dy;
+  int64_t ldy, n, k;
+  const float* w;
+  const float* x;  // (rows, k)
+  float* dw;       // (n, k), added to; null: not wanted
+};
+// dx (rows, k) = the sum of dy W over linears that read the same x.
+Pieces input_gradient(std::span<const LinearGradient> linears, int64_t rows, float* dx);
+// dw += dy' x.
+Pieces weight_gradient(const LinearGradient& linear, int64_t rows);
 
 // Causal attention of whole sequences (each slice from position 0), rotation and head norms
 // included. dout: (rows, q_dim), the gradient of the attention's output, which is tape.x[kOut].
