@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kEmbedded = "models/tales-3.7m";
 constexpr std::array kActivationKinds = {Activations::kFloat, Activations::kInt8Block32,
-                                         Activations::kInt8Token};
+                                         Activations::kInt8Token, Activations::kInt8Static};
 constexpr std::array kCacheTypes = {KvType::kF32, KvType::kF16, KvType::kInt8};
 
 // Beside the program as it is built (build/release/nibble), in the source tree, as it is installed.
@@ -83,9 +83,10 @@ void add_activations_option(CLI::App& app, Activations& value) {
   for (Activations mode : kActivationKinds) names.push_back(activations_name(mode));
   app.add_option_function<std::string>(
          "--activations", set,
-         fmt::format("Arithmetic of quantized linears: float, int8 (a scale for each 32 values) or "
-                     "int8-token (one for each token) (default: {})",
-                     activations_name(value)))
+         fmt::format(
+             "Arithmetic of quantized linears: float, int8 (a scale for each 32 values), "
+             "int8-token (one for each token) or int8-static (the model's own) (default: {})",
+             activations_name(value)))
       ->check(CLI::IsMember(names).description(""))
       ->type_name("KIND");
 }
@@ -130,6 +131,8 @@ const char* activations_name(Activations mode) {
       return "int8";
     case Activations::kInt8Token:
       return "int8-token";
+    case Activations::kInt8Static:
+      return "int8-static";
   }
   return "";
 }
@@ -138,9 +141,11 @@ Result<std::string> describe_arithmetic(Activations mode,
                                         std::pair<int64_t, int64_t> integer_of_all) {
   auto [integer, all] = integer_of_all;
   if (integer == 0) return std::string("float");
-  return fmt::format("int8 activations per {} on {}: {} of {} linears",
-                     mode == Activations::kInt8Token ? "token" : "32", NB_TRY(kernel_table_name()),
-                     integer, all);
+  const char* scales = mode == Activations::kInt8Token    ? "per token"
+                       : mode == Activations::kInt8Static ? "per tensor, static,"
+                                                          : "per 32";
+  return fmt::format("int8 activations {} on {}: {} of {} linears", scales,
+                     NB_TRY(kernel_table_name()), integer, all);
 }
 
 Result<std::vector<int32_t>> parse_ids(std::string_view text) {

@@ -23,14 +23,15 @@ void add_threads_option(CLI::App& app);
 void add_json_option(CLI::App& app, bool& json);
 void add_dry_run_option(CLI::App& app, bool& dry_run);
 
-// --activations float|int8|int8-token; `value` holds the default.
+// --activations float|int8|int8-token|int8-static; `value` holds the default.
 void add_activations_option(CLI::App& app, Activations& value);
 // --cache f32|f16|int8; `value` holds the default.
 void add_cache_option(CLI::App& app, KvType& value);
 const char* cache_name(KvType type);
 // --packed FOLDER, as Decoder::load.
 void add_packed_option(CLI::App& app, std::string& folder);
-// "float", "int8" (a scale for each 32 columns) or "int8-token" (one for each row).
+// "float", "int8" (a scale for each 32 columns), "int8-token" (one for each row) or "int8-static"
+// (one for each linear, stored with it).
 const char* activations_name(Activations mode);
 // Which arithmetic runs, in words: "int8 activations per 32 on avx2: 28 of 28 linears", or "float".
 Result<std::string> describe_arithmetic(Activations mode,

@@ -9,6 +9,18 @@ std::string method_help(const char* help) {
   return out;
 }
 
+std::string transform_help(const char* help) {
+  std::string out = std::string(help) + ":";
+  for (const Transform& t : known_transforms()) out += fmt::format("\n  {}: {}", t.name, t.summary);
+  return out;
+}
+
+std::string help_of(const RecipeOption& o) {
+  if (std::string_view(o.key) == "method") return method_help(o.help);
+  if (std::string_view(o.key) == "transforms") return transform_help(o.help);
+  return o.help;
+}
+
 std::string preset_help() {
   std::string out = "A recipe by name; what else is given comes before it:";
   for (const RecipePreset& p : recipe_presets())
@@ -36,7 +48,7 @@ void add_recipe_options(CLI::App& app, RecipeFlags& f) {
     app.add_option_function<std::string>(
         std::string("--") + o.key,
         [&f, key = std::string(o.key)](const std::string& text) { f.options[key] = text; },
-        std::string(o.key) == "method" ? method_help(o.help) : o.help);
+        help_of(o));
 }
 
 Result<std::vector<RecipeEntry>> entries_of(const RecipeFlags& f) {

@@ -87,8 +87,8 @@ std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedMatrix& w) {
 }
 
 std::shared_ptr<const Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k,
-                                              Activations mode) {
-  return quantize_rows_with(chosen_table(), x, rows, k, mode);
+                                              Activations mode, float scale) {
+  return quantize_rows_with(chosen_table(), x, rows, k, mode, scale);
 }
 
 Pieces integer_matmul_pieces(MatrixProduct product) {

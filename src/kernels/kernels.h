@@ -5,6 +5,7 @@
 // floats has one scale S, a block of 32 columns one integer multiplier m, a value one code a:
 //   per token    S = absmax(row) / 127, m = 1
 //   block of 32  S = absmax(row) / 127 / 512, m = clamp(ceil(absmax(block) / (127 S)), 1, 512)
+//   static       S is given with the weights, m = 1
 //   a = clamp(rint(x / (S m)), -127, 127), S = 1 where it would be zero; not a number counts as
 //   nothing in absmax and becomes -127.
 // So a block has its own scale S m, to 9 bits of the row's largest, and yet blocks add up as
@@ -29,7 +30,7 @@
 
 namespace nibble {
 
-enum class Activations : uint8_t { kFloat, kInt8Block32, kInt8Token };
+enum class Activations : uint8_t { kFloat, kInt8Block32, kInt8Token, kInt8Static };
 
 // Rows of int8 activations, shared by every product that reads the same input.
 struct Int8Rows;
@@ -71,9 +72,10 @@ bool has_integer_kernel(const Scheme& scheme, int64_t k);
 // Packs for the chosen table, in parallel over rows.
 std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedMatrix& w);
 
-// Quantizes x: (rows, k) for the chosen table. `mode` is one of the int8 ones.
+// Quantizes x: (rows, k) for the chosen table. `mode` is one of the int8 ones; `scale` is
+// kInt8Static's.
 std::shared_ptr<const Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k,
-                                              Activations mode);
+                                              Activations mode, float scale = 0);
 
 // What follows a product, fused into it: called for outputs [first, last) of all rows as soon as
 // they are in y, while they are in cache, on the thread that made them.

@@ -1,5 +1,6 @@
 #include "kernels/rows.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "base/threads.h"
@@ -13,8 +14,26 @@ void interleave(const int8_t* row, int64_t columns, int64_t width, int8_t* codes
   for (int64_t i = 0; i < columns; i += kRun) std::memcpy(codes + i * width, row + i, kRun);
 }
 
+// KernelTable::quantize_row for a scale that is given: what lies beyond it saturates.
+float quantize_static(const float* x, int64_t k, float scale, int8_t* codes, int32_t* multipliers,
+                      int32_t* sums) {
+  for (int64_t first = 0, b = 0; first < k; first += kBlockCols, ++b) {
+    int32_t sum = 0;
+    for (int64_t i = first; i < first + kBlockCols; ++i) {
+      float a = i < k ? std::nearbyintf(x[i] / scale) : 0;
+      a = a > -127 ? a < 127 ? a : 127 : -127;  // not a number becomes -127
+      codes[i] = static_cast<int8_t>(a);
+      sum += codes[i];
+    }
+    multipliers[b] = 1;
+    sums[b] = sum;
+  }
+  return scale;
+}
+
+// `given` is 0 where each row finds its own.
 void quantize_group(const KernelTable& table, const float* x, int64_t group, bool per_token,
-                    Int8Rows& out) {
+                    float given, Int8Rows& out) {
   int64_t padded = out.blocks * kBlockCols, width = out.width(group), first = group * kRowGroup;
   int8_t* codes = out.codes.data() + first * padded;
   uint32_t* pairs = out.pairs.data() + first * out.blocks;
@@ -25,8 +44,11 @@ void quantize_group(const KernelTable& table, const float* x, int64_t group, boo
   row_multipliers.resize(static_cast<size_t>(out.blocks));
   row_sums.resize(static_cast<size_t>(out.blocks));
   for (int64_t r = 0; r < width; ++r) {
-    float scale = table.quantize_row(x + (first + r) * out.k, out.k, per_token, row_codes.data(),
-                                     row_multipliers.data(), row_sums.data());
+    const float* row = x + (first + r) * out.k;
+    float scale = given > 0 ? quantize_static(row, out.k, given, row_codes.data(),
+                                              row_multipliers.data(), row_sums.data())
+                            : table.quantize_row(row, out.k, per_token, row_codes.data(),
+                                                 row_multipliers.data(), row_sums.data());
     out.scales[static_cast<size_t>(first + r)] = scale;
     if (table.activation_run == 4)
       interleave<4>(row_codes.data(), padded, width, codes + r * 4);
@@ -43,7 +65,8 @@ void quantize_group(const KernelTable& table, const float* x, int64_t group, boo
 }  // namespace
 
 std::shared_ptr<const Int8Rows> quantize_rows_with(const KernelTable& table, const float* x,
-                                                   int64_t rows, int64_t k, Activations mode) {
+                                                   int64_t rows, int64_t k, Activations mode,
+                                                   float scale) {
   auto out = std::make_shared<Int8Rows>();
   out->rows = rows;
   out->k = k;
@@ -54,7 +77,8 @@ std::shared_ptr<const Int8Rows> quantize_rows_with(const KernelTable& table, con
   out->scales.resize(static_cast<size_t>(rows));
   int64_t groups = (rows + kRowGroup - 1) / kRowGroup;
   parallel_for(groups, [&](int64_t g) {
-    quantize_group(table, x, g, mode == Activations::kInt8Token, *out);
+    quantize_group(table, x, g, mode == Activations::kInt8Token,
+                   mode == Activations::kInt8Static ? scale : 0, *out);
   });
   return out;
 }

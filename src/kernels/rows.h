@@ -23,6 +23,7 @@ struct Int8Rows {
 };
 
 std::shared_ptr<const Int8Rows> quantize_rows_with(const KernelTable& table, const float* x,
-                                                   int64_t rows, int64_t k, Activations mode);
+                                                   int64_t rows, int64_t k, Activations mode,
+                                                   float scale = 0);
 
 }  // namespace nibble

@@ -8,10 +8,12 @@ namespace nibble {
 
 namespace {
 
-// The name says all that decides what is packed: the weights and whether integer kernels run.
+// The name says all that decides what is packed: the weights, whether integer kernels run, and
+// which linears are left out.
 Result<PackedStore> open_store(const Weights& weights, const std::string& folder) {
   std::string digest = NB_TRY(weights.checkpoint().digest());
   for (const NamedTensor& t : weights.checkpoint().tensors()) t.view.release();
+  for (const std::string& name : weights.input_rules().float_inputs) digest += "-" + name;
   return PackedStore::open(folder, digest);
 }
 

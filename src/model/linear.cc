@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/threads.h"
 #include "model/blas.h"
+#include "model/outlier_linear.h"
 
 namespace nibble {
 namespace {
@@ -110,14 +111,14 @@ class DequantizedRows {
 
 class IntegerLinear final : public Linear {
  public:
-  IntegerLinear(std::unique_ptr<PackedMatrix> packed, std::vector<float> bias, Activations mode)
-      : packed_(std::move(packed)), bias_(std::move(bias)), mode_(mode) {}
+  IntegerLinear(std::unique_ptr<PackedMatrix> packed, std::vector<float> bias, InputRule rule)
+      : packed_(std::move(packed)), bias_(std::move(bias)), rule_(rule) {}
   int64_t rows() const override { return packed_->rows(); }
   int64_t cols() const override { return packed_->cols(); }
   bool integer() const override { return true; }
   int64_t read_bytes() const override { return packed_->bytes(); }
   Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
-    return integer_matmul_pieces({packed_.get(), &x.int8(mode_),
+    return integer_matmul_pieces({packed_.get(), &x.int8(rule_),
                                   bias_.empty() ? nullptr : bias_.data(), y, ldy,
                                   std::move(epilogue)});
   }
@@ -125,7 +126,7 @@ class IntegerLinear final : public Linear {
  private:
   std::unique_ptr<PackedMatrix> packed_;
   std::vector<float> bias_;
-  Activations mode_;
+  InputRule rule_;
 };
 
 }  // namespace
@@ -134,12 +135,21 @@ void Linear::run(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const
   run_pieces(std::array{pieces(x, y, ldy, std::move(epilogue))});
 }
 
-const Int8Rows& LinearInput::int8(Activations mode) {
-  if (!int8_ || int8_mode_ != mode) {
-    int8_ = quantize_rows(x, rows, k, mode);
-    int8_mode_ = mode;
+const Int8Rows& LinearInput::int8(const InputRule& rule) {
+  if (!int8_ || int8_rule_ != rule) {
+    int8_ = quantize_rows(x, rows, k, rule.mode, rule.scale);
+    int8_rule_ = rule;
   }
   return *int8_;
+}
+
+const OutlierSplit& LinearInput::split(const InputRule& rule, const std::vector<int64_t>& always) {
+  if (!split_ || split_rule_ != rule || split_always_ != always) {
+    split_ = std::make_shared<OutlierSplit>(split_outliers(x, rows, k, rule, always));
+    split_rule_ = rule;
+    split_always_ = always;
+  }
+  return *split_;
 }
 
 std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias) {
@@ -152,11 +162,15 @@ std::unique_ptr<Linear> make_dequantized_linear(QuantizedMatrix w, std::vector<f
 }
 
 Result<std::unique_ptr<Linear>> make_quantized_linear(QuantizedMatrix w, std::vector<float> bias,
-                                                      Activations mode, PackedStore* store) {
-  if (mode != Activations::kFloat && has_integer_kernel(w.scheme(), w.cols())) {
+                                                      InputRule rule, PackedStore* store,
+                                                      FloatColumns outliers) {
+  if (rule.mode != Activations::kFloat && has_integer_kernel(w.scheme(), w.cols())) {
     auto packed = store ? NB_TRY(store->next(w)) : pack_matrix(w);
     w.code_view().release();  // the packed copy is what runs from here on
-    return std::make_unique<IntegerLinear>(std::move(packed), std::move(bias), mode);
+    if (rule.threshold > 0 && w.scheme().bits == 8)
+      return make_outlier_linear(std::move(w), std::move(packed), std::move(bias), rule,
+                                 std::move(outliers));
+    return std::make_unique<IntegerLinear>(std::move(packed), std::move(bias), rule);
   }
   return make_dequantized_linear(std::move(w), std::move(bias));
 }

@@ -5,22 +5,36 @@
 #include <vector>
 
 #include "kernels/packed_store.h"
+#include "model/input_rules.h"
 #include "tensor/quantized.h"
 #include "tensor/view.h"
 
 namespace nibble {
 
+struct OutlierSplit;
+
+// Columns of a quantized matrix that are stored as floats too, for inputs that are nearly always
+// large there.
+struct FloatColumns {
+  std::vector<int64_t> columns;  // c of them, ascending
+  std::vector<float> w;          // (n, c)
+};
+
 // The rows that enter one or more linears; quantized at most once for all of them.
 class LinearInput {
  public:
   LinearInput(const float* x, int64_t rows, int64_t k) : x(x), rows(rows), k(k) {}
-  const Int8Rows& int8(Activations mode);
+  const Int8Rows& int8(const InputRule& rule);
+  const OutlierSplit& split(const InputRule& rule, const std::vector<int64_t>& always);
   const float* x;  // (rows, k)
   int64_t rows, k;
 
  private:
+  // As the rules before asked for; linears that share an input nearly always share a rule.
   std::shared_ptr<const Int8Rows> int8_;
-  Activations int8_mode_ = Activations::kFloat;
+  std::shared_ptr<const OutlierSplit> split_;
+  InputRule int8_rule_, split_rule_;
+  std::vector<int64_t> split_always_;
 };
 
 class Linear {
@@ -41,9 +55,11 @@ std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias)
 // Quantized weights, dequantized panel by panel.
 std::unique_ptr<Linear> make_dequantized_linear(QuantizedMatrix w, std::vector<float> bias);
 
-// Quantized weights: on integer kernels where `mode` asks for them and the scheme has one, else
-// dequantized. `store` keeps what is packed, or is null.
+// Quantized weights: on integer kernels where the rule asks for them and the scheme has one, else
+// dequantized. `store` keeps what is packed, or is null. `outliers` are used where the rule has a
+// threshold.
 Result<std::unique_ptr<Linear>> make_quantized_linear(QuantizedMatrix w, std::vector<float> bias,
-                                                      Activations mode, PackedStore* store);
+                                                      InputRule rule, PackedStore* store,
+                                                      FloatColumns outliers = {});
 
 }  // namespace nibble

@@ -20,6 +20,8 @@ Result<SizeReport> measure_size(const Weights& weights) {
       else
         out.linear_bytes += static_cast<int64_t>(
             NB_TRY(weights.float_matrix(spec.module + ".weight", spec.n, spec.k)).bytes.size());
+      if (auto w = weights.checkpoint().get(spec.module + ".outlier_weight"))
+        out.linear_bytes += static_cast<int64_t>(w->bytes.size());
     }
   }
   return out;

@@ -1,5 +1,8 @@
 #include "model/weights.h"
 
+#include <cmath>
+#include <cstring>
+
 namespace nibble {
 
 Result<Weights> Weights::open(const std::string& folder) {
@@ -8,6 +11,7 @@ Result<Weights> Weights::open(const std::string& folder) {
   std::string what = folder + "/config.json";
   w.config_ = NB_TRY(parse_config(w.checkpoint_.config(), what));
   w.quantization_ = NB_TRY(CompressedTensorsConfig::parse(w.checkpoint_.config(), what));
+  w.input_rules_ = NB_TRY(InputRules::read(folder));
   NB_OK(w.check_shapes());
   return w;
 }
@@ -75,12 +79,51 @@ Result<QuantizedMatrix> Weights::quantized(const std::string& module, int64_t n,
   return from_compressed_tensors(checkpoint_, module, *scheme, n, k);
 }
 
+Result<InputRule> Weights::input_rule(const std::string& module, Activations mode) const {
+  if (mode == Activations::kFloat || input_rules_.keeps_float(module)) return InputRule{};
+  auto threshold = static_cast<float>(input_rules_.threshold);
+  if (mode != Activations::kInt8Static) return InputRule{mode, 0, threshold};
+  std::string name = module + ".input_scale";
+  if (!checkpoint_.has(name)) {
+    if (module == kHeadModule) return InputRule{};
+    return fail("{}: has no {}; quantize with --input-ranges for static activations",
+                checkpoint_.folder(), name);
+  }
+  float scale = NB_TRY(vector({name, 1}))[0];
+  if (!(scale > 0 && std::isfinite(scale)))
+    return fail("{}: {} is {}, should be above 0", checkpoint_.folder(), name, scale);
+  return InputRule{mode, scale, threshold};
+}
+
+Result<FloatColumns> Weights::outlier_columns(const std::string& module, int64_t n,
+                                              int64_t k) const {
+  FloatColumns out;
+  std::string name = module + ".outlier_columns";
+  if (!checkpoint_.has(name)) return out;
+  TensorView view = NB_TRY(checkpoint_.get(name));
+  if (view.dtype != DType::kI32 || view.shape.size() != 1)
+    return fail("{}: tensor {} should be a list of I32", checkpoint_.folder(), name);
+  for (int64_t i = 0; i < view.elements(); ++i) {
+    int32_t j = 0;
+    std::memcpy(&j, view.bytes.data() + i * 4, 4);
+    if (j >= k || j <= (out.columns.empty() ? -1 : out.columns.back()))
+      return fail("{}: tensor {} should ascend below {}", checkpoint_.folder(), name, k);
+    out.columns.push_back(j);
+  }
+  auto count = static_cast<int64_t>(out.columns.size());
+  TensorView w = NB_TRY(float_matrix(module + ".outlier_weight", n, count));
+  out.w.resize(static_cast<size_t>(n * count));
+  to_float(w.dtype, w.bytes.data(), n * count, out.w.data());
+  return out;
+}
+
 Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activations mode,
                                                 PackedStore* store) const {
   std::vector<float> b = NB_TRY(bias(spec));
   if (scheme_of(spec.module))
-    return make_quantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b), mode,
-                                 store);
+    return make_quantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b),
+                                 NB_TRY(input_rule(spec.module, mode)), store,
+                                 NB_TRY(outlier_columns(spec.module, spec.n, spec.k)));
   return make_float_linear(NB_TRY(float_matrix(spec.module + ".weight", spec.n, spec.k)),
                            std::move(b));
 }

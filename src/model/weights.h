@@ -29,6 +29,12 @@ class Weights {
   Result<std::vector<float>> vector(const VectorSpec& spec) const;
   Result<std::vector<float>> bias(const LinearSpec& spec) const;
   Result<QuantizedMatrix> quantized(const std::string& module, int64_t n, int64_t k) const;
+  // How integer arithmetic of this kind treats the module's inputs. An error where `mode` is
+  // static and the module has no scale for them.
+  Result<InputRule> input_rule(const std::string& module, Activations mode) const;
+  // MODULE.outlier_columns and MODULE.outlier_weight, if the checkpoint has them.
+  Result<FloatColumns> outlier_columns(const std::string& module, int64_t n, int64_t k) const;
+  const InputRules& input_rules() const { return input_rules_; }
   // `store` as make_quantized_linear's.
   Result<std::unique_ptr<Linear>> linear(const LinearSpec& spec, Activations mode,
                                          PackedStore* store = nullptr) const;
@@ -42,6 +48,7 @@ class Weights {
   Checkpoint checkpoint_;
   DecoderConfig config_;
   CompressedTensorsConfig quantization_;
+  InputRules input_rules_;
 };
 
 }  // namespace nibble

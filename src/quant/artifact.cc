@@ -74,12 +74,13 @@ Json fingerprint(const ArtifactRecord& r) {
   j["source"] = r.source_digest;
   j["recipe"] = r.recipe.json();
   j["calibration"] = calibration_json(r);
+  j.update(r.inputs.to_json());
   return j;
 }
 
-Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRecord& record,
-                      std::vector<NamedTensor> tensors) {
-  const Checkpoint& checkpoint = source.checkpoint();
+Status write_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
+                      const ArtifactRecord& record, std::vector<NamedTensor> tensors) {
+  const Checkpoint& checkpoint = floats.checkpoint();
   Layout layout = NB_TRY(layout_of(record));
   std::set<std::string> replaced;
   for (const QuantizedModule& m : layout.modules) replaced.insert(m.module + ".weight");
@@ -96,14 +97,14 @@ Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRe
   if (!only_nibble.empty()) claim_for_nibble(quantization);
   config["quantization_config"] = std::move(quantization);
   NB_OK(write_file(out.staging() + "/config.json", config.dump(2) + "\n"));
-  for (const std::string& name : NB_TRY(list_files(checkpoint.folder())))
-    if (is_side_file(name)) NB_OK(out.copy_in(checkpoint.folder() + "/" + name, name));
+  for (const std::string& name : NB_TRY(list_files(source.checkpoint().folder())))
+    if (is_side_file(name)) NB_OK(out.copy_in(source.checkpoint().folder() + "/" + name, name));
 
   // Read back what was written: the counts are of the files, and a folder that we cannot open
   // ourselves is never published.
   Weights written = NB_TRY(Weights::open(out.staging()));
   SizeReport size = NB_TRY(measure_size(written));
-  if (record.plan.unties_head()) size.parameters = NB_TRY(measure_size(source)).parameters;
+  size.parameters = NB_TRY(measure_size(source)).parameters;
   return write_file(out.staging() + "/nibble.json",
                     record_json(record, size, only_nibble).dump(2) + "\n");
 }

@@ -24,6 +24,7 @@ struct ArtifactRecord {
   std::string source_digest;
   Recipe recipe;
   Plan plan;               // the recipe for this model
+  InputRules inputs;       // what its integer inputs are to be
   CalibrationSet windows;  // empty windows where no method took any
   std::vector<ModuleReport> modules;
   std::vector<std::string> notes;
@@ -32,9 +33,10 @@ struct ArtifactRecord {
 // What identifies a job: two jobs with equal fingerprints write equal bytes.
 Json fingerprint(const ArtifactRecord& record);
 
-// Writes config.json, nibble.json, weights (the given quantized tensors and everything of the
-// source that they do not replace) and the side files (tokenizer, chat template, licence).
-Status write_artifact(OutputFolder& out, const Weights& source, const ArtifactRecord& record,
-                      std::vector<NamedTensor> quantized);
+// Writes config.json, nibble.json, weights (the given tensors and everything of `floats` that they
+// do not replace) and the side files (tokenizer, chat template, licence) of `source`, the model as
+// its user knows it. `floats` is the same unless a transform has rewritten the whole model.
+Status write_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
+                      const ArtifactRecord& record, std::vector<NamedTensor> tensors);
 
 }  // namespace nibble

@@ -21,7 +21,9 @@ struct QuantizedLinear {
 
 struct QuantizedBlock {
   std::vector<QuantizedLinear> linears;
-  std::vector<NamedTensor> replaced;  // float tensors that take the place of the source's: norms
+  // Tensors beside the codes: norms and biases that transforms or learning changed, which take the
+  // place of the source's, and what only integer inputs need (input_scale, outlier_columns).
+  std::vector<NamedTensor> replaced;
   std::vector<std::string> notes;
 };
 
@@ -34,22 +36,35 @@ class BlockPass {
   // `embedding`: what the quantized model reads its ids' rows from. `windows` may be empty for
   // methods that need no calibration.
   static BlockPass create(const Weights& weights, const Embedding& embedding, const Plan& plan,
-                          const MethodOptions& options, const CalibrationSet& windows);
+                          const MethodOptions& options, const CalibrationSet& windows,
+                          const Preparation& preparation);
 
   Result<QuantizedBlock> quantize(int64_t layer);
   // Takes the windows through a block that an earlier run has quantized.
-  Status replay(int64_t layer, const std::vector<QuantizedLinear>& linears);
+  Status replay(int64_t layer, const QuantizedBlock& done);
 
  private:
-  Result<Block> open_block(int64_t layer);
-  Status quantize_stage(Stage stage, Block& block, QuantizedBlock& out);
+  // `replaced` as QuantizedBlock's: norms are taken from there.
+  Result<Block> open_block(int64_t layer, const std::vector<NamedTensor>& replaced);
+  void enter(Block& block);
+  Result<std::optional<FloatBlock>> transform(Block& block);
+  // `floats`: the block's changed floats, or null.
+  Status quantize_stage(Stage stage, Block& block, FloatBlock* floats, QuantizedBlock& out);
   // Those of a stage's linears that `method` quantizes.
   Status quantize_linears(const Method& method, const std::vector<LinearSpec>& stage,
-                          const InputStatistics* statistics, Block& block, QuantizedBlock& out);
+                          const InputStatistics* statistics, Block& block, FloatBlock* floats,
+                          QuantizedBlock& out);
+  // Of a linear whose codes are `q`: the bias it keeps, and its part of `out.replaced`.
+  Result<std::vector<float>> finish_linear(const LinearSpec& spec, const Method& method,
+                                           const FloatMatrix& w, const QuantizedMatrix& q,
+                                           const InputStatistics* statistics, FloatBlock* floats,
+                                           QuantizedBlock& out);
+  void add_input_scales(const std::vector<LinearSpec>& specs, QuantizedBlock& out) const;
 
   const Weights* weights_ = nullptr;
   const Plan* plan_ = nullptr;
   MethodOptions options_;
+  Preparation preparation_;
   std::vector<Flow> flows_;
   std::vector<KvCache> caches_;  // shared by the flows, which pass one after another
   std::shared_ptr<Rope> rope_;
@@ -59,6 +74,9 @@ class BlockPass {
 // scheme's scale type. Gives mapped pages back.
 Result<FloatMatrix> load_matrix(const Weights& weights, const std::string& module, int64_t n,
                                 int64_t k, const Scheme& scheme);
+
+// Refuses what load_matrix refuses. `folder` names the model in errors.
+Status check_values(const FloatMatrix& m, const std::string& folder);
 
 // See QuantizedLinear::error. `statistics` may be null.
 double relative_error(const FloatMatrix& w, const QuantizedMatrix& q,

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/log.h"
 #include "formats/compressed_tensors.h"
@@ -88,7 +89,7 @@ Status run_distillation(const QuantizeOptions& o, const Weights& weights,
     blocks.push_back(
         *NB_TRY(journal.load(Phase::kQuantized, layer, block_linears(c, layer), record.plan)));
   DistillationReport& r = report.distillation.emplace(
-      NB_TRY(distill(o.model, record.windows, plan, embedding, blocks)));
+      NB_TRY(distill(weights.checkpoint().folder(), record.windows, plan, embedding, blocks)));
   record.notes.push_back(fmt::format(
       "learning end to end, {} steps on {} windows of the text and {} of the model's own: KL on {} "
       "windows held back {:.5f} -> {:.5f}, {}",
@@ -147,18 +148,18 @@ Status quantize_head(const Weights& weights, ArtifactRecord& record,
 }
 
 // Every block: taken from the journal where an earlier run finished it, else quantized and saved.
-Status run_blocks(const Weights& weights, const Embedding& embedding, const Journal& journal,
-                  QuantizeReport& report) {
+Status run_blocks(const Weights& weights, const Embedding& embedding,
+                  const Preparation& preparation, const Journal& journal, QuantizeReport& report) {
   const DecoderConfig& c = weights.config();
   ArtifactRecord& record = report.record;
   BlockPass pass = BlockPass::create(weights, embedding, record.plan,
-                                     record.recipe.settings().methods, record.windows);
+                                     record.recipe.settings().methods, record.windows, preparation);
   Progress progress("block", c.layers);
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     auto done = NB_TRY(
         journal.load(Journal::Phase::kQuantized, layer, block_linears(c, layer), record.plan));
     if (done) {
-      NB_OK(pass.replay(layer, done->linears));
+      NB_OK(pass.replay(layer, *done));
       ++report.blocks_resumed;
     } else {
       done = NB_TRY(pass.quantize(layer));
@@ -219,6 +220,50 @@ std::string why_only(const ArtifactRecord& record) {
   return why_only_nibble(modules, shapes);
 }
 
+// What the recipe and its methods ask for beside codes.
+Result<Preparation> prepare(ArtifactRecord& record) {
+  const RecipeSettings& settings = record.recipe.settings();
+  std::vector<std::string> names = settings.transforms;
+  record.inputs = {0, settings.float_inputs};
+  for (const auto& [module, choice] : record.plan.choices()) {
+    if (!choice.scheme) continue;
+    const Method& method = *choice.method;
+    if (method.transform && std::find(names.begin(), names.end(), method.transform) == names.end())
+      names.emplace_back(method.transform);
+    if (method.int8_threshold > 0 && choice.scheme->bits != 8)
+      return usage("{} takes 8 bits, as w8, not {}", method.name, choice.scheme->name());
+    record.inputs.threshold = std::max(record.inputs.threshold, method.int8_threshold);
+  }
+  Preparation p{NB_TRY(find_transforms(names)), settings.transform_options, settings.ranges};
+  p.options.seed = settings.calibration.seed;
+  if (record.plan.distillation().what != DistillationPlan::What::kNothing &&
+      (p.changes_blocks() || p.changes_biases() || p.ranges || record.inputs.threshold > 0))
+    return usage(
+        "learning end to end starts from the model's own norms and keeps no scales of "
+        "inputs: leave block transforms, input ranges and LLM.int8() out, or --distill none");
+  return p;
+}
+
+// What the block pass reads: the source, or what whole-model transforms make of it, each in a
+// folder of the job's own. A resumed job makes them again, to the same bytes.
+Result<Weights> transform_model(const Weights& source, const Preparation& preparation,
+                                const std::string& staging, std::vector<std::string>& notes) {
+  Weights now = source;
+  for (const Transform* t : preparation.transforms) {
+    if (!t->model) continue;
+    std::string folder = staging + "/" + t->name;
+    NB_OK(t->model(now, folder, preparation.options, notes));
+    now = NB_TRY(Weights::open(folder));
+  }
+  return now;
+}
+
+void remove_transformed(const std::string& staging, const Preparation& preparation) {
+  std::error_code ec;
+  for (const Transform* t : preparation.transforms)
+    if (t->model) std::filesystem::remove_all(staging + "/" + t->name, ec);
+}
+
 }  // namespace
 
 Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
@@ -230,9 +275,12 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   record.plan = NB_TRY(o.recipe.resolve(weights.config()));
   if (!o.force && path_exists(o.output))
     return fail("{}: already exists; name another folder or give --force", o.output);
+  Preparation preparation = NB_TRY(prepare(record));
   PlannedSize planned = NB_TRY(planned_size(weights, record.plan));
-  NB_OK(check_free_space(o.output, NB_TRY(disk_need(weights, planned))));
-  if (record.plan.need() != InputStatistics::Need::kNothing) {
+  int64_t need = NB_TRY(disk_need(weights, planned));
+  if (preparation.changes_model()) need += 4 * NB_TRY(measure_size(weights)).parameters;
+  NB_OK(check_free_space(o.output, need));
+  if (std::max(record.plan.need(), preparation.need()) != InputStatistics::Need::kNothing) {
     record.windows = NB_TRY(calibrate_on(o, weights));
     warn_if_small(record.windows, weights.config());
   }
@@ -244,15 +292,18 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
 
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, o.resume));
   Journal journal = NB_TRY(Journal::open(out.staging(), fingerprint(record)));
+  Weights floats = NB_TRY(transform_model(weights, preparation, out.staging(), record.notes));
+  record.plan = NB_TRY(o.recipe.resolve(floats.config()));
   std::vector<NamedTensor> tensors;
-  Embedding embedding = NB_TRY(quantize_embedding(weights, record, tensors));
-  NB_OK(run_blocks(weights, embedding, journal, report));
-  NB_OK(run_distillation(o, weights, embedding, journal, report));
-  NB_OK(quantize_head(weights, record, tensors));
+  Embedding embedding = NB_TRY(quantize_embedding(floats, record, tensors));
+  NB_OK(run_blocks(floats, embedding, preparation, journal, report));
+  NB_OK(run_distillation(o, floats, embedding, journal, report));
+  NB_OK(quantize_head(floats, record, tensors));
   int64_t layers = weights.config().layers;
   for (int64_t layer = 0; layer < layers; ++layer)
     for (NamedTensor& t : NB_TRY(journal.tensors(layer))) tensors.push_back(std::move(t));
-  NB_OK(write_artifact(out, weights, record, std::move(tensors)));
+  NB_OK(write_artifact(out, weights, floats, record, std::move(tensors)));
+  remove_transformed(out.staging(), preparation);
   NB_OK(journal.clear(layers));
   NB_OK(out.publish());
 

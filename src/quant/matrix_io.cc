@@ -8,24 +8,28 @@
 
 namespace nibble {
 
-Result<FloatMatrix> load_matrix(const Weights& weights, const std::string& module, int64_t n,
-                                int64_t k, const Scheme& scheme) {
-  const std::string& folder = weights.checkpoint().folder();
-  TensorView view = NB_TRY(weights.float_matrix(module + ".weight", n, k));
-  FloatMatrix m{module, n, k, std::vector<float>(static_cast<size_t>(n * k)), scheme};
-  to_float(view.dtype, view.bytes.data(), n * k, m.w.data());
-  view.release();
+Status check_values(const FloatMatrix& m, const std::string& folder) {
   float lo = 0, hi = 0;
   for (size_t i = 0; i < m.w.size(); ++i) {
     if (!std::isfinite(m.w[i]))
       return fail("{}: {}.weight holds {} at row {}, column {}; it cannot be quantized", folder,
-                  module, m.w[i], i / static_cast<size_t>(k), i % static_cast<size_t>(k));
+                  m.name, m.w[i], i / static_cast<size_t>(m.k), i % static_cast<size_t>(m.k));
     lo = std::min(lo, m.w[i]);
     hi = std::max(hi, m.w[i]);
   }
-  if (Grid g = grid_from_range(lo, hi, scheme); !std::isfinite(g.scale))
+  if (Grid g = grid_from_range(lo, hi, m.scheme); !std::isfinite(g.scale))
     return fail("{}: {}.weight reaches {:g}; its scale does not fit {}, use --scale-type f32",
-                folder, module, std::max(-lo, hi), dtype_name(scheme.scale_type));
+                folder, m.name, std::max(-lo, hi), dtype_name(m.scheme.scale_type));
+  return {};
+}
+
+Result<FloatMatrix> load_matrix(const Weights& weights, const std::string& module, int64_t n,
+                                int64_t k, const Scheme& scheme) {
+  TensorView view = NB_TRY(weights.float_matrix(module + ".weight", n, k));
+  FloatMatrix m{module, n, k, std::vector<float>(static_cast<size_t>(n * k)), scheme};
+  to_float(view.dtype, view.bytes.data(), n * k, m.w.data());
+  view.release();
+  NB_OK(check_values(m, weights.checkpoint().folder()));
   return m;
 }
 

@@ -21,6 +21,7 @@
 #include "quant/calibration.h"
 #include "quant/methods/method.h"
 #include "quant/module_selector.h"
+#include "quant/preparation.h"
 
 namespace nibble {
 
@@ -43,6 +44,8 @@ class Plan {
   InputStatistics::Need need(const std::vector<LinearSpec>& linears) const;
   // The same for the whole model.
   InputStatistics::Need need() const;
+  // Of all matrices that get one.
+  const std::map<std::string, ModuleChoice>& choices() const { return choices_; }
   const DistillationPlan& distillation() const { return distillation_; }
   // The linears that stay as they are, the head with them.
   std::vector<std::string> float_linears() const;
@@ -64,7 +67,11 @@ struct RecipeSettings {
   // How many windows of how many tokens from which seed; the text is not a recipe's business.
   CalibrationOptions calibration;
   DType scale_type = DType::kF16;
-  std::string default_method = "rtn";  // of rules that name none
+  std::string default_method = "rtn";   // of rules that name none
+  std::vector<std::string> transforms;  // by name, in their order
+  TransformOptions transform_options;
+  std::optional<RangeRule> ranges;        // of static inputs
+  std::vector<std::string> float_inputs;  // InputRules::float_inputs
 };
 
 class Recipe {

@@ -20,6 +20,11 @@ using What = DistillationPlan::What;
 constexpr std::pair<const char*, What> kDistillations[] = {
     {"none", What::kNothing}, {"scales", What::kScales}, {"codes", What::kCodes}};
 
+constexpr std::pair<const char*, RangeRule> kRanges[] = {{"minmax", RangeRule::kMinMax},
+                                                         {"percentile", RangeRule::kPercentile},
+                                                         {"entropy", RangeRule::kEntropy},
+                                                         {"mse", RangeRule::kMse}};
+
 template <class T>
 Status set_named(T& out, const std::string& text, Names<T> names) {
   std::string known;
@@ -47,6 +52,27 @@ Status set_number(T& out, const std::string& text, T low, T high) {
   if (error != std::errc() || end != text.data() + text.size() || !(value >= low && value <= high))
     return usage("{} should be a number from {} to {}", in_quotes(text), low, high);
   out = value;
+  return {};
+}
+
+// "a,b,c"
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> out;
+  for (size_t at = 0; at <= text.size();) {
+    size_t comma = std::min(text.find(',', at), text.size());
+    out.push_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return out;
+}
+
+Json joined(const std::vector<std::string>& list) {
+  return list.empty() ? Json() : Json(fmt::format("{}", fmt::join(list, ",")));
+}
+
+Status set_alpha(double& out, const std::string& text) {
+  if (text != "auto") return set_number(out, text, .01, 1.);
+  out = 0;
   return {};
 }
 
@@ -103,6 +129,36 @@ std::span<const RecipeOption> recipe_options() {
          return set_number<uint32_t>(s.calibration.seed, text, 0, ~0u);
        },
        [](const S& s) { return Json(s.calibration.seed); }},
+      {"transforms", "What is done to the float weights first, with commas between",
+       [](S& s, const std::string& text) -> Status {
+         s.transforms = split_list(text);
+         NB_OK(find_transforms(s.transforms));
+         return {};
+       },
+       [](const S& s) { return joined(s.transforms); }},
+      {"alpha",
+       "SmoothQuant's share of the outliers that moves into the weights, or auto: searched for "
+       "each norm (default: 0.8)",
+       [](S& s, const std::string& text) { return set_alpha(s.transform_options.alpha, text); },
+       [](const S& s) {
+         double alpha = s.transform_options.alpha;
+         return s.transforms.empty() ? Json() : alpha > 0 ? Json(alpha) : Json("auto");
+       }},
+      {"input-ranges",
+       "Store scales for --activations int8-static, chosen by minmax, percentile, entropy or mse",
+       [](S& s, const std::string& text) {
+         return set_named<RangeRule>(s.ranges.emplace(), text, kRanges);
+       },
+       [](const S& s) { return s.ranges ? name_of<RangeRule>(*s.ranges, kRanges) : Json(); }},
+      {"float-inputs", "Linears whose inputs stay float whatever --activations says, as down_proj",
+       [](S& s, const std::string& text) -> Status {
+         s.float_inputs = split_list(text);
+         for (const std::string& name : s.float_inputs)
+           if (!is_module_name(name))
+             return usage("{} is not the end of a module's name", in_quotes(name));
+         return {};
+       },
+       [](const S& s) { return joined(s.float_inputs); }},
   };
   return list;
 }

@@ -16,14 +16,34 @@ int64_t tile_size(int64_t k) { return k > 512 ? 256 : 128; }
 }  // namespace
 
 InputStatistics::InputStatistics(int64_t k, Need need)
-    : k_(k), need_(need), h_(static_cast<size_t>(need == Need::kHessian ? k * k : k)) {}
+    : k_(k),
+      need_(need),
+      h_(static_cast<size_t>(need == Need::kHessian ? k * k : k)),
+      sum_(static_cast<size_t>(k)),
+      absmax_(static_cast<size_t>(k)) {}
 
 double InputStatistics::diagonal(int64_t j) const {
   return h_[static_cast<size_t>(has_hessian() ? j * k_ + j : j)];
 }
 
+// A chunk of columns at a time, rows in their order.
+void InputStatistics::add_columns(const float* x, int64_t rows) {
+  constexpr int64_t kColumns = 256;
+  parallel_for(ceil_div(k_, kColumns), [&](int64_t chunk) {
+    auto first = static_cast<size_t>(chunk * kColumns),
+         last = std::min(static_cast<size_t>(k_), first + kColumns);
+    for (int64_t r = 0; r < rows; ++r)
+      for (size_t j = first; j < last; ++j) {
+        double v = x[static_cast<size_t>(r * k_) + j];
+        sum_[j] += v;
+        absmax_[j] = std::max(absmax_[j], std::fabs(v));
+      }
+  });
+}
+
 void InputStatistics::add(const float* x, int64_t rows) {
   tokens_ += rows;
+  add_columns(x, rows);
   if (!has_hessian()) {
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t j = 0; j < k_; ++j)
@@ -45,6 +65,18 @@ void InputStatistics::add(const float* x, int64_t rows) {
       for (int64_t j = 0; j < n; ++j)
         h_[static_cast<size_t>((i0 + i) * k_ + j0 + j)] += sum[static_cast<size_t>(i * tile + j)];
   });
+}
+
+void InputStatistics::divide_inputs(std::span<const float> s) {
+  auto k = static_cast<size_t>(k_);
+  for (size_t i = 0; i < k; ++i) {
+    sum_[i] /= s[i];
+    absmax_[i] /= s[i];
+    if (!has_hessian()) h_[i] /= static_cast<double>(s[i]) * s[i];
+  }
+  if (!has_hessian()) return;
+  for (size_t i = 0; i < k; ++i)
+    for (size_t j = 0; j < k; ++j) h_[i * k + j] /= static_cast<double>(s[i]) * s[j];
 }
 
 Status InputStatistics::finish(const std::string& layer) {

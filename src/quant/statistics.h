@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,15 +26,23 @@ class InputStatistics {
   int64_t tokens() const { return tokens_; }
   bool has_hessian() const { return need_ == Need::kHessian; }
   double diagonal(int64_t j) const;
+  double absmax(int64_t j) const { return absmax_[static_cast<size_t>(j)]; }
+  double mean(int64_t j) const {
+    return sum_[static_cast<size_t>(j)] / static_cast<double>(tokens_);
+  }
   // (k, k), both triangles filled. Call finish() first.
   const std::vector<double>& hessian() const { return h_; }
   // Mirrors the triangle. Fails naming the first channel whose inputs were NaN or infinite.
   Status finish(const std::string& layer);
+  // What the statistics of x_j / s_j are. s: (k). After finish().
+  void divide_inputs(std::span<const float> s);
 
  private:
+  void add_columns(const float* x, int64_t rows);
   int64_t k_, tokens_ = 0;
   Need need_;
-  std::vector<double> h_;  // (k, k), or (k) of sums of squares
+  std::vector<double> h_;             // (k, k), or (k) of sums of squares
+  std::vector<double> sum_, absmax_;  // (k)
 };
 
 }  // namespace nibble

@@ -49,6 +49,8 @@ struct Method {
   Result<MethodResult> (*quantize)(std::span<const FloatMatrix> matrices,
                                    const InputStatistics* statistics, const MethodOptions& options);
   DistillationPlan distillation = {};
+  const char* transform = nullptr;  // the transform that is part of it
+  double int8_threshold = 0;        // InputRules::threshold of what it writes; it takes 8 bits
 };
 
 std::span<const Method> known_methods();
