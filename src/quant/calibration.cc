@@ -34,6 +34,30 @@ int32_t draw(std::span<const float> logits, double uniform) {
   return static_cast<int32_t>(logits.size() - 1);
 }
 
+// Windows that are written side by side: their caches are what this takes of memory.
+constexpr size_t kWritten = 64;
+
+// Writes on from each window's first token to `length`; `batch` counts from 0.
+void write_windows(const Decoder& decoder, int64_t length, std::span<std::vector<int32_t>> windows,
+                   PythonRandom& random, Progress& progress, int64_t batch) {
+  std::vector<KvCache> caches;
+  for (size_t i = 0; i < windows.size(); ++i) caches.push_back(decoder.make_cache(length));
+  std::vector<float> logits;
+  auto vocab = static_cast<size_t>(decoder.config().vocab);
+  for (int64_t t = 0; t + 1 < length; ++t) {
+    std::vector<int32_t> last;
+    std::vector<Slice> slices;
+    for (size_t i = 0; i < windows.size(); ++i) {
+      last.push_back(windows[i].back());
+      slices.push_back({&caches[i], t, 1});
+    }
+    decoder.forward(last, slices, Decoder::Rows::kAll, logits);
+    for (size_t i = 0; i < windows.size(); ++i)
+      windows[i].push_back(draw(std::span(logits).subspan(i * vocab, vocab), random.uniform()));
+    progress.step(batch * (length - 1) + t + 1);
+  }
+}
+
 }  // namespace
 
 int64_t CalibrationSet::tokens() const {
@@ -80,23 +104,13 @@ Result<CalibrationSet> windows_of_model(const Decoder& decoder, int32_t bos,
   auto count = static_cast<size_t>(options.windows);
   set.windows.assign(count, {bos});
   PythonRandom random(options.seed);
-  std::vector<KvCache> caches;
-  for (size_t i = 0; i < count; ++i) caches.push_back(decoder.make_cache(options.length));
-  std::vector<float> logits;
-  auto vocab = static_cast<size_t>(decoder.config().vocab);
-  Progress progress("writing calibration text", options.length - 1);
-  for (int64_t t = 0; t + 1 < options.length; ++t) {
-    std::vector<int32_t> last;
-    std::vector<Slice> slices;
-    for (size_t i = 0; i < count; ++i) {
-      last.push_back(set.windows[i].back());
-      slices.push_back({&caches[i], t, 1});
-    }
-    decoder.forward(last, slices, Decoder::Rows::kAll, logits);
-    for (size_t i = 0; i < count; ++i)
-      set.windows[i].push_back(draw(std::span(logits).subspan(i * vocab, vocab), random.uniform()));
-    progress.step(t + 1);
-  }
+  size_t batches = (count + kWritten - 1) / kWritten;
+  Progress progress("writing calibration text",
+                    static_cast<int64_t>(batches) * (options.length - 1));
+  for (size_t at = 0; at < count; at += kWritten)
+    write_windows(decoder, options.length,
+                  std::span(set.windows).subspan(at, std::min(kWritten, count - at)), random,
+                  progress, static_cast<int64_t>(at / kWritten));
   set.source = fmt::format("{} windows of {} tokens written by the model itself, seed {}",
                            options.windows, options.length, options.seed);
   set.hash = hash_of(set);

@@ -85,7 +85,8 @@ void LearnedBlock::backward(const DecoderConfig& config, const Rope& rope,
 void LearnedBlock::learn(const LearningRates& rates, int64_t number) {
   for (size_t role = 0; role < kRoles; ++role) {
     if (!matrices_[role]) continue;
-    matrices_[role]->learn(gradient_->w[role].data(), {rates.codes, .9f, .99f, number},
+    float codes = rates.codes * 4 / static_cast<float>(matrices_[role]->bits());
+    matrices_[role]->learn(gradient_->w[role].data(), {codes, .9f, .99f, number},
                            {rates.scales, .9f, .99f, number});
     std::fill(gradient_->w[role].begin(), gradient_->w[role].end(), 0.f);
   }

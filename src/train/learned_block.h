@@ -10,7 +10,7 @@ namespace nibble {
 
 // How fast each kind of parameter moves in one step; 0: not at all.
 struct LearningRates {
-  float codes = 0;   // in units of a code
+  float codes = 0;   // in units of a code of 4 bits; the coarser codes of fewer bits go faster
   float scales = 0;  // relative
   float norms = 0;
 };

@@ -32,8 +32,7 @@ class LearnedMatrix {
   // already has.
   LearnedMatrix(const QuantizedMatrix& q, const float* w);
 
-  int64_t rows() const { return n_; }
-  int64_t cols() const { return k_; }
+  int bits() const { return scheme_.bits; }
   // The values as they are now. w: (n, k).
   void values(float* w) const;
   // One step along dL/dW (n, k).

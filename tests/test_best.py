@@ -1,0 +1,70 @@
+"""What quantize promises of learning end to end: held-back text decides, and the bytes do not depend on kills or threads."""
+import json
+import time
+
+import pytest
+from folders import read_safetensors
+from nibble import TALES, digest, run, run_json, start
+
+BEST = ["quantize", TALES, "--scheme", "w2g64-asym", "--method", "best", "--calibration", TALES / "calibration.txt",
+        "--windows", 32, "--window-length", 256, "--distill-steps", 24]
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory):
+    out = tmp_path_factory.mktemp("best") / "out"
+    return out, run_json(*BEST, "-o", out)
+
+
+def test_it_learned_and_says_how(best):
+    out, seen = best
+    learned = seen["distillation"]
+    assert learned["kept"] and learned["kl_after"] < learned["kl_before"]
+    assert learned["steps"] == 24 and learned["held_back_windows"] == 4
+    assert learned["text_windows"] == 28 and learned["own_windows"] == 20
+    assert any("learning end to end" in note for note in json.loads((out / "nibble.json").read_text())["notes"])
+    gptq = out.parent / "gptq"
+    run(*[a if a != "best" else "gptq" for a in BEST], "-o", gptq, "--distill", "none")
+    ours, theirs = (read_safetensors(f / "model.safetensors") for f in (out, gptq))
+    changed = {name for name in ours if ours[name][2] != theirs[name][2]}
+    assert any(name.endswith("weight_packed") for name in changed)
+    assert any(name.endswith("weight_scale") for name in changed)
+    assert not any("embed" in name for name in changed)
+
+
+def test_scales_alone_leave_the_codes(best, tmp_path):
+    out, _ = best
+    kept = tmp_path / "kept"
+    run(*BEST, "-o", kept, "--distill", "none")
+    scales = tmp_path / "scales"
+    seen = run_json(*BEST, "-o", scales, "--distill", "scales")
+    assert seen["distillation"]["steps"] == 24
+    before, after = (read_safetensors(f / "model.safetensors") for f in (kept, scales))
+    assert all(before[n][2] == after[n][2] for n in before if n.endswith(("weight_packed", "zero_point")))
+
+
+def test_one_thread_and_a_kill_give_the_same_bytes(best, tmp_path):
+    out, _ = best
+    again = tmp_path / "again"
+    job = start(*BEST, "-o", again, "-t", 1)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (tmp_path / "again.partial" / "block-00003.nibble").exists():
+        time.sleep(.01)
+    time.sleep(.3)  # into the learning
+    job.kill()
+    job.wait()
+    assert not again.exists()
+    seen = run_json(*BEST, "-o", again, "--resume", "-t", 1)
+    assert seen["blocks_resumed"] == 4
+    assert digest(again) == digest(out)
+
+
+def test_a_memory_limit_leaves_it_out_and_says_so(tmp_path):
+    seen = run_json(*BEST, "-o", tmp_path / "out", "--max-memory", "10MB")
+    assert seen["distillation"] is None
+    assert any("left out" in note and "--max-memory" in note for note in seen["notes"])
+
+
+def test_too_few_windows_are_refused(tmp_path):
+    done = run(*BEST[:-6], "--windows", 4, "-o", tmp_path / "out", code=1)
+    assert "too few" in done.stderr
