@@ -136,7 +136,7 @@ def test_awq_beats_rounding_and_composes_with_gptq(tmp_path):
 def test_bad_transform_options_are_refused(tmp_path):
     for args, word in ((["--transforms", "magic"], "smoothquant"),
                        (["--transforms", "awq,rotate"], "before"),
-                       (["--alpha", "2"], "--alpha"), (["--float-inputs", "../x"], "module")):
+                       (["--alpha", "2"], "number"), (["--float-inputs", "../x"], "module")):
         done = run("quantize", TALES, "-o", tmp_path / "out", *args, code=2)
         assert word in done.stderr, done.stderr
     assert not list(tmp_path.iterdir())

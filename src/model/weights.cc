@@ -85,7 +85,7 @@ Result<InputRule> Weights::input_rule(const std::string& module, Activations mod
   if (mode != Activations::kInt8Static) return InputRule{mode, 0, threshold};
   std::string name = module + ".input_scale";
   if (!checkpoint_.has(name)) {
-    if (module == kHeadModule) return InputRule{};
+    if (module == kHeadModule || module == kEmbeddingModule) return InputRule{};
     return fail("{}: has no {}; quantize with --input-ranges for static activations",
                 checkpoint_.folder(), name);
   }

@@ -67,7 +67,7 @@ void BlockPass::enter(Block& block) {
 }
 
 // The block's transforms see the inputs of its float linears, behind quantized blocks.
-Result<std::optional<FloatBlock>> BlockPass::transform(Block& block) {
+Result<std::optional<FloatBlock>> BlockPass::transform(Block& block, QuantizedBlock& out) {
   if (!preparation_.changes_blocks()) return std::nullopt;
   const DecoderConfig& c = weights_->config();
   FloatBlock floats = NB_TRY(load_float_block(*weights_, block.index, *plan_));
@@ -80,6 +80,7 @@ Result<std::optional<FloatBlock>> BlockPass::transform(Block& block) {
   for (const FloatMatrix& m : floats.matrices)
     NB_OK(check_values(m, weights_->checkpoint().folder()));
   floats.inputs.clear();
+  out.replaced = NB_TRY(changed_floats(*weights_, *plan_, floats));
   install(floats, block);
   enter(block);
   return floats;
@@ -87,9 +88,8 @@ Result<std::optional<FloatBlock>> BlockPass::transform(Block& block) {
 
 Result<QuantizedBlock> BlockPass::quantize(int64_t layer) {
   Block block = NB_TRY(open_block(layer, {}));
-  std::optional<FloatBlock> floats = NB_TRY(transform(block));
   QuantizedBlock out;
-  if (floats) out.replaced = NB_TRY(changed_floats(*weights_, *plan_, *floats));
+  std::optional<FloatBlock> floats = NB_TRY(transform(block, out));
   for (Stage stage : kStages) {
     NB_OK(quantize_stage(stage, block, floats ? &*floats : nullptr, out));
     for (Flow& flow : flows_) advance(stage, weights_->config(), block, *rope_, flow);

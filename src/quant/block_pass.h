@@ -47,7 +47,7 @@ class BlockPass {
   // `replaced` as QuantizedBlock's: norms are taken from there.
   Result<Block> open_block(int64_t layer, const std::vector<NamedTensor>& replaced);
   void enter(Block& block);
-  Result<std::optional<FloatBlock>> transform(Block& block);
+  Result<std::optional<FloatBlock>> transform(Block& block, QuantizedBlock& out);
   // `floats`: the block's changed floats, or null.
   Status quantize_stage(Stage stage, Block& block, FloatBlock* floats, QuantizedBlock& out);
   // Those of a stage's linears that `method` quantizes.

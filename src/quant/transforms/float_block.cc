@@ -38,7 +38,7 @@ void install(const FloatBlock& floats, Block& block) {
 }
 
 Result<std::vector<NamedTensor>> changed_floats(const Weights& weights, const Plan& plan,
-                                                const FloatBlock& floats) {
+                                                FloatBlock& floats) {
   std::vector<NamedTensor> out;
   auto compare = [&](const VectorSpec& spec, const std::vector<float>& norm) -> Status {
     if (NB_TRY(weights.vector(spec)) != norm)
@@ -52,9 +52,12 @@ Result<std::vector<NamedTensor>> changed_floats(const Weights& weights, const Pl
     if (plan.of(spec.module).scheme) continue;
     std::string name = spec.module + ".weight";
     DType type = NB_TRY(weights.checkpoint().get(name)).dtype;
-    out.push_back({name, own_floats(type, {spec.n, spec.k}, floats.matrices[i].w)});
+    std::vector<float>& w = floats.matrices[i].w;
+    TensorView stored = own_floats(type, {spec.n, spec.k}, w);
+    to_float(type, stored.bytes.data(), spec.n * spec.k, w.data());
+    out.push_back({name, std::move(stored)});
     if (spec.bias)
-      out.push_back({spec.module + ".bias", own_floats(type, {spec.n}, floats.biases[i])});
+      out.push_back({spec.module + ".bias", own_floats(DType::kF32, {spec.n}, floats.biases[i])});
   }
   return out;
 }

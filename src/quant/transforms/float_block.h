@@ -21,10 +21,11 @@ void gather_inputs(const DecoderConfig& config, const Block& block, const Rope& 
 // Makes the block run on the changed floats.
 void install(const FloatBlock& floats, Block& block);
 
-// What differs from the checkpoint and no method writes, in the type it has there: norms, and the
-// weights and biases of linears that stay float.
+// What differs from the checkpoint and no method writes: norms, and the weights and biases of
+// linears that stay float. The weights go to the type they have there, and `floats` with them, so
+// that a resumed job, which reads them back, goes on with the same values.
 Result<std::vector<NamedTensor>> changed_floats(const Weights& weights, const Plan& plan,
-                                                const FloatBlock& floats);
+                                                FloatBlock& floats);
 
 // The tensor of that name in the list, as floats.
 std::optional<std::vector<float>> find_floats(const std::vector<NamedTensor>& tensors,
