@@ -24,6 +24,7 @@ bool is_side_file(const std::string& name) {
 }
 
 Json calibration_json(const ArtifactRecord& r) {
+  if (!r.statistics.is_null()) return {{"statistics", r.statistics["calibration"]}};
   if (r.windows.windows.empty()) return nullptr;
   return {{"source", r.windows.source}, {"hash", r.windows.hash}, {"tokens", r.windows.tokens()}};
 }

@@ -26,6 +26,7 @@ struct ArtifactRecord {
   Plan plan;               // the recipe for this model
   InputRules inputs;       // what its integer inputs are to be
   CalibrationSet windows;  // empty windows where no method took any
+  Json statistics;         // StatisticsStore::fingerprint, where one took the windows' place
   std::vector<ModuleReport> modules;
   std::vector<std::string> notes;
 };

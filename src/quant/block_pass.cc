@@ -3,50 +3,26 @@
 #include <algorithm>
 #include <cmath>
 
-#include "model/decoder.h"
 #include "quant/outlier_columns.h"
 #include "quant/transforms/float_block.h"
 
 namespace nibble {
-namespace {
-
-// Tokens that pass a stage at once: enough that dequantizing a panel is cheap beside multiplying by
-// it, few enough that the MLP's scratch of a 1 B model stays near 100 MB.
-constexpr int64_t kFlowTokens = 2048;
-
-}  // namespace
 
 BlockPass BlockPass::create(const Weights& weights, const Embedding& embedding, const Plan& plan,
                             const MethodOptions& options, const CalibrationSet& windows,
-                            const Preparation& preparation) {
+                            const Preparation& preparation,
+                            std::optional<StatisticsStore> statistics) {
   BlockPass pass;
   pass.weights_ = &weights;
   pass.plan_ = &plan;
   pass.options_ = options;
   pass.preparation_ = preparation;
-  if (std::max(plan.need(), preparation.need()) == InputStatistics::Need::kNothing) return pass;
-  const DecoderConfig& c = weights.config();
-  int64_t longest = 0;
-  for (const auto& w : windows.windows) longest = std::max(longest, static_cast<int64_t>(w.size()));
-  int64_t per_flow = std::max<int64_t>(1, kFlowTokens / longest);
-  for (int64_t i = 0; i < per_flow; ++i)
-    pass.caches_.emplace_back(c.layers, c.kv_heads, c.head_dim, longest);
-  pass.rope_ = std::make_shared<Rope>(c.rope, c.head_dim, longest);
-  std::vector<int32_t> ids;
-  Flow flow;
-  auto close = [&] {
-    embedding.embed(ids, flow.h);
-    flow.rows = static_cast<int64_t>(ids.size());
-    pass.flows_.push_back(std::move(flow));
-    flow = {};
-    ids.clear();
-  };
-  for (const auto& w : windows.windows) {
-    flow.slices.push_back({nullptr, 0, static_cast<int64_t>(w.size())});
-    ids.insert(ids.end(), w.begin(), w.end());
-    if (static_cast<int64_t>(flow.slices.size()) == per_flow) close();
-  }
-  if (!ids.empty()) close();
+  pass.statistics_ = std::move(statistics);
+  auto need = std::max(plan.need(), preparation.need());
+  if (need == InputStatistics::Need::kNothing || pass.statistics_) return pass;
+  pass.windows_ = WindowFlows(weights.config(), embedding, windows);
+  if (need == InputStatistics::Need::kDrift)
+    pass.reference_ = WindowFlows(weights.config(), embedding, windows);
   return pass;
 }
 
@@ -55,15 +31,15 @@ Result<Block> BlockPass::open_block(int64_t layer, const std::vector<NamedTensor
   BlockNorms names = block_norms(weights_->config(), layer);
   if (auto norm = find_floats(replaced, names.attention.name)) block.attention_norm = *norm;
   if (auto norm = find_floats(replaced, names.mlp.name)) block.mlp_norm = *norm;
-  enter(block);
+  windows_.enter(block);
   return block;
 }
 
-void BlockPass::enter(Block& block) {
-  for (Flow& flow : flows_) {
-    for (size_t i = 0; i < flow.slices.size(); ++i) flow.slices[i].cache = &caches_[i];
-    enter_block(weights_->config(), block, flow);
-  }
+Result<std::optional<Block>> BlockPass::open_reference(int64_t layer) {
+  if (reference_.empty()) return std::nullopt;
+  Block block = NB_TRY(load_block(*weights_, layer, Activations::kFloat));
+  reference_.enter(block);
+  return block;
 }
 
 // The block's transforms see the inputs of its float linears, behind quantized blocks.
@@ -73,7 +49,7 @@ Result<std::optional<FloatBlock>> BlockPass::transform(Block& block, QuantizedBl
   FloatBlock floats = NB_TRY(load_float_block(*weights_, block.index, *plan_));
   for (int64_t k : {c.hidden, c.q_dim(), c.hidden, c.mlp})
     floats.inputs.emplace_back(k, preparation_.need());
-  for (const Flow& flow : flows_) gather_inputs(c, block, *rope_, flow, floats);
+  for (const Flow& flow : windows_.flows()) gather_inputs(c, block, windows_.rope(), flow, floats);
   for (const LinearSpec& spec : floats.specs) NB_OK(floats.input(spec.stage).finish(spec.module));
   for (const Transform* t : preparation_.transforms)
     if (t->block) NB_OK(t->block(c, floats, preparation_.options));
@@ -82,24 +58,28 @@ Result<std::optional<FloatBlock>> BlockPass::transform(Block& block, QuantizedBl
   floats.inputs.clear();
   out.replaced = NB_TRY(changed_floats(*weights_, *plan_, floats));
   install(floats, block);
-  enter(block);
+  windows_.enter(block);
   return floats;
 }
 
 Result<QuantizedBlock> BlockPass::quantize(int64_t layer) {
   Block block = NB_TRY(open_block(layer, {}));
+  std::optional<Block> reference = NB_TRY(open_reference(layer));
   QuantizedBlock out;
   std::optional<FloatBlock> floats = NB_TRY(transform(block, out));
   for (Stage stage : kStages) {
     NB_OK(quantize_stage(stage, block, floats ? &*floats : nullptr, out));
-    for (Flow& flow : flows_) advance(stage, weights_->config(), block, *rope_, flow);
+    windows_.advance(stage, block);
+    if (reference) reference_.advance(stage, *reference);
   }
-  for (KvCache& cache : caches_) cache.drop(layer);
+  windows_.leave(block);
+  if (reference) reference_.leave(*reference);
   return out;
 }
 
 Status BlockPass::replay(int64_t layer, const QuantizedBlock& done) {
-  if (flows_.empty()) return {};
+  if (windows_.empty()) return {};
+  std::optional<Block> reference = NB_TRY(open_reference(layer));
   Block block = NB_TRY(open_block(layer, done.replaced));
   auto bias_of = [&](const LinearSpec& spec) -> Result<std::vector<float>> {
     if (auto bias = find_floats(done.replaced, spec.module + ".bias")) return *bias;
@@ -111,23 +91,43 @@ Status BlockPass::replay(int64_t layer, const QuantizedBlock& done) {
     for (const NamedTensor& t : done.replaced)
       if (t.name == spec.module + ".weight")
         block.slot(spec.role) = make_float_linear(t.view, NB_TRY(bias_of(spec)));
-  for (Stage stage : kStages)
-    for (Flow& flow : flows_) advance(stage, weights_->config(), block, *rope_, flow);
-  for (KvCache& cache : caches_) cache.drop(layer);
+  for (Stage stage : kStages) {
+    windows_.advance(stage, block);
+    if (reference) reference_.advance(stage, *reference);
+  }
+  windows_.leave(block);
+  if (reference) reference_.leave(*reference);
   return {};
 }
 
 // One scale for all linears of a stage: they read the same input.
 void BlockPass::add_input_scales(const std::vector<LinearSpec>& specs, QuantizedBlock& out) const {
   float largest = 0;
-  for (const Flow& flow : flows_)
+  for (const Flow& flow : windows_.flows())
     for (float v : flow.x) largest = std::max(largest, std::fabs(v));
   MagnitudeHistogram seen(largest);
-  for (const Flow& flow : flows_) seen.add(flow.x);
+  for (const Flow& flow : windows_.flows()) seen.add(flow.x);
   float range = choose_range(seen, *preparation_.ranges), scale = range > 0 ? range / 127 : 1;
   for (const LinearSpec& spec : specs)
     out.replaced.push_back(
         {spec.module + ".input_scale", own_floats(DType::kF32, {1}, std::span(&scale, 1))});
+}
+
+Result<std::unique_ptr<InputStatistics>> BlockPass::gather(
+    int64_t layer, const std::vector<LinearSpec>& specs) const {
+  auto need = std::max(plan_->need(specs), preparation_.stage_need());
+  if (need == InputStatistics::Need::kNothing) return nullptr;
+  if (statistics_)
+    return std::make_unique<InputStatistics>(
+        NB_TRY(statistics_->load(layer, specs[0].stage, specs[0].k)));
+  auto out = std::make_unique<InputStatistics>(specs[0].k, need);
+  for (const Flow& flow : windows_.flows()) out->add(flow.x.data(), flow.rows);
+  if (need == InputStatistics::Need::kDrift)
+    for (size_t i = 0; i < windows_.flows().size(); ++i)
+      out->add_drift(windows_.flows()[i].x.data(), reference_.flows()[i].x.data(),
+                     windows_.flows()[i].rows);
+  NB_OK(out->finish(specs[0].module));
+  return out;
 }
 
 Status BlockPass::quantize_stage(Stage stage, Block& block, FloatBlock* floats,
@@ -141,13 +141,7 @@ Status BlockPass::quantize_stage(Stage stage, Block& block, FloatBlock* floats,
         methods.push_back(choice.method);
     }
   if (specs.empty()) return {};
-  std::unique_ptr<InputStatistics> statistics;
-  auto need = std::max(plan_->need(specs), preparation_.stage_need());
-  if (need != InputStatistics::Need::kNothing) {
-    statistics = std::make_unique<InputStatistics>(specs[0].k, need);
-    for (const Flow& flow : flows_) statistics->add(flow.x.data(), flow.rows);
-    NB_OK(statistics->finish(specs[0].module));
-  }
+  std::unique_ptr<InputStatistics> statistics = NB_TRY(gather(block.index, specs));
   if (preparation_.ranges) add_input_scales(specs, out);
   for (const Method* method : methods)
     NB_OK(quantize_linears(*method, specs, statistics.get(), block, floats, out));

@@ -7,6 +7,8 @@
 #include "model/block.h"
 #include "quant/calibration.h"
 #include "quant/recipe.h"
+#include "quant/statistics_store.h"
+#include "quant/window_flows.h"
 
 namespace nibble {
 
@@ -34,10 +36,11 @@ struct QuantizedBlock {
 class BlockPass {
  public:
   // `embedding`: what the quantized model reads its ids' rows from. `windows` may be empty for
-  // methods that need no calibration.
+  // methods that need no calibration, and where `statistics` of the float model take their place.
   static BlockPass create(const Weights& weights, const Embedding& embedding, const Plan& plan,
                           const MethodOptions& options, const CalibrationSet& windows,
-                          const Preparation& preparation);
+                          const Preparation& preparation,
+                          std::optional<StatisticsStore> statistics = std::nullopt);
 
   Result<QuantizedBlock> quantize(int64_t layer);
   // Takes the windows through a block that an earlier run has quantized.
@@ -46,8 +49,13 @@ class BlockPass {
  private:
   // `replaced` as QuantizedBlock's: norms are taken from there.
   Result<Block> open_block(int64_t layer, const std::vector<NamedTensor>& replaced);
-  void enter(Block& block);
+  // The same block as a float, with the windows that go through the float model about to enter it;
+  // nothing where no method compares with those.
+  Result<std::optional<Block>> open_reference(int64_t layer);
   Result<std::optional<FloatBlock>> transform(Block& block, QuantizedBlock& out);
+  // Of the inputs that a stage's linears share; null where nothing needs them.
+  Result<std::unique_ptr<InputStatistics>> gather(int64_t layer,
+                                                  const std::vector<LinearSpec>& specs) const;
   // `floats`: the block's changed floats, or null.
   Status quantize_stage(Stage stage, Block& block, FloatBlock* floats, QuantizedBlock& out);
   // Those of a stage's linears that `method` quantizes.
@@ -65,9 +73,9 @@ class BlockPass {
   const Plan* plan_ = nullptr;
   MethodOptions options_;
   Preparation preparation_;
-  std::vector<Flow> flows_;
-  std::vector<KvCache> caches_;  // shared by the flows, which pass one after another
-  std::shared_ptr<Rope> rope_;
+  std::optional<StatisticsStore> statistics_;
+  WindowFlows windows_;
+  WindowFlows reference_;  // the same windows through the float blocks
 };
 
 // The stored weight as floats: refuses NaN, infinity, and ranges whose scale would not fit the

@@ -117,4 +117,33 @@ Result<CalibrationSet> windows_of_model(const Decoder& decoder, int32_t bos,
   return set;
 }
 
+// Asked for a tokenizer, the folder's own rules decide what begins a text; then config.json.
+Result<CalibrationSet> calibration_windows(const std::string& model, const Weights& weights,
+                                           const CalibrationOptions& options) {
+  if (options.windows < 1 || options.windows > 1'000'000 || options.length < 2 ||
+      options.length > 1'000'000)
+    return usage("calibration takes 1 to 1,000,000 windows of 2 to 1,000,000 tokens");
+  const DecoderConfig& c = weights.config();
+  int32_t bos = std::max(c.bos, 0);
+  CalibrationSet set;
+  if (options.text.empty()) {
+    Decoder decoder = NB_TRY(Decoder::load(model, Activations::kFloat));
+    set = NB_TRY(windows_of_model(decoder, bos, options));
+  } else {
+    auto tokenizer = NB_TRY(load_tokenizer(model));
+    if (tokenizer->bos) bos = *tokenizer->bos;
+    set = NB_TRY(windows_of_text(*tokenizer, bos, options));
+  }
+  for (const auto& w : set.windows)
+    for (int32_t id : w)
+      if (id < 0 || id >= c.vocab)
+        return fail("{}: the tokenizer gives id {}, the model has {} embeddings", model, id,
+                    c.vocab);
+  // The rule of thumb of quality.md 2: below four tokens a column, damping decides more than data.
+  if (int64_t widest = std::max({c.hidden, c.mlp, c.q_dim()}); set.tokens() < 4 * widest)
+    warn("{} calibration tokens are few for the widest layer's {} inputs; give at least {}",
+         set.tokens(), widest, 4 * widest);
+  return set;
+}
+
 }  // namespace nibble

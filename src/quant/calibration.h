@@ -11,6 +11,7 @@
 namespace nibble {
 
 class Decoder;
+class Weights;
 
 struct CalibrationOptions {
   std::string
@@ -37,5 +38,11 @@ Result<CalibrationSet> windows_of_text(const Tokenizer& tokenizer, int32_t bos,
 // calibration: arXiv 2305.17888, 2410.17170).
 Result<CalibrationSet> windows_of_model(const Decoder& decoder, int32_t bos,
                                         const CalibrationOptions& options);
+
+// What calibrating `model`, a folder whose weights are given, runs on: windows of options.text
+// under the folder's own tokenizer, or of the model's writing. Warns where they are few for its
+// widths.
+Result<CalibrationSet> calibration_windows(const std::string& model, const Weights& weights,
+                                           const CalibrationOptions& options);
 
 }  // namespace nibble

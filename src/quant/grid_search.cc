@@ -174,10 +174,14 @@ ErrorMeasure activation_measure(const InputStatistics& statistics) {
   return out;
 }
 
+std::vector<Grid> fit_grids(const FloatMatrix& m,
+                            const std::function<Grid(std::span<const float>)>& fit) {
+  return fit_groups(
+      m, {}, [&](std::span<const float> w, std::span<const float>, int64_t) { return fit(w); });
+}
+
 std::vector<Grid> minmax_grids(const FloatMatrix& m) {
-  return fit_groups(m, {}, [&](std::span<const float> w, std::span<const float>, int64_t) {
-    return fit_minmax(w, m.scheme);
-  });
+  return fit_grids(m, [&](std::span<const float> w) { return fit_minmax(w, m.scheme); });
 }
 
 std::vector<Grid> search_grids(const FloatMatrix& m, const ErrorMeasure& measure) {

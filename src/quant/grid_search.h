@@ -1,6 +1,7 @@
 // Choosing each group's scale and zero point, and rounding to them.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -20,7 +21,11 @@ struct ErrorMeasure {
 // Squared error weighed by E[x_j^2], the mean square of what each column multiplies.
 ErrorMeasure activation_measure(const InputStatistics& statistics);
 
-// Grids of every row: (n, groups) row by row; per tensor: one. Without a measure: min-max.
+// Grids of every row: (n, groups) row by row; per tensor: one. `fit` sees a group's weights.
+// Parallel over rows.
+std::vector<Grid> fit_grids(const FloatMatrix& m,
+                            const std::function<Grid(std::span<const float>)>& fit);
+// Without a measure: min-max.
 std::vector<Grid> minmax_grids(const FloatMatrix& m);
 // The grid in each group that minimises the measure over clipped ranges: the range's two ends
 // shrink independently for asymmetric schemes, together for symmetric ones. Parallel over rows.

@@ -15,35 +15,6 @@
 namespace nibble {
 namespace {
 
-// Asked for a tokenizer, the folder's own rules decide what begins a text; then config.json.
-Result<CalibrationSet> calibrate_on(const QuantizeOptions& o, const Weights& weights) {
-  CalibrationOptions calibration = o.recipe.settings().calibration;
-  calibration.text = o.calibration;
-  const DecoderConfig& c = weights.config();
-  int32_t bos = std::max(c.bos, 0);
-  if (calibration.text.empty()) {
-    Decoder decoder = NB_TRY(Decoder::load(o.model, Activations::kFloat));
-    return windows_of_model(decoder, bos, calibration);
-  }
-  auto tokenizer = NB_TRY(load_tokenizer(o.model));
-  if (tokenizer->bos) bos = *tokenizer->bos;
-  CalibrationSet set = NB_TRY(windows_of_text(*tokenizer, bos, calibration));
-  for (const auto& w : set.windows)
-    for (int32_t id : w)
-      if (id < 0 || id >= c.vocab)
-        return fail("{}: the tokenizer gives id {}, the model has {} embeddings", o.model, id,
-                    c.vocab);
-  return set;
-}
-
-// The rule of thumb of quality.md 2: below four tokens a column, damping decides more than data.
-void warn_if_small(const CalibrationSet& set, const DecoderConfig& c) {
-  int64_t widest = std::max({c.hidden, c.mlp, c.q_dim()});
-  if (set.tokens() < 4 * widest)
-    warn("{} calibration tokens are few for the widest layer's {} inputs; give at least {}",
-         set.tokens(), widest, 4 * widest);
-}
-
 Status check_source(const QuantizeOptions& o, const Weights& weights) {
   const DecoderConfig& c = weights.config();
   for (int64_t layer = 0; layer < c.layers; ++layer)
@@ -149,11 +120,13 @@ Status quantize_head(const Weights& weights, ArtifactRecord& record,
 
 // Every block: taken from the journal where an earlier run finished it, else quantized and saved.
 Status run_blocks(const Weights& weights, const Embedding& embedding,
-                  const Preparation& preparation, const Journal& journal, QuantizeReport& report) {
+                  const Preparation& preparation, const std::optional<StatisticsStore>& statistics,
+                  const Journal& journal, QuantizeReport& report) {
   const DecoderConfig& c = weights.config();
   ArtifactRecord& record = report.record;
-  BlockPass pass = BlockPass::create(weights, embedding, record.plan,
-                                     record.recipe.settings().methods, record.windows, preparation);
+  BlockPass pass =
+      BlockPass::create(weights, embedding, record.plan, record.recipe.settings().methods,
+                        record.windows, preparation, statistics);
   Progress progress("block", c.layers);
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     auto done = NB_TRY(
@@ -241,7 +214,33 @@ Result<Preparation> prepare(ArtifactRecord& record) {
     return usage(
         "learning end to end starts from the model's own norms and keeps no scales of "
         "inputs: leave block transforms, input ranges and LLM.int8() out, or --distill none");
+  if (record.plan.need() == InputStatistics::Need::kDrift && p.changes_blocks())
+    return usage("gptaq compares with the float model's inputs: leave transforms of blocks out");
   return p;
+}
+
+// Statistics on disk in place of windows, where nothing asks for the windows themselves.
+Result<StatisticsStore> open_statistics(const QuantizeOptions& o, const Weights& weights,
+                                        const Preparation& preparation, ArtifactRecord& record) {
+  const char* asks = record.plan.need() == InputStatistics::Need::kDrift ? "gptaq"
+                     : record.plan.distillation().what != DistillationPlan::What::kNothing
+                         ? "learning end to end"
+                     : preparation.changes_model() || preparation.changes_blocks() ? "a transform"
+                     : preparation.ranges ? "a range of inputs"
+                                          : nullptr;
+  if (asks)
+    return usage("{} needs the calibration windows themselves: leave --statistics out", asks);
+  record.source_digest = NB_TRY(weights.checkpoint().digest());
+  StatisticsStore store = NB_TRY(StatisticsStore::open(o.statistics, record.source_digest));
+  record.windows.source = store.source();
+  record.statistics = store.fingerprint();
+  return store;
+}
+
+CalibrationOptions calibration_of(const QuantizeOptions& o) {
+  CalibrationOptions calibration = o.recipe.settings().calibration;
+  calibration.text = o.calibration;
+  return calibration;
 }
 
 // What the block pass reads: the source, or what whole-model transforms make of it, each in a
@@ -280,15 +279,18 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   int64_t need = NB_TRY(disk_need(weights, planned));
   if (preparation.changes_model()) need += 4 * NB_TRY(measure_size(weights)).parameters;
   NB_OK(check_free_space(o.output, need));
+  std::optional<StatisticsStore> statistics;
   if (std::max(record.plan.need(), preparation.need()) != InputStatistics::Need::kNothing) {
-    record.windows = NB_TRY(calibrate_on(o, weights));
-    warn_if_small(record.windows, weights.config());
+    if (!o.statistics.empty())
+      statistics = NB_TRY(open_statistics(o, weights, preparation, record));
+    else
+      record.windows = NB_TRY(calibration_windows(o.model, weights, calibration_of(o)));
   }
   if (o.dry_run) {
     report.bits_per_weight = planned.bits();
     return report;
   }
-  record.source_digest = NB_TRY(weights.checkpoint().digest());
+  if (!statistics) record.source_digest = NB_TRY(weights.checkpoint().digest());
 
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, o.resume));
   Journal journal = NB_TRY(Journal::open(out.staging(), fingerprint(record)));
@@ -296,7 +298,7 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   record.plan = NB_TRY(o.recipe.resolve(floats.config()));
   std::vector<NamedTensor> tensors;
   Embedding embedding = NB_TRY(quantize_embedding(floats, record, tensors));
-  NB_OK(run_blocks(floats, embedding, preparation, journal, report));
+  NB_OK(run_blocks(floats, embedding, preparation, statistics, journal, report));
   NB_OK(run_distillation(o, floats, embedding, journal, report));
   NB_OK(quantize_head(floats, record, tensors));
   int64_t layers = weights.config().layers;

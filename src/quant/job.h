@@ -13,6 +13,7 @@ struct QuantizeOptions {
   std::string model, output;
   Recipe recipe;
   std::string calibration;  // path of a UTF-8 text, "-", or empty: the model writes its own
+  std::string statistics;   // folder of a StatisticsStore to use in place of windows, or empty
   int64_t max_memory = 0;   // bytes that may be held for learning; 0: half of the machine's
   bool force = false;       // replace an existing output folder
   bool resume = false;      // continue an interrupted job of the same fingerprint

@@ -13,14 +13,43 @@ namespace {
 // small.
 int64_t tile_size(int64_t k) { return k > 512 ? 256 : 128; }
 
+// out += a' b tile by tile; with `upper` only tiles that touch the upper triangle. a, b: (rows, k).
+void add_products(const float* a, const float* b, int64_t rows, int64_t k, bool upper,
+                  std::vector<double>& out) {
+  int64_t tile = tile_size(k), tiles = ceil_div(k, tile);
+  parallel_for(tiles * tiles, [&](int64_t t) {
+    int64_t i0 = t / tiles * tile, j0 = t % tiles * tile;
+    if (upper && j0 < i0) return;
+    int64_t m = std::min(tile, k - i0), n = std::min(tile, k - j0);
+    thread_local std::vector<float> sum;
+    sum.resize(static_cast<size_t>(tile * tile));
+    auto ld = static_cast<int>(k);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, static_cast<int>(m), static_cast<int>(n),
+                static_cast<int>(rows), 1, a + i0, ld, b + j0, ld, 0, sum.data(),
+                static_cast<int>(tile));
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j)
+        out[static_cast<size_t>((i0 + i) * k + j0 + j)] += sum[static_cast<size_t>(i * tile + j)];
+  });
+}
+
 }  // namespace
 
 InputStatistics::InputStatistics(int64_t k, Need need)
     : k_(k),
       need_(need),
-      h_(static_cast<size_t>(need == Need::kHessian ? k * k : k)),
+      h_(static_cast<size_t>(need >= Need::kHessian ? k * k : k)),
       sum_(static_cast<size_t>(k)),
-      absmax_(static_cast<size_t>(k)) {}
+      absmax_(static_cast<size_t>(k)),
+      drift_(static_cast<size_t>(need == Need::kDrift ? k * k : 0)) {}
+
+InputStatistics::InputStatistics(Sums sums)
+    : k_(static_cast<int64_t>(sums.sum.size())),
+      tokens_(sums.tokens),
+      need_(Need::kHessian),
+      h_(std::move(sums.h)),
+      sum_(std::move(sums.sum)),
+      absmax_(std::move(sums.absmax)) {}
 
 double InputStatistics::diagonal(int64_t j) const {
   return h_[static_cast<size_t>(has_hessian() ? j * k_ + j : j)];
@@ -50,21 +79,13 @@ void InputStatistics::add(const float* x, int64_t rows) {
         h_[static_cast<size_t>(j)] += static_cast<double>(x[r * k_ + j]) * x[r * k_ + j];
     return;
   }
-  int64_t tile = tile_size(k_), tiles = ceil_div(k_, tile);
-  parallel_for(tiles * tiles, [&](int64_t t) {
-    int64_t i0 = t / tiles * tile, j0 = t % tiles * tile;
-    if (j0 < i0) return;  // the upper triangle is enough
-    int64_t m = std::min(tile, k_ - i0), n = std::min(tile, k_ - j0);
-    thread_local std::vector<float> sum;
-    sum.resize(static_cast<size_t>(tile * tile));
-    auto ld = static_cast<int>(k_);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, static_cast<int>(m), static_cast<int>(n),
-                static_cast<int>(rows), 1, x + i0, ld, x + j0, ld, 0, sum.data(),
-                static_cast<int>(tile));
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < n; ++j)
-        h_[static_cast<size_t>((i0 + i) * k_ + j0 + j)] += sum[static_cast<size_t>(i * tile + j)];
-  });
+  add_products(x, x, rows, k_, true, h_);
+}
+
+void InputStatistics::add_drift(const float* x, const float* reference, int64_t rows) {
+  std::vector<float> difference(reference, reference + rows * k_);
+  for (size_t i = 0; i < difference.size(); ++i) difference[i] -= x[i];
+  add_products(difference.data(), x, rows, k_, false, drift_);
 }
 
 void InputStatistics::divide_inputs(std::span<const float> s) {

@@ -15,16 +15,26 @@ namespace nibble {
 // bits do not depend on the number of threads.
 class InputStatistics {
  public:
-  // What a method asks for: nothing, the diagonal, or all of H.
-  enum class Need : uint8_t { kNothing, kDiagonal, kHessian };
+  // What a method asks for: nothing, the diagonal, all of H, or also the drift from the float
+  // model.
+  enum class Need : uint8_t { kNothing, kDiagonal, kHessian, kDrift };
+  // The sums that statistics consist of; h: (k, k), others (k).
+  struct Sums {
+    int64_t tokens = 0;
+    std::vector<double> h, sum, absmax;
+  };
 
   InputStatistics(int64_t k, Need need);
+  // Finished statistics of kHessian.
+  explicit InputStatistics(Sums sums);
   // x: (rows, k).
   void add(const float* x, int64_t rows);
+  // The same rows beside those that the float model has there. Only for kDrift.
+  void add_drift(const float* x, const float* reference, int64_t rows);
 
   int64_t cols() const { return k_; }
   int64_t tokens() const { return tokens_; }
-  bool has_hessian() const { return need_ == Need::kHessian; }
+  bool has_hessian() const { return need_ >= Need::kHessian; }
   double diagonal(int64_t j) const;
   double absmax(int64_t j) const { return absmax_[static_cast<size_t>(j)]; }
   double mean(int64_t j) const {
@@ -32,6 +42,8 @@ class InputStatistics {
   }
   // (k, k), both triangles filled. Call finish() first.
   const std::vector<double>& hessian() const { return h_; }
+  // (k, k): sum over tokens of (reference - x) x'; empty but for kDrift.
+  const std::vector<double>& drift() const { return drift_; }
   // Mirrors the triangle. Fails naming the first channel whose inputs were NaN or infinite.
   Status finish(const std::string& layer);
   // What the statistics of x_j / s_j are. s: (k). After finish().
@@ -43,6 +55,7 @@ class InputStatistics {
   Need need_;
   std::vector<double> h_;             // (k, k), or (k) of sums of squares
   std::vector<double> sum_, absmax_;  // (k)
+  std::vector<double> drift_;
 };
 
 }  // namespace nibble

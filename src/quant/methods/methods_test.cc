@@ -160,6 +160,71 @@ TEST(Gptq, EveryOrderBeatsRounding) {
   }
 }
 
+// With a drift of zero there is nothing to shift; with one, codes follow it.
+TEST(Gptaq, EqualsGptqWithoutADrift) {
+  constexpr int64_t kK = 64, kTokens = 300;
+  PythonRandom random(11);
+  std::vector<float> x(kTokens * kK);
+  for (float& v : x) v = static_cast<float>(random.uniform() * 2 - 1);
+  auto gather = [&](float part) {
+    InputStatistics s(kK, InputStatistics::Need::kDrift);
+    s.add(x.data(), kTokens);
+    std::vector<float> reference = x;
+    for (float& v : reference) v *= 1 + part;
+    s.add_drift(x.data(), reference.data(), kTokens);
+    EXPECT_TRUE(s.finish("layer"));
+    return s;
+  };
+  FloatMatrix m = random_matrix(20, kK, "w4g32-asym", 12), larger = m;
+  auto codes = [&](const char* method, const FloatMatrix& w, float part) {
+    auto s = gather(part);
+    auto result = (*find_method(method))->quantize(std::span(&w, 1), &s, {});
+    EXPECT_TRUE(result);
+    return result->matrices[0];
+  };
+  EXPECT_EQ(all_codes(codes("gptaq", m, 0)), all_codes(codes("gptq", m, 0)));
+  // Inputs that are larger by a factor in the float model ask for weights larger by a quarter of
+  // that (but for damping).
+  for (float& w : larger.w) w *= 1.1f;
+  QuantizedMatrix drifted = codes("gptaq", m, .4f), wanted = codes("gptq", larger, 0);
+  EXPECT_NEAR(relative_error(larger, drifted, nullptr), relative_error(larger, wanted, nullptr),
+              .1 * relative_error(larger, wanted, nullptr));
+}
+
+TEST(Hqq, ForgivesOutliers) {
+  for (const char* scheme : {"w3g64-asym", "w4g64", "w4g64-asym", "w2g64-asym"}) {
+    FloatMatrix m = random_matrix(64, 128, scheme, 13);
+    for (float& w : m.w) w = w * w * w * w * w;  // few are large
+    auto result = (*find_method("hqq"))->quantize(std::span(&m, 1), nullptr, {});
+    ASSERT_TRUE(result);
+    auto mean_error = [&](const QuantizedMatrix& q) {
+      double total = 0;
+      std::vector<float> row(128);
+      for (int64_t r = 0; r < m.n; ++r) {
+        q.dequantize(r, row.data());
+        for (size_t j = 0; j < row.size(); ++j)
+          total += std::fabs(row[j] - m.w[static_cast<size_t>(r) * row.size() + j]);
+      }
+      return total;
+    };
+    double rtn = mean_error(round_to_nearest(m, minmax_grids(m)));
+    EXPECT_LT(mean_error(result->matrices[0]), .9 * rtn) << scheme;
+  }
+}
+
+TEST(Balanced, LowersGptqsError) {
+  auto s = correlated(96, 500, 14);
+  for (const char* scheme : {"w2g32-asym", "w3g24-asym", "w4g32", "w4", "w4g4-asym"}) {
+    FloatMatrix m = random_matrix(40, 96, scheme, 15);
+    auto error = [&](const char* method) {
+      auto result = (*find_method(method))->quantize(std::span(&m, 1), &s, {});
+      EXPECT_TRUE(result);
+      return relative_error(m, result->matrices[0], &s);
+    };
+    EXPECT_LT(error("balanced"), .9 * error("gptq")) << scheme;
+  }
+}
+
 TEST(Methods, UnknownNameListsTheKnown) {
   auto m = find_method("magic");
   ASSERT_FALSE(m);

@@ -1,0 +1,44 @@
+// What a float model's linears read, gathered once and kept on disk: many schemes and methods can
+// then be tried without windows passing through the model again.
+#pragma once
+
+#include <string>
+
+#include "base/json.h"
+#include "model/weights.h"
+#include "quant/calibration.h"
+#include "quant/statistics.h"
+
+namespace nibble {
+
+// A folder of statistics.json (whose they are) and block-NNNNN.safetensors, one a block: for each
+// stage the upper triangle of H row by row, the sum and the largest magnitude of each channel
+// (float32), and the number of tokens.
+class StatisticsStore {
+ public:
+  // Refuses statistics of another model, `source_digest` as Checkpoint::digest, or of a layout that
+  // this version does not know.
+  static Result<StatisticsStore> open(const std::string& folder, const std::string& source_digest);
+
+  // What enters the stage's linears of `k` inputs: H, and nothing of a drift.
+  Result<InputStatistics> load(int64_t layer, Stage stage, int64_t k) const;
+  // {"version", "source", "calibration": {"source", "hash", "tokens"}}
+  const Json& fingerprint() const { return fingerprint_; }
+  // What they were gathered on, for people.
+  std::string source() const;
+
+ private:
+  std::string folder_;
+  Json fingerprint_;
+};
+
+struct StatisticsReport {
+  int64_t blocks = 0, bytes = 0;
+};
+
+// Runs the float model over the windows and writes `folder`, which appears when it is whole. Only
+// one block is in memory.
+Result<StatisticsReport> write_statistics(const Weights& weights, const CalibrationSet& windows,
+                                          const std::string& folder, bool force);
+
+}  // namespace nibble
