@@ -115,7 +115,8 @@ CommandBody setup(CLI::App& app) {
       "UTF-8 text for calibrated methods, - for standard input (default: the model writes its "
       "own text)");
   app.add_option("--statistics", o.statistics,
-                 "Folder of nibble calibrate, used in place of calibration windows");
+                 "Folder of nibble calibrate, used in place of calibration windows")
+      ->excludes("--calibration");
   app.add_option(
          "--max-memory", o.max_memory,
          "Leave learning out where it would take more, as 4GB (default: half of the machine's)")
