@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "quant/block_tuning.h"
 #include "quant/outlier_columns.h"
 #include "quant/transforms/float_block.h"
 
@@ -21,7 +22,7 @@ BlockPass BlockPass::create(const Weights& weights, const Embedding& embedding, 
   auto need = std::max(plan.need(), preparation.need());
   if (need == InputStatistics::Need::kNothing || pass.statistics_) return pass;
   pass.windows_ = WindowFlows(weights.config(), embedding, windows);
-  if (need == InputStatistics::Need::kDrift)
+  if (need == InputStatistics::Need::kDrift || plan.tunes_blocks())
     pass.reference_ = WindowFlows(weights.config(), embedding, windows);
   return pass;
 }
@@ -67,14 +68,40 @@ Result<QuantizedBlock> BlockPass::quantize(int64_t layer) {
   std::optional<Block> reference = NB_TRY(open_reference(layer));
   QuantizedBlock out;
   std::optional<FloatBlock> floats = NB_TRY(transform(block, out));
+  std::vector<std::vector<float>> inputs;
+  if (plan_->tunes_blocks())
+    for (const Flow& flow : windows_.flows()) inputs.push_back(flow.h);
   for (Stage stage : kStages) {
     NB_OK(quantize_stage(stage, block, floats ? &*floats : nullptr, out));
     windows_.advance(stage, block);
     if (reference) reference_.advance(stage, *reference);
   }
+  if (!inputs.empty()) NB_OK(tune(inputs, block, out));
   windows_.leave(block);
   if (reference) reference_.leave(*reference);
   return out;
+}
+
+Status BlockPass::tune(const std::vector<std::vector<float>>& inputs, Block& block,
+                       QuantizedBlock& out) {
+  std::vector<BlockSample> samples(inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    for (const Slice& s : windows_.flows()[i].slices) samples[i].lengths.push_back(s.count);
+    samples[i].input = inputs[i];
+    samples[i].target = reference_.flows()[i].h;
+  }
+  TuningReport report =
+      NB_TRY(tune_block(*weights_, block.index, windows_.rope(), samples, out.linears));
+  out.notes.push_back(
+      fmt::format("block {}: squared error of its output on windows held back "
+                  "{:.3g} -> {:.3g}, {}",
+                  block.index, report.before, report.after, report.kept ? "kept" : "not kept"));
+  if (!report.kept) return {};
+  for (const QuantizedLinear& l : out.linears)
+    block.slot(l.spec.role) = make_dequantized_linear(l.matrix, NB_TRY(weights_->bias(l.spec)));
+  windows_.restart(inputs, block);
+  for (Stage stage : kStages) windows_.advance(stage, block);
+  return {};
 }
 
 Status BlockPass::replay(int64_t layer, const QuantizedBlock& done) {

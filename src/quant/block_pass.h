@@ -67,6 +67,9 @@ class BlockPass {
                                            const FloatMatrix& w, const QuantizedMatrix& q,
                                            const InputStatistics* statistics, FloatBlock* floats,
                                            QuantizedBlock& out);
+  // Lets the block's linears learn from the float block's output, and takes the windows, whose
+  // residual streams were `inputs`, through it anew.
+  Status tune(const std::vector<std::vector<float>>& inputs, Block& block, QuantizedBlock& out);
   void add_input_scales(const std::vector<LinearSpec>& specs, QuantizedBlock& out) const;
 
   const Weights* weights_ = nullptr;

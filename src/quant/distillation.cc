@@ -69,7 +69,7 @@ Status take_over(const Distiller& distiller, const Weights& source,
           NB_TRY(load_matrix(source, l.spec.module, l.spec.n, l.spec.k, l.matrix.scheme()));
       l.error = relative_error(w, l.matrix, nullptr);
     }
-    blocks[b].replaced = learned.norms();
+    for (NamedTensor& norm : learned.norms()) blocks[b].replaced.push_back(std::move(norm));
   }
   blocks.back().replaced.push_back(distiller.final_norm());
   return {};
@@ -78,7 +78,7 @@ Status take_over(const Distiller& distiller, const Weights& source,
 }  // namespace
 
 int64_t default_steps(int64_t windows) {
-  return std::llround(20 * std::sqrt(static_cast<double>(windows)));
+  return std::llround(12 * std::sqrt(static_cast<double>(windows)));
 }
 
 Result<DistillationReport> distill(const std::string& source, const CalibrationSet& windows,

@@ -30,7 +30,7 @@ void add_to_record(ArtifactRecord& record, const QuantizedBlock& block) {
     record.modules.push_back(
         {l.spec.module, l.matrix.scheme().name(), l.spec.n, l.spec.k, l.error});
   for (const std::string& note : block.notes) {
-    warn("{}", note);
+    log_line(note);
     record.notes.push_back(note);
   }
 }
@@ -209,11 +209,13 @@ Result<Preparation> prepare(ArtifactRecord& record) {
   }
   Preparation p{NB_TRY(find_transforms(names)), settings.transform_options, settings.ranges};
   p.options.seed = settings.calibration.seed;
-  if (record.plan.distillation().what != DistillationPlan::What::kNothing &&
+  if ((record.plan.distillation().what != DistillationPlan::What::kNothing ||
+       record.plan.tunes_blocks()) &&
       (p.changes_blocks() || p.changes_biases() || p.ranges || record.inputs.threshold > 0))
     return usage(
-        "learning end to end starts from the model's own norms and keeps no scales of "
-        "inputs: leave block transforms, input ranges and LLM.int8() out, or --distill none");
+        "learning starts from the model's own norms and keeps no scales of inputs: leave block "
+        "transforms, input ranges and LLM.int8() out, or learn nothing (another method, --distill "
+        "none)");
   if (record.plan.need() == InputStatistics::Need::kDrift && p.changes_blocks())
     return usage("gptaq compares with the float model's inputs: leave transforms of blocks out");
   return p;
@@ -225,6 +227,7 @@ Result<StatisticsStore> open_statistics(const QuantizeOptions& o, const Weights&
   const char* asks = record.plan.need() == InputStatistics::Need::kDrift ? "gptaq"
                      : record.plan.distillation().what != DistillationPlan::What::kNothing
                          ? "learning end to end"
+                     : record.plan.tunes_blocks()                                  ? "autoround"
                      : preparation.changes_model() || preparation.changes_blocks() ? "a transform"
                      : preparation.ranges ? "a range of inputs"
                                           : nullptr;

@@ -142,7 +142,7 @@ int64_t PolishRows::refit_scales() {
   for (int64_t r = 0; r < rows_; ++r) {
     before.push_back(error(r));
     auto at = static_cast<size_t>(r) * G;
-    if (solve_scales(r, std::span(normal).subspan(at * G, G * G), std::span(right).subspan(at, G),
+    if (solve_scales(std::span(normal).subspan(at * G, G * G), std::span(right).subspan(at, G),
                      std::span(grids_).subspan(at, G)))
       for (int64_t j = 0; j < k_; ++j) {
         auto i = static_cast<size_t>(r * k_ + j);
@@ -164,7 +164,7 @@ int64_t PolishRows::refit_scales() {
 }
 
 // grids: the row's; changed only on success. A scale may not change its sign: zero would be near.
-bool PolishRows::solve_scales(int64_t r, std::span<double> normal, std::span<double> right,
+bool PolishRows::solve_scales(std::span<double> normal, std::span<double> right,
                               std::span<Grid> grids) const {
   auto G = grids.size();
   double mean = 0;

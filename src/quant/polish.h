@@ -41,8 +41,7 @@ class PolishRows {
   // Gradient of a change of `count` columns from `begin`. change: (rows, ld).
   void add_to_gradient(const std::vector<float>& change, int64_t ld, int64_t begin, int64_t count);
   int64_t sweep_panel(int64_t r, int64_t begin, int64_t count, float* change);
-  bool solve_scales(int64_t r, std::span<double> normal, std::span<double> right,
-                    std::span<Grid> grids) const;
+  bool solve_scales(std::span<double> normal, std::span<double> right, std::span<Grid> grids) const;
   bool search_group(int64_t r, int64_t g, GroupTrial& trial, float* change);
 
   const FloatMatrix& m_;

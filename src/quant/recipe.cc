@@ -169,6 +169,11 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
   return plan;
 }
 
+bool Plan::tunes_blocks() const {
+  return std::any_of(choices_.begin(), choices_.end(),
+                     [](const auto& c) { return c.second.scheme && c.second.method->tunes_block; });
+}
+
 Json Recipe::json() const {
   Json out = {{"rules", Json::array()}};
   for (const Rule& rule : rules_)

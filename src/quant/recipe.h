@@ -46,6 +46,8 @@ class Plan {
   InputStatistics::Need need() const;
   // Of all matrices that get one.
   const std::map<std::string, ModuleChoice>& choices() const { return choices_; }
+  // Some method learns from whole blocks' outputs.
+  bool tunes_blocks() const;
   const DistillationPlan& distillation() const { return distillation_; }
   // The linears that stay as they are, the head with them.
   std::vector<std::string> float_linears() const;

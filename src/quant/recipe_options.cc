@@ -109,7 +109,7 @@ std::span<const RecipeOption> recipe_options() {
          return set_named<What>(s.distill.emplace(), text, kDistillations);
        },
        [](const S& s) { return s.distill ? name_of<What>(*s.distill, kDistillations) : Json(); }},
-      {"distill-steps", "Steps of that, 4 windows each (default: 20 x the root of --windows)",
+      {"distill-steps", "Steps of that, 4 windows each (default: 12 x the root of --windows)",
        [](S& s, const std::string& text) {
          return set_number<int64_t>(s.distill_steps, text, 0, 1'000'000);
        },

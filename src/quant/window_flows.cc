@@ -46,6 +46,11 @@ void WindowFlows::enter(const Block& block) {
   }
 }
 
+void WindowFlows::restart(const std::vector<std::vector<float>>& h, const Block& block) {
+  for (size_t i = 0; i < flows_.size(); ++i) flows_[i].h = h[i];
+  enter(block);
+}
+
 void WindowFlows::advance(Stage stage, const Block& block) {
   for (Flow& flow : flows_) nibble::advance(stage, *config_, block, *rope_, flow);
 }

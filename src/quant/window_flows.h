@@ -18,6 +18,8 @@ class WindowFlows {
   const Rope& rope() const { return *rope_; }
   // To the first stage's input. May be called anew before the first advance.
   void enter(const Block& block);
+  // Puts the residual streams (of each flow) back to what they were, and enters.
+  void restart(const std::vector<std::vector<float>>& h, const Block& block);
   void advance(Stage stage, const Block& block);
   // Forgets the block's keys and values.
   void leave(const Block& block);

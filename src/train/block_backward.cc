@@ -43,10 +43,11 @@ struct Pass {
 
 void block_backward(const DecoderConfig& c, const Block& block, const BlockMatrices& weights,
                     const Rope& rope, std::span<const Slice> slices, const BlockTape& tape,
-                    std::vector<float>& dh, BlockGradient& gradient) {
+                    std::vector<float>& dh, BlockGradient& gradient, BackwardScratch& scratch) {
   int64_t rows = static_cast<int64_t>(dh.size()) / c.hidden;
   Pass pass{c, weights, tape, gradient, rows};
-  std::vector<float> dact, dgate(tape.gate.size()), dx, dout;
+  auto& [dact, dgate, dx, dout, dq, dkv] = scratch;
+  dgate.resize(tape.gate.size());
   pass.run({pass.linear(Role::kDown, Stage::kDown, dh.data(), c.hidden, c.hidden)}, dact);
   silu_times_backward(tape.gate.data(), tape.up.data(), rows * c.mlp, dact.data(), dgate.data());
   pass.run({pass.linear(Role::kUp, Stage::kGateUp, dact.data(), c.mlp, c.mlp),
@@ -56,7 +57,8 @@ void block_backward(const DecoderConfig& c, const Block& block, const BlockMatri
 
   int64_t qd = c.q_dim(), kd = c.kv_dim();
   pass.run({pass.linear(Role::kO, Stage::kOut, dh.data(), c.hidden, c.hidden)}, dout);
-  std::vector<float> dq(tape.q.size()), dkv(tape.kv.size());
+  dq.resize(tape.q.size());
+  dkv.resize(tape.kv.size());
   bool norms = !gradient.query_norm.empty();
   attention_backward(c, block, rope, slices, tape, dout.data(), dq.data(), dkv.data(),
                      norms ? gradient.query_norm.data() : nullptr,

@@ -17,6 +17,12 @@ struct BlockGradient {
   std::vector<float>& of(Role r) { return w[static_cast<size_t>(r)]; }
 };
 
+// What a backward pass computes on the way; kept from call to call, because memory that is new each
+// time costs more than some of the work.
+struct BackwardScratch {
+  std::vector<float> dact, dgate, dx, dout, dq, dkv;
+};
+
 // The float matrices that the forward pass multiplied by, (n, k), by role.
 using BlockMatrices = std::array<std::span<const float>, kRoles>;
 
@@ -24,6 +30,6 @@ using BlockMatrices = std::array<std::span<const float>, kRoles>;
 // dL/d of the block's output becomes dL/d of its input.
 void block_backward(const DecoderConfig& config, const Block& block, const BlockMatrices& weights,
                     const Rope& rope, std::span<const Slice> slices, const BlockTape& tape,
-                    std::vector<float>& dh, BlockGradient& gradient);
+                    std::vector<float>& dh, BlockGradient& gradient, BackwardScratch& scratch);
 
 }  // namespace nibble

@@ -91,7 +91,9 @@ TEST_P(BlockBackward, MatchesFiniteDifferences) {
   gradient.query_norm.resize(s.block.query_norm.size());
   gradient.key_norm.resize(s.block.key_norm.size());
   std::vector<float> dh = s.direction;
-  block_backward(s.config(), s.block, matrices, *s.model->rope(), s.slices, tape, dh, gradient);
+  BackwardScratch scratch;
+  block_backward(s.config(), s.block, matrices, *s.model->rope(), s.slices, tape, dh, gradient,
+                 scratch);
 
   s.check("input", s.h, dh);
   for (size_t r = 0; r < kRoles; ++r) s.check("weight", s.w[r], gradient.w[r]);

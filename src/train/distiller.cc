@@ -68,33 +68,29 @@ double Distiller::pass(std::span<const Ids* const> windows, double weight, bool 
   const DecoderConfig& c = teacher_->config();
   Batch batch(*teacher_, windows);
   auto rows = static_cast<int64_t>(batch.ids.size());
-  std::vector<float> answers, hidden(static_cast<size_t>(rows * c.hidden));
-  teacher_->final_states(batch.ids, batch.slices, Decoder::Rows::kAll, answers);
+  teacher_->final_states(batch.ids, batch.slices, Decoder::Rows::kAll, answers_);
 
-  std::vector<BlockTape> tapes(blocks_.size());
-  Flow flow;
-  flow.slices = batch.slices;
-  flow.rows = rows;
-  embedding_.embed(batch.ids, flow.h);
+  tapes_.resize(blocks_.size());
+  flow_.slices = batch.slices;
+  flow_.rows = rows;
+  embedding_.embed(batch.ids, flow_.h);
   for (size_t b = 0; b < blocks_.size(); ++b) {
-    flow.tape = backward ? &tapes[b] : nullptr;
-    enter_block(c, blocks_[b].block(), flow);
-    for (Stage stage : kStages) advance(stage, c, blocks_[b].block(), *rope_, flow);
+    flow_.tape = backward ? &tapes_[b] : nullptr;
+    enter_block(c, blocks_[b].block(), flow_);
+    for (Stage stage : kStages) advance(stage, c, blocks_[b].block(), *rope_, flow_);
   }
-  norm_rows(c, flow.h.data(), rows, final_weight_.data(), hidden.data());
-  std::vector<float> dhidden(hidden.size());
-  double total = kl_backward({answers.data(), head_.data()},
-                             {hidden.data(), own_head_.empty() ? head_.data() : own_head_.data()},
-                             rows, c.vocab, c.hidden, static_cast<float>(weight), dhidden.data());
+  for (auto* v : {&hidden_, &dhidden_, &dh_}) v->resize(flow_.h.size());
+  norm_rows(c, flow_.h.data(), rows, final_weight_.data(), hidden_.data());
+  const std::vector<float>& own_head = own_head_.empty() ? head_ : own_head_;
+  double total = kl_backward({answers_.data(), head_.data()}, {hidden_.data(), own_head.data()},
+                             rows, c.vocab, c.hidden, static_cast<float>(weight), dhidden_.data());
   if (!backward) return total;
 
-  std::vector<float> dh(hidden.size());
-  rms_norm_backward(flow.h.data(), final_weight_, c.norm_eps, dhidden.data(), rows, dh.data(),
+  std::fill(dh_.begin(), dh_.end(), 0.f);
+  rms_norm_backward(flow_.h.data(), final_weight_, c.norm_eps, dhidden_.data(), rows, dh_.data(),
                     final_gradient_.data());
-  for (size_t b = blocks_.size(); b-- > 0;) {
-    blocks_[b].backward(c, *rope_, batch.slices, tapes[b], dh);
-    tapes[b] = {};
-  }
+  for (size_t b = blocks_.size(); b-- > 0;)
+    blocks_[b].backward(c, *rope_, batch.slices, tapes_[b], dh_, scratch_);
   return total;
 }
 

@@ -39,6 +39,11 @@ class Distiller {
   std::shared_ptr<const Rope> rope_;
   Embedding embedding_;
   std::vector<LearnedBlock> blocks_;
+  // Of one pass, kept for the next.
+  std::vector<BlockTape> tapes_;
+  BackwardScratch scratch_;
+  Flow flow_;
+  std::vector<float> answers_, hidden_, dhidden_, dh_;
   std::vector<LearnedVector> final_norm_;  // one
   std::vector<float> final_weight_, final_gradient_, head_;
   std::vector<float> own_head_;  // where it is not the teacher's

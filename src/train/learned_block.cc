@@ -76,10 +76,10 @@ void LearnedBlock::refresh() {
 
 void LearnedBlock::backward(const DecoderConfig& config, const Rope& rope,
                             std::span<const Slice> slices, const BlockTape& tape,
-                            std::vector<float>& dh) {
+                            std::vector<float>& dh, BackwardScratch& scratch) {
   BlockMatrices matrices;
   for (size_t role = 0; role < kRoles; ++role) matrices[role] = values_[role];
-  block_backward(config, block_, matrices, rope, slices, tape, dh, *gradient_);
+  block_backward(config, block_, matrices, rope, slices, tape, dh, *gradient_, scratch);
 }
 
 void LearnedBlock::learn(const LearningRates& rates, int64_t number) {

@@ -40,7 +40,7 @@ class LearnedBlock {
   // What forward passes run on: the values after the last learn().
   const Block& block() const { return block_; }
   void backward(const DecoderConfig& config, const Rope& rope, std::span<const Slice> slices,
-                const BlockTape& tape, std::vector<float>& dh);
+                const BlockTape& tape, std::vector<float>& dh, BackwardScratch& scratch);
   // One step along the gradients added up since the last one; `number` counts from 1.
   void learn(const LearningRates& rates, int64_t number);
   QuantizedMatrix matrix(Role role) const;

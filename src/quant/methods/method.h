@@ -48,6 +48,7 @@ struct Method {
   // is kNothing). Weights are finite and scales fit their type: the caller has checked.
   Result<MethodResult> (*quantize)(std::span<const FloatMatrix> matrices,
                                    const InputStatistics* statistics, const MethodOptions& options);
+  bool tunes_block = false;  // the block's quantized linears learn together: block_tuning.h
   DistillationPlan distillation = {};
   const char* transform = nullptr;  // the transform that is part of it
   double int8_threshold = 0;        // InputRules::threshold of what it writes; it takes 8 bits
