@@ -1,7 +1,8 @@
 // HQQ: half-quadratic quantization. Errors are measured by an l_p norm with p < 1, which forgives
 // the few large weights that a squared error would stretch the grid for.
 // Source: Badri and Shaji, github.com/mobiusml/hqq, core/optimize.py. Unlike there the scale is
-// fitted along with the zero point, which is rounded in the end so that any consumer loads it.
+// fitted along with the zero point, from clipped ranges too, errors are counted in steps of the
+// grid, and the zero point is rounded in the end so that any consumer loads it.
 #include <algorithm>
 #include <cmath>
 
@@ -11,6 +12,7 @@ namespace nibble {
 namespace {
 
 constexpr int kSteps = 20;
+constexpr float kRanges[] = {1, .85f, .7f, .55f};  // of min-max, to begin with
 constexpr float kPower = .7f, kFirstBeta = 10, kBetaGrowth = 1.01f;
 
 // value = scale (code - zero) with a zero that need not be whole.
@@ -22,10 +24,18 @@ struct Line {
   }
 };
 
-double mean_error(std::span<const float> w, const Line& line, const Scheme& scheme) {
-  double total = 0;
-  for (float v : w) total += std::fabs(v - line.scale * (line.code(v, scheme) - line.zero));
-  return total / static_cast<double>(w.size());
+struct Errors {
+  double absolute = 0, squared = 0;  // means
+};
+
+Errors errors_of(std::span<const float> w, const Line& line, const Scheme& scheme) {
+  Errors out;
+  for (float v : w) {
+    double e = v - line.scale * (line.code(v, scheme) - line.zero);
+    out.absolute += std::fabs(e) / static_cast<double>(w.size());
+    out.squared += e * e / static_cast<double>(w.size());
+  }
+  return out;
 }
 
 // The proximal step for |r|^p: what of the error is taken for an outlier's.
@@ -40,7 +50,8 @@ Line refit(std::span<const float> w, const Line& line, float beta, const Scheme&
   for (float value : w) {
     float code = line.code(value, scheme);
     double q = scheme.asymmetric() ? code : code - line.zero;
-    double v = value - shrink(value - line.scale * (code - line.zero), beta);
+    float r = value / line.scale - (code - line.zero);
+    double v = value - line.scale * shrink(r, beta);
     q1 += q;
     q2 += q * q;
     v1 += v;
@@ -59,30 +70,30 @@ Grid whole(const Line& line, const Scheme& scheme) {
                               : scheme.symmetric_zero()};
 }
 
+// The least absolute error among grids that do not raise min-max's squared one.
 Grid fit(std::span<const float> w, const Scheme& scheme) {
+  auto [lo, hi] = std::minmax_element(w.begin(), w.end());
   Grid best = fit_minmax(w, scheme);
   auto as_line = [](const Grid& g) { return Line{g.scale, static_cast<float>(g.zero)}; };
-  double least = mean_error(w, as_line(best), scheme), before = least;
-  // Weights of any size look alike to the fixed powers of shrink().
-  float unit = 0;
-  for (float v : w) unit = std::max(unit, std::fabs(v));
-  if (unit == 0) return best;
-  std::vector<float> scaled(w.begin(), w.end());
-  for (float& v : scaled) v /= unit;
-  Line line = as_line(best);
-  line.scale /= unit;
-  before /= unit;
-  float beta = kFirstBeta;
-  for (int step = 0; step < kSteps; ++step, beta *= kBetaGrowth) {
-    line = refit(scaled, line, beta, scheme);
-    Grid grid = whole({line.scale * unit, line.zero}, scheme);
-    if (double e = mean_error(w, as_line(grid), scheme); e < least) {
-      least = e;
-      best = grid;
+  Errors start = errors_of(w, as_line(best), scheme);
+  double least = start.absolute;
+  if (least == 0) return best;
+  for (float share : kRanges) {
+    Line line = as_line(grid_from_range(*lo * share, *hi * share, scheme));
+    double before = errors_of(w, line, scheme).absolute;
+    float beta = kFirstBeta;
+    for (int step = 0; step < kSteps; ++step, beta *= kBetaGrowth) {
+      Grid grid = whole(line, scheme);
+      Errors e = errors_of(w, as_line(grid), scheme);
+      if (e.absolute < least && e.squared <= start.squared) {
+        least = e.absolute;
+        best = grid;
+      }
+      line = refit(w, line, beta, scheme);
+      double now = errors_of(w, line, scheme).absolute;
+      if (now >= before) break;
+      before = now;
     }
-    double now = mean_error(scaled, line, scheme);
-    if (now >= before) break;
-    before = now;
   }
   return best;
 }
