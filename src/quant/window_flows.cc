@@ -52,7 +52,12 @@ void WindowFlows::restart(const std::vector<std::vector<float>>& h, const Block&
 }
 
 void WindowFlows::advance(Stage stage, const Block& block) {
-  for (Flow& flow : flows_) nibble::advance(stage, *config_, block, *rope_, flow);
+  std::vector<float> scratch[2];  // goes from flow to flow: each keeping its own would add up
+  for (Flow& flow : flows_) {
+    std::swap(flow.scratch, scratch);
+    nibble::advance(stage, *config_, block, *rope_, flow);
+    std::swap(flow.scratch, scratch);
+  }
 }
 
 void WindowFlows::leave(const Block& block) {
