@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "cli/common.h"
-#include "cli/recipe_flags.h"
+#include "cli/mixed_flags.h"
 #include "quant/job.h"
 
 namespace nibble {
@@ -14,16 +14,20 @@ namespace {
 struct Arguments {
   QuantizeOptions options;
   RecipeFlags recipe;
+  MixedFlags mixed;
+  std::optional<MixedResult> chosen;  // where a target chose the recipe
   bool json = false;
 };
 
 Status finish_options(Arguments& a) {
   QuantizeOptions& o = a.options;
-  o.recipe = NB_TRY(Recipe::build(NB_TRY(entries_of(a.recipe))));
+  if (!a.mixed.wanted()) o.recipe = NB_TRY(Recipe::build(NB_TRY(entries_of(a.recipe))));
   o.model = NB_TRY(model_folder(o.model));
   std::error_code ec;
   if (path_exists(o.output) && std::filesystem::equivalent(o.output, o.model, ec))
     return fail("{}: is the model itself; name another output folder", o.output);
+  if (!o.force && path_exists(o.output))
+    return fail("{}: already exists; name another folder or give --force", o.output);
   return {};
 }
 
@@ -42,21 +46,34 @@ Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, in
   Json tensors = Json::array();
   for (const ModuleReport& m : r.record.modules)
     tensors.push_back({{"module", m.module}, {"scheme", m.scheme}, {"error", m.error}});
-  return {{"output", a.options.output},
-          {"scheme", a.options.recipe.scheme_summary()},
-          {"method", a.options.recipe.method_summary()},
-          {"recipe", a.options.recipe.json()},
-          {"bpw", r.bits_per_weight},
-          {"file_bpw", r.file_bits},
-          {"bytes", r.bytes},
-          {"calibration", r.record.windows.source},
-          {"blocks_resumed", r.blocks_resumed},
-          {"only_nibble_because", r.only_nibble},
-          {"distillation", distillation_json(r.distillation)},
-          {"notes", r.record.notes},
-          {"seconds", seconds},
-          {"peak_rss_anon_bytes", peak},
-          {"tensors", tensors}};
+  Json j = {{"output", a.options.output},
+            {"scheme", a.options.recipe.scheme_summary()},
+            {"method", a.options.recipe.method_summary()},
+            {"recipe", a.options.recipe.json()},
+            {"bpw", r.bits_per_weight},
+            {"file_bpw", r.file_bits},
+            {"bytes", r.bytes},
+            {"calibration", r.record.windows.source},
+            {"blocks_resumed", r.blocks_resumed},
+            {"only_nibble_because", r.only_nibble},
+            {"notes", r.record.notes},
+            {"seconds", seconds},
+            {"peak_rss_anon_bytes", peak},
+            {"tensors", tensors}};
+  if (a.chosen) j["mixed"] = mixed_json(*a.chosen);
+  return j;
+}
+
+Json plan_json(const Arguments& a, const QuantizeReport& report) {
+  Json j = {{"dry_run", true},
+            {"bpw", report.bits_per_weight},
+            {"output", a.options.output},
+            {"scheme", a.options.recipe.scheme_summary()},
+            {"method", a.options.recipe.method_summary()},
+            {"recipe", a.options.recipe.json()},
+            {"calibration", report.record.windows.source}};
+  if (a.chosen) j["mixed"] = mixed_json(*a.chosen);
+  return j;
 }
 
 void print_report(const Arguments& a, const QuantizeReport& r, double seconds, int64_t peak) {
@@ -81,16 +98,13 @@ Result<int> run(Arguments& a) {
   NB_OK(finish_options(a));
   PeakMemory peak;
   auto start = std::chrono::steady_clock::now();
+  if (a.mixed.wanted()) a.chosen = NB_TRY(choose_bits(a.mixed, a.recipe, a.options));
   QuantizeReport report = NB_TRY(quantize_model(a.options));
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (a.chosen && !a.json) print_mixed(*a.chosen);
   if (a.options.dry_run) {
     if (a.json)
-      put_json({{"dry_run", true},
-                {"bpw", report.bits_per_weight},
-                {"output", a.options.output},
-                {"scheme", a.options.recipe.scheme_summary()},
-                {"method", a.options.recipe.method_summary()},
-                {"calibration", report.record.windows.source}});
+      put_json(plan_json(a, report));
     else
       put_line("would write {}: {} by {}, {:.3f} bits per weight{}", a.options.output,
                a.options.recipe.scheme_summary(), a.options.recipe.method_summary(),
@@ -110,6 +124,7 @@ CommandBody setup(CLI::App& app) {
   add_model_option(app, o.model);
   app.add_option("-o,--output", o.output, "Folder to write")->required();
   add_recipe_options(app, a->recipe);
+  add_mixed_options(app, a->mixed);
   app.add_option(
       "--calibration", o.calibration,
       "UTF-8 text for calibrated methods, - for standard input (default: the model writes its "

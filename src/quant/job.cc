@@ -15,16 +15,6 @@
 namespace nibble {
 namespace {
 
-Status check_source(const QuantizeOptions& o, const Weights& weights) {
-  const DecoderConfig& c = weights.config();
-  for (int64_t layer = 0; layer < c.layers; ++layer)
-    for (const LinearSpec& spec : block_linears(c, layer))
-      if (weights.scheme_of(spec.module))
-        return fail("{}: is quantized already ({}); quantize the float model instead", o.model,
-                    spec.module);
-  return {};
-}
-
 void add_to_record(ArtifactRecord& record, const QuantizedBlock& block) {
   for (const QuantizedLinear& l : block.linears)
     record.modules.push_back(
@@ -268,9 +258,19 @@ void remove_transformed(const std::string& staging, const Preparation& preparati
 
 }  // namespace
 
+Status check_source(const std::string& model, const Weights& weights) {
+  const DecoderConfig& c = weights.config();
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    for (const LinearSpec& spec : block_linears(c, layer))
+      if (weights.scheme_of(spec.module))
+        return fail("{}: is quantized already ({}); quantize the float model instead", model,
+                    spec.module);
+  return {};
+}
+
 Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   Weights weights = NB_TRY(Weights::open(o.model));
-  NB_OK(check_source(o, weights));
+  NB_OK(check_source(o.model, weights));
   QuantizeReport report;
   ArtifactRecord& record = report.record;
   record.recipe = o.recipe;

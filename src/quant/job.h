@@ -30,6 +30,9 @@ struct QuantizeReport {
   std::string only_nibble;  // why other programs cannot load it; empty if they can
 };
 
+// Fails where a part of the model is quantized already.
+Status check_source(const std::string& model, const Weights& weights);
+
 // Fails with one line and leaves nothing behind; a killed job leaves only OUTPUT.partial.
 Result<QuantizeReport> quantize_model(const QuantizeOptions& options);
 

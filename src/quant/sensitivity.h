@@ -1,0 +1,49 @@
+// What quantizing one part of a model costs, measured: KL(float || the model with only this part
+// quantized) on calibration windows that the part's statistics have not seen.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/weights.h"
+#include "quant/calibration.h"
+#include "quant/recipe.h"
+
+namespace nibble {
+
+struct MeasuredOption {
+  Scheme scheme;
+  int64_t bytes = 0;  // as stored
+  double kl = 0;      // nats a token
+};
+
+// Linears that share an input are one item: they get one scheme.
+struct MeasuredItem {
+  std::vector<int64_t> layers;  // its block; none: the embedding or the head
+  std::string names;            // "qkv", "o_proj", "gate_up", "down_proj", "embedding", "head"
+  int64_t weights = 0;
+  bool read_by_token = true;  // every generated token reads all of it
+  std::vector<MeasuredOption> options;
+};
+
+struct SensitivityOptions {
+  const Method* method = nullptr;  // of the blocks' linears; the embedding and head are rounded
+  MethodOptions methods;
+  std::vector<Scheme> schemes;
+  bool embedding = false, head = false;  // items too; a tied head goes with the embedding
+};
+
+// The last quarter of the windows, four at most, is held back to measure on: every option of every
+// part passes them, and differences of one window's KL are far below those between options. A
+// single window serves both uses.
+struct SplitWindows {
+  std::vector<std::vector<int32_t>> fit, held;
+};
+SplitWindows split_windows(const CalibrationSet& set);
+
+// Memory: the float model stays mapped, one block's linears are quantized at a time.
+Result<std::vector<MeasuredItem>> measure_sensitivity(const Weights& weights,
+                                                      const SensitivityOptions& options,
+                                                      const CalibrationSet& windows);
+
+}  // namespace nibble
