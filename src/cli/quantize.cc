@@ -53,6 +53,7 @@ Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, in
             {"bpw", r.bits_per_weight},
             {"file_bpw", r.file_bits},
             {"bytes", r.bytes},
+            {"sparsity", r.sparsity()},
             {"calibration", r.record.windows.source},
             {"blocks_resumed", r.blocks_resumed},
             {"only_nibble_because", r.only_nibble},
@@ -60,6 +61,8 @@ Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, in
             {"seconds", seconds},
             {"peak_rss_anon_bytes", peak},
             {"tensors", tensors}};
+  if (r.sparse_linears > 0)
+    j["dense_rival"] = {{"linears", r.sparse_linears}, {"dense_better", r.dense_wins}};
   if (a.chosen) j["mixed"] = mixed_json(*a.chosen);
   return j;
 }
@@ -89,6 +92,11 @@ void print_report(const Arguments& a, const QuantizeReport& r, double seconds, i
   if (!r.record.windows.source.empty()) put_line("  calibrated on    {}", r.record.windows.source);
   put_line("  bits per weight  {:.3f} (whole file {:.3f})", r.bits_per_weight, r.file_bits);
   put_line("  tensors          {}", bytes_text(r.bytes));
+  if (r.sparse_linears > 0)
+    put_line(
+        "  sparsity         {:.1f} %; dense codes of as many bytes as a bitmap and the kept "
+        "codes serve {} of {} linears better",
+        100 * r.sparsity(), r.dense_wins, r.sparse_linears);
   put_line("  largest error    {:.3g} of the layer's output, {}", worst, worst_name);
   put_line("  took             {:.1f} s, at most {} of memory", seconds, bytes_text(peak));
   if (!r.only_nibble.empty()) put_line("  loads in         nibble only: {}", r.only_nibble);

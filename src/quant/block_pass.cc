@@ -5,6 +5,7 @@
 
 #include "quant/block_tuning.h"
 #include "quant/outlier_columns.h"
+#include "quant/sparse_report.h"
 #include "quant/transforms/float_block.h"
 
 namespace nibble {
@@ -189,14 +190,18 @@ Status BlockPass::quantize_linears(const Method& method, const std::vector<Linea
     }
   MethodResult result = NB_TRY(method.quantize(matrices, statistics, options_));
   out.notes.insert(out.notes.end(), result.notes.begin(), result.notes.end());
+  std::vector<double> errors, dense;
+  for (size_t i = 0; i < specs.size(); ++i)
+    errors.push_back(relative_error(matrices[i], result.matrices[i], statistics));
+  if (method.sparse) dense = NB_TRY(dense_errors(matrices, result.matrices, *statistics, options_));
   for (size_t i = 0; i < specs.size(); ++i) {
     QuantizedMatrix& q = result.matrices[i];
-    double error = relative_error(matrices[i], q, statistics);
     std::vector<float> bias =
         NB_TRY(finish_linear(specs[i], method, matrices[i], q, statistics, floats, out));
     matrices[i].w = {};
     block.slot(specs[i].role) = make_dequantized_linear(q, std::move(bias));
-    out.linears.push_back({specs[i], std::move(q), error});
+    out.linears.push_back({specs[i], std::move(q), errors[i]});
+    if (method.sparse) out.linears.back().dense_error = dense[i];
   }
   return {};
 }

@@ -19,6 +19,8 @@ struct QuantizedLinear {
   // W'), where the method gathered H and the codes are still those; else of the weights, |E|^2 /
   // |W|^2.
   double error = 0;
+  // Of a sparse method in this run: what GPTQ's dense codes have in the same bytes.
+  std::optional<double> dense_error = {};
 };
 
 struct QuantizedBlock {

@@ -10,12 +10,21 @@
 #include "model/decoder.h"
 #include "model/size.h"
 #include "quant/journal.h"
+#include "quant/sparse_report.h"
 #include "train/distiller.h"
 
 namespace nibble {
 namespace {
 
-void add_to_record(ArtifactRecord& record, const QuantizedBlock& block) {
+void add_to_report(QuantizeReport& report, const QuantizedBlock& block) {
+  ArtifactRecord& record = report.record;
+  for (const QuantizedLinear& l : block.linears) {
+    report.zeros += count_zeros(l.matrix);
+    report.weights += l.spec.n * l.spec.k;
+    if (!l.dense_error) continue;
+    ++report.sparse_linears;
+    report.dense_wins += *l.dense_error < l.error;
+  }
   for (const QuantizedLinear& l : block.linears)
     record.modules.push_back(
         {l.spec.module, l.matrix.scheme().name(), l.spec.n, l.spec.k, l.error});
@@ -59,11 +68,12 @@ Status run_distillation(const QuantizeOptions& o, const Weights& weights,
   note("{}", record.notes.back());
   if (!r.kept) return {};
   record.modules.clear();
+  report.zeros = report.weights = 0;
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     QuantizedBlock& block = blocks[static_cast<size_t>(layer)];
     block.notes.clear();
     NB_OK(journal.save(Phase::kLearned, layer, block));
-    add_to_record(record, block);
+    add_to_report(report, block);
   }
   return {};
 }
@@ -128,7 +138,7 @@ Status run_blocks(const Weights& weights, const Embedding& embedding,
       done = NB_TRY(pass.quantize(layer));
       NB_OK(journal.save(Journal::Phase::kQuantized, layer, *done));
     }
-    add_to_record(record, *done);
+    add_to_report(report, *done);
     double worst = 0;
     for (const QuantizedLinear& l : done->linears) worst = std::max(worst, l.error);
     progress.step(layer + 1, fmt::format("(largest relative error {:.2g})", worst));
@@ -195,6 +205,8 @@ Result<Preparation> prepare(ArtifactRecord& record) {
       names.emplace_back(method.transform);
     if (method.int8_threshold > 0 && choice.scheme->bits != 8)
       return usage("{} takes 8 bits, as w8, not {}", method.name, choice.scheme->name());
+    if (method.sparse && record.plan.distillation().what == DistillationPlan::What::kCodes)
+      return usage("codes that learn would leave the zeros of {}: --distill scales", method.name);
     record.inputs.threshold = std::max(record.inputs.threshold, method.int8_threshold);
   }
   Preparation p{NB_TRY(find_transforms(names)), settings.transform_options, settings.ranges};

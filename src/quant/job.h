@@ -27,6 +27,13 @@ struct QuantizeReport {
   int64_t bytes = 0;
   int64_t blocks_resumed = 0;
   std::optional<DistillationReport> distillation;
+  int64_t zeros = 0, weights = 0;  // of the blocks' quantized linears: exact zeros of how many
+  // Linears that a sparse method quantized in this run, and how many of them GPTQ's dense codes in
+  // the bytes of a bitmap and the kept codes would serve with less error.
+  int64_t sparse_linears = 0, dense_wins = 0;
+  double sparsity() const {
+    return weights > 0 ? static_cast<double>(zeros) / static_cast<double>(weights) : 0;
+  }
   std::string only_nibble;  // why other programs cannot load it; empty if they can
 };
 

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "quant/methods/sparsity.h"
 #include "quant/recipe.h"
 
 namespace nibble {
@@ -114,6 +115,14 @@ std::span<const RecipeOption> recipe_options() {
          return set_number<int64_t>(s.distill_steps, text, 0, 1'000'000);
        },
        [](const S& s) { return Json(s.distill_steps); }},
+      {"sparsity",
+       "What sparsegpt and wanda set to zero: a share, or 2:4 for all but 2 of every 4 columns "
+       "(default: 0.5)",
+       [](S& s, const std::string& text) -> Status {
+         s.methods.sparsity = NB_TRY(parse_sparsity(text));
+         return {};
+       },
+       [](const S& s) { return Json(sparsity_text(s.methods.sparsity)); }},
       {"windows", "Calibration windows (default: 64)",
        [](S& s, const std::string& text) {
          return set_number<int64_t>(s.calibration.windows, text, 1, 1'000'000);

@@ -22,9 +22,17 @@ struct FloatMatrix {
 // In which order GPTQ takes the columns. Groups stay contiguous in every one.
 enum class ColumnOrder : uint8_t { kNatural, kActivation, kGar };
 
+// What the sparse methods set to zero: a share of all weights, or all but `keep` of every `of`
+// columns of a row.
+struct Sparsity {
+  double share = .5;
+  int64_t keep = 0, of = 0;  // of 0: anywhere
+};
+
 struct MethodOptions {
   double damping = .01;
   ColumnOrder order = ColumnOrder::kActivation;
+  Sparsity sparsity;
 };
 
 // What all blocks learn together, end to end, once each has been quantized.
@@ -52,6 +60,7 @@ struct Method {
   DistillationPlan distillation = {};
   const char* transform = nullptr;  // the transform that is part of it
   double int8_threshold = 0;        // InputRules::threshold of what it writes; it takes 8 bits
+  bool sparse = false;  // sets weights to zero as MethodOptions::sparsity says
 };
 
 std::span<const Method> known_methods();
