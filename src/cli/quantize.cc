@@ -57,6 +57,7 @@ Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, in
             {"calibration", r.record.windows.source},
             {"blocks_resumed", r.blocks_resumed},
             {"only_nibble_because", r.only_nibble},
+            {"distillation", distillation_json(r.distillation)},
             {"notes", r.record.notes},
             {"seconds", seconds},
             {"peak_rss_anon_bytes", peak},

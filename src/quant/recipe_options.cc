@@ -175,11 +175,14 @@ std::span<const RecipeOption> recipe_options() {
 std::span<const RecipePreset> recipe_presets() {
   static const RecipePreset list[] = {
       {"fast",
-       "4.16 bits, rounded to nearest under activation weights",
-       {{"method", "rtn-imatrix", ""}, {"rest", "w4g128-asym", ""}}},
+       "4.16 bits by gptq, one pass over the calibration text",
+       {{"method", "fast", ""}, {"rest", "w4g128-asym", ""}}},
       {"balanced",
-       "4.16 bits by GPTQ, the embedding at 8",
-       {{"method", "gptq", ""}, {"rest", "w4g128-asym", ""}, {"embedding", "w8", ""}}},
+       "4.16 bits, polished: all that needs no backward pass",
+       {{"method", "balanced", ""}, {"rest", "w4g128-asym", ""}}},
+      {"best",
+       "4.16 bits, learned block by block and end to end",
+       {{"method", "best", ""}, {"rest", "w4g128-asym", ""}}},
   };
   return list;
 }

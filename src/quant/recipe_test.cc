@@ -80,19 +80,20 @@ TEST(Recipe, FirstMatchWinsAndNamesAreTailsOrPatterns) {
 TEST(Recipe, TheEffectiveRecipeReadsBackTheSame) {
   auto recipe = Recipe::build({{"layers  0-1", "w8g256", ""},
                                {"preset", "balanced", ""},
+                               {"embedding", "w8", ""},
                                {"damping", "0.05", ""},
                                {"scale-type", "f32", ""}});
   ASSERT_TRUE(recipe) << recipe.error().message;
   Json json = recipe->json();
-  EXPECT_EQ(json["rules"],
-            Json({"layers 0-1: w8g256 gptq", "rest: w4g128-asym gptq", "embedding: w8 rtn"}));
+  EXPECT_EQ(json["rules"], Json({"layers 0-1: w8g256 balanced", "rest: w4g128-asym balanced",
+                                 "embedding: w8 rtn"}));
   auto again = Recipe::build(read_text("nibble.json", Json{{"recipe", json}}.dump()));
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->json(), json);
   EXPECT_EQ(again->settings().methods.damping, .05);
   EXPECT_EQ(again->settings().scale_type, DType::kF32);
   EXPECT_EQ(again->scheme_summary(), "mixed (w8g256, w4g128-asym)");
-  EXPECT_EQ(again->method_summary(), "gptq");
+  EXPECT_EQ(again->method_summary(), "balanced");
 }
 
 TEST(Recipe, ListsReadAsMapsDo) {
