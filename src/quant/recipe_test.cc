@@ -85,8 +85,8 @@ TEST(Recipe, TheEffectiveRecipeReadsBackTheSame) {
                                {"scale-type", "f32", ""}});
   ASSERT_TRUE(recipe) << recipe.error().message;
   Json json = recipe->json();
-  EXPECT_EQ(json["rules"], Json({"layers 0-1: w8g256 balanced", "rest: w4g128-asym balanced",
-                                 "embedding: w8 rtn"}));
+  EXPECT_EQ(json["rules"], Json({"layers 0-1: w8g256 balanced", "embedding: w8 rtn",
+                                 "rest: w4g128-asym balanced"}));
   auto again = Recipe::build(read_text("nibble.json", Json{{"recipe", json}}.dump()));
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->json(), json);

@@ -60,7 +60,7 @@ struct Method {
   DistillationPlan distillation = {};
   const char* transform = nullptr;  // the transform that is part of it
   double int8_threshold = 0;        // InputRules::threshold of what it writes; it takes 8 bits
-  bool sparse = false;  // sets weights to zero as MethodOptions::sparsity says
+  bool sparse = false;              // sets weights to zero as MethodOptions::sparsity says
 };
 
 std::span<const Method> known_methods();

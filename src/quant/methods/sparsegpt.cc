@@ -126,7 +126,10 @@ Result<MethodResult> quantize(std::span<const FloatMatrix> matrices, const Input
 }  // namespace
 
 extern const Method kMethod_sparsegpt = {
-    "sparsegpt", "GPTQ that also sets --sparsity of the weights to zero; calibrated",
-    InputStatistics::Need::kHessian, quantize, /*sparse=*/true};
+    .name = "sparsegpt",
+    .summary = "GPTQ that also sets --sparsity of the weights to zero; calibrated",
+    .need = InputStatistics::Need::kHessian,
+    .quantize = quantize,
+    .sparse = true};
 
 }  // namespace nibble

@@ -49,7 +49,10 @@ Result<MethodResult> quantize(std::span<const FloatMatrix> matrices, const Input
 }  // namespace
 
 extern const Method kMethod_wanda = {
-    "wanda", "--sparsity by weight times activation, the rest rounded; calibrated",
-    InputStatistics::Need::kHessian, quantize, /*sparse=*/true};
+    .name = "wanda",
+    .summary = "--sparsity by weight times activation, the rest rounded; calibrated",
+    .need = InputStatistics::Need::kHessian,
+    .quantize = quantize,
+    .sparse = true};
 
 }  // namespace nibble
