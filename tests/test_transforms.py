@@ -130,7 +130,7 @@ def test_awq_beats_rounding_and_composes_with_gptq(tmp_path):
         kl[name] = measured(made(tmp_path / name, *scheme, *args), "float")["kl_mean"]
     record = json.loads((tmp_path / "awq/nibble.json").read_text())
     assert record["recipe"]["rules"] == ["rest: w3g128-asym awq"]
-    assert kl["awq"] < .7 * kl["rtn"] and kl["both"] < .7 * kl["rtn"], kl
+    assert kl["both"] < .6 * kl["rtn"] and kl["both"] < kl["awq"] < .8 * kl["rtn"], kl
 
 
 def test_bad_transform_options_are_refused(tmp_path):
