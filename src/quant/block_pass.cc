@@ -23,7 +23,10 @@ BlockPass BlockPass::create(const Weights& weights, const Embedding& embedding, 
   auto need = std::max(plan.need(), preparation.need());
   if (need == InputStatistics::Need::kNothing || pass.statistics_) return pass;
   pass.windows_ = WindowFlows(weights.config(), embedding, windows);
-  if (need == InputStatistics::Need::kDrift || plan.tunes_blocks())
+  // Transforms change what a block reads, so nothing can be compared with the float model's inputs.
+  pass.drift_ = need == InputStatistics::Need::kDrift ||
+                (plan.takes_drift() && !preparation.changes_blocks());
+  if (pass.drift_ || plan.tunes_blocks())
     pass.reference_ = WindowFlows(weights.config(), embedding, windows);
   return pass;
 }
@@ -148,6 +151,7 @@ Result<std::unique_ptr<InputStatistics>> BlockPass::gather(
   if (statistics_)
     return std::make_unique<InputStatistics>(
         NB_TRY(statistics_->load(layer, specs[0].stage, specs[0].k)));
+  if (drift_ && need == InputStatistics::Need::kHessian) need = InputStatistics::Need::kDrift;
   auto out = std::make_unique<InputStatistics>(specs[0].k, need);
   for (const Flow& flow : windows_.flows()) out->add(flow.x.data(), flow.rows);
   if (need == InputStatistics::Need::kDrift)

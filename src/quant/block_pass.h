@@ -79,6 +79,7 @@ class BlockPass {
   MethodOptions options_;
   Preparation preparation_;
   std::optional<StatisticsStore> statistics_;
+  bool drift_ = false;  // statistics take the difference from the float model's inputs too
   WindowFlows windows_;
   WindowFlows reference_;  // the same windows through the float blocks
 };

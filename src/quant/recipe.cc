@@ -169,10 +169,12 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
   return plan;
 }
 
-bool Plan::tunes_blocks() const {
+bool Plan::any(bool Method::* what) const {
   return std::any_of(choices_.begin(), choices_.end(),
-                     [](const auto& c) { return c.second.scheme && c.second.method->tunes_block; });
+                     [&](const auto& c) { return c.second.scheme && c.second.method->*what; });
 }
+bool Plan::takes_drift() const { return any(&Method::takes_drift); }
+bool Plan::tunes_blocks() const { return any(&Method::tunes_block); }
 
 Json Recipe::json() const {
   Json out = {{"rules", Json::array()}};

@@ -46,6 +46,8 @@ class Plan {
   InputStatistics::Need need() const;
   // Of all matrices that get one.
   const std::map<std::string, ModuleChoice>& choices() const { return choices_; }
+  // Some method makes use of the drift from the float model, which its `need` does not ask for.
+  bool takes_drift() const;
   // Some method learns from whole blocks' outputs.
   bool tunes_blocks() const;
   const DistillationPlan& distillation() const { return distillation_; }
@@ -56,6 +58,7 @@ class Plan {
 
  private:
   friend class Recipe;
+  bool any(bool Method::* what) const;
   std::map<std::string, ModuleChoice> choices_;
   bool unties_head_ = false;
   DistillationPlan distillation_;

@@ -16,6 +16,7 @@ extern const Method kMethod_best = {
            const MethodOptions& options) {
           return kMethod_balanced.quantize(matrices, statistics, options);
         },
+    .takes_drift = true,
     .tunes_block = true,
     .distillation = {DistillationPlan::What::kCodes}};
 

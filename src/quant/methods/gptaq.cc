@@ -1,57 +1,17 @@
-// GPTAQ: GPTQ towards weights whose output on the quantized model's inputs is nearest to the float
-// model's output on its own: W* = W + alpha W D H^-1, D = sum (x_float - x) x'.
-// Source: arXiv 2504.02692 in the form of 2504.09629; alpha as in GPTQModel's gptaq.py.
-#include <numeric>
-
-#include "base/checked.h"
-#include "base/threads.h"
-#include "model/blas.h"
+// GPTAQ: GPTQ towards weights that answer the drift of their inputs (drift.h).
+#include "quant/drift.h"
 #include "quant/gptq_rounding.h"
-#include "quant/hessian.h"
 
 namespace nibble {
-namespace {
-
-constexpr float kAlpha = .25f;
-constexpr int64_t kRowChunk = 64;
-
-// m.w += alpha W D U'U. D: (k, k); U: the factor of the inverse Hessian in natural order.
-void shift(FloatMatrix& m, const std::vector<float>& D, const std::vector<float>& U) {
-  auto k = static_cast<int>(m.k);
-  parallel_for(ceil_div(m.n, kRowChunk), [&](int64_t chunk) {
-    int64_t r0 = chunk * kRowChunk;
-    auto rows = static_cast<int>(std::min(kRowChunk, m.n - r0));
-    float* w = m.w.data() + r0 * m.k;
-    std::vector<float> a(static_cast<size_t>(rows * m.k)), b(a.size());
-    auto multiply = [&](const float* x, CBLAS_TRANSPOSE t, const float* y, float alpha, float beta,
-                        float* out) {
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, t, rows, k, k, alpha, x, k, y, k, beta, out, k);
-    };
-    multiply(w, CblasNoTrans, D.data(), 1, 0, a.data());
-    multiply(a.data(), CblasTrans, U.data(), 1, 0, b.data());
-    multiply(b.data(), CblasNoTrans, U.data(), kAlpha, 1, w);
-  });
-}
-
-Result<MethodResult> quantize(std::span<const FloatMatrix> matrices, const InputStatistics* s,
-                              const MethodOptions& options) {
-  std::vector<int64_t> natural(static_cast<size_t>(s->cols()));
-  std::iota(natural.begin(), natural.end(), 0);
-  InverseFactor factor = factor_inverse(*s, natural, options.damping);
-  if (factor.U.empty()) return round_by_gptq(matrices, *s, options);
-  std::vector<float> D(s->drift().size());
-  for (size_t i = 0; i < D.size(); ++i)
-    D[i] = static_cast<float>(s->drift()[i] / static_cast<double>(s->tokens()));
-  std::vector<FloatMatrix> shifted(matrices.begin(), matrices.end());
-  if (!D.empty())
-    for (FloatMatrix& m : shifted) shift(m, D, factor.U);
-  return round_by_gptq(shifted, *s, options);
-}
-
-}  // namespace
 
 extern const Method kMethod_gptaq = {
-    "gptaq", "gptq towards the float model's own outputs, not only its weights; calibrated",
-    InputStatistics::Need::kDrift, quantize};
+    .name = "gptaq",
+    .summary = "gptq towards the float model's own outputs, not only its weights; calibrated",
+    .need = InputStatistics::Need::kDrift,
+    .quantize = [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
+                   const MethodOptions& options) -> Result<MethodResult> {
+      return round_by_gptq(shift_for_drift(matrices, *statistics, options.damping), *statistics,
+                           options);
+    }};
 
 }  // namespace nibble

@@ -32,7 +32,7 @@ struct Sparsity {
 struct MethodOptions {
   double damping = .01;
   ColumnOrder order = ColumnOrder::kActivation;
-  Sparsity sparsity;
+  Sparsity sparsity = {};
 };
 
 // What all blocks learn together, end to end, once each has been quantized.
@@ -56,6 +56,7 @@ struct Method {
   // is kNothing). Weights are finite and scales fit their type: the caller has checked.
   Result<MethodResult> (*quantize)(std::span<const FloatMatrix> matrices,
                                    const InputStatistics* statistics, const MethodOptions& options);
+  bool takes_drift = false;  // kDrift where windows and their float twins are there, else `need`
   bool tunes_block = false;  // the block's quantized linears learn together: block_tuning.h
   DistillationPlan distillation = {};
   const char* transform = nullptr;  // the transform that is part of it

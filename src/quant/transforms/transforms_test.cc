@@ -84,7 +84,7 @@ struct Bench {
     std::vector<int32_t> ids;
     for (int i = 0; i < 48; ++i)
       ids.push_back(static_cast<int32_t>(random.below(static_cast<uint32_t>(c.vocab))));
-    embed_rows(weights.float_matrix(kEmbeddingName, c.vocab, c.hidden).value(), ids, flow.h);
+    weights.embedding().value().embed(ids, flow.h);
     flow.rows = 48;
     flow.slices.push_back({&caches[0], 0, 48});
     gather(floats);
