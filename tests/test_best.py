@@ -6,8 +6,9 @@ import pytest
 from folders import read_safetensors
 from nibble import TALES, digest, run, run_json, start
 
-BEST = ["quantize", TALES, "--scheme", "w2g64-asym", "--method", "best", "--calibration", TALES / "calibration.txt",
+QUANTIZE = ["quantize", TALES, "--scheme", "w2g64-asym", "--method", "gptq", "--calibration", TALES / "calibration.txt",
         "--windows", 32, "--window-length", 256, "--distill-steps", 24]
+BEST = [*QUANTIZE, "--distill", "codes"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def test_it_learned_and_says_how(best):
     assert learned["text_windows"] == 28 and learned["own_windows"] == 20
     assert any("learning end to end" in note for note in json.loads((out / "nibble.json").read_text())["notes"])
     gptq = out.parent / "gptq"
-    run(*[a if a != "best" else "gptq" for a in BEST], "-o", gptq, "--distill", "none")
+    run(*QUANTIZE, "-o", gptq, "--distill", "none")
     ours, theirs = (read_safetensors(f / "model.safetensors") for f in (out, gptq))
     changed = {name for name in ours if ours[name][2] != theirs[name][2]}
     assert any(name.endswith("weight_packed") for name in changed)
@@ -35,9 +36,9 @@ def test_it_learned_and_says_how(best):
 def test_scales_alone_leave_the_codes(best, tmp_path):
     out, _ = best
     kept = tmp_path / "kept"
-    run(*BEST, "-o", kept, "--distill", "none")
+    run(*QUANTIZE, "-o", kept, "--distill", "none")
     scales = tmp_path / "scales"
-    seen = run_json(*BEST, "-o", scales, "--distill", "scales")
+    seen = run_json(*QUANTIZE, "-o", scales, "--distill", "scales")
     assert seen["distillation"]["steps"] == 24
     before, after = (read_safetensors(f / "model.safetensors") for f in (kept, scales))
     assert all(before[n][2] == after[n][2] for n in before if n.endswith(("weight_packed", "zero_point")))
@@ -66,5 +67,5 @@ def test_a_memory_limit_leaves_it_out_and_says_so(tmp_path):
 
 
 def test_too_few_windows_are_refused(tmp_path):
-    done = run(*BEST[:-6], "--windows", 4, "-o", tmp_path / "out", code=1)
+    done = run(*BEST[:8], "--distill", "codes", "--windows", 4, "-o", tmp_path / "out", code=1)
     assert "too few" in done.stderr
