@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "cli/common.h"
+#include "cli/sizes.h"
 #include "quant/statistics_store.h"
 
 namespace nibble {
@@ -19,10 +20,8 @@ Result<int> run(Arguments& a) {
   if (!a.force && path_exists(a.output))
     return fail("{}: already exists; name another folder or give --force", a.output);
   Weights weights = NB_TRY(Weights::open(a.model));
-  for (int64_t layer = 0; layer < weights.config().layers; ++layer)
-    for (const LinearSpec& spec : block_linears(weights.config(), layer))
-      if (weights.scheme_of(spec.module))
-        return fail("{}: is quantized; statistics are of the float model", a.model);
+  if (!quantized_linears(weights).empty())
+    return fail("{}: is quantized; statistics are of the float model", a.model);
   CalibrationSet windows = NB_TRY(calibration_windows(a.model, weights, a.calibration));
   PeakMemory peak;
   StatisticsReport report = NB_TRY(write_statistics(weights, windows, a.output, a.force));

@@ -14,7 +14,22 @@ namespace {
 constexpr int64_t kLogitBudget = int64_t{1} << 26;
 constexpr int64_t kPassTokens = 2048;
 
-// log sum exp of one row, summed in float64.
+void run_model(const Decoder& model, std::span<const Window> windows, std::vector<float>& logits) {
+  std::vector<std::span<const int32_t>> ids;
+  for (const Window& w : windows) ids.emplace_back(w.ids);
+  WindowBatch batch(model, ids);
+  model.forward(batch.ids, batch.slices, Decoder::Rows::kAll, logits);
+}
+
+// One scored position: where its logits lie, which token came next, where its figures go.
+struct Position {
+  int64_t row;
+  int32_t next;
+  size_t out;
+};
+
+}  // namespace
+
 double log_normalizer(const float* logits, int64_t n) {
   float top = *std::max_element(logits, logits + n);
   double total = 0;
@@ -30,28 +45,6 @@ double divergence(const float* p, double p_norm, const float* q, double q_norm, 
   }
   return total;
 }
-
-void run_model(const Decoder& model, std::span<const Window> windows, std::vector<float>& logits) {
-  std::vector<int32_t> ids;
-  std::vector<KvCache> caches;
-  std::vector<Slice> slices;
-  for (const Window& w : windows) {
-    ids.insert(ids.end(), w.ids.begin(), w.ids.end());
-    caches.push_back(model.make_cache(static_cast<int64_t>(w.ids.size())));
-  }
-  for (size_t i = 0; i < windows.size(); ++i)
-    slices.push_back({&caches[i], 0, static_cast<int64_t>(windows[i].ids.size())});
-  model.forward(ids, slices, Decoder::Rows::kAll, logits);
-}
-
-// One scored position: where its logits lie, which token came next, where its figures go.
-struct Position {
-  int64_t row;
-  int32_t next;
-  size_t out;
-};
-
-}  // namespace
 
 TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
                           const std::vector<Window>& windows) {

@@ -9,6 +9,11 @@
 
 namespace nibble {
 
+// log sum exp of n logits, summed in float64.
+double log_normalizer(const float* logits, int64_t n);
+// KL(p || q) in nats, in float64, of two rows of n logits whose normalizers are given.
+double divergence(const float* p, double p_norm, const float* q, double q_norm, int64_t n);
+
 // Per scored token, in text order.
 struct TokenScores {
   std::vector<double> nll;            // of the candidate, nats

@@ -104,4 +104,13 @@ std::pair<int64_t, int64_t> Decoder::integer_linears() const {
   return {integer, all};
 }
 
+WindowBatch::WindowBatch(const Decoder& model, std::span<const std::span<const int32_t>> windows) {
+  for (std::span<const int32_t> w : windows) {
+    ids.insert(ids.end(), w.begin(), w.end());
+    caches.push_back(model.make_cache(static_cast<int64_t>(w.size())));
+  }
+  for (size_t i = 0; i < windows.size(); ++i)
+    slices.push_back({&caches[i], 0, static_cast<int64_t>(windows[i].size())});
+}
+
 }  // namespace nibble

@@ -55,4 +55,12 @@ class Decoder {
   std::shared_ptr<Rope> rope_;
 };
 
+// Whole windows of ids as sequences of one batch, each in a cache of its own.
+struct WindowBatch {
+  std::vector<int32_t> ids;  // of all windows, one after another
+  std::vector<KvCache> caches;
+  std::vector<Slice> slices;
+  WindowBatch(const Decoder& model, std::span<const std::span<const int32_t>> windows);
+};
+
 }  // namespace nibble

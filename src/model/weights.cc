@@ -58,6 +58,14 @@ Result<TensorView> Weights::float_matrix(const std::string& name, int64_t n, int
   return view;
 }
 
+Result<std::vector<float>> Weights::floats(const std::string& name, int64_t n, int64_t k) const {
+  TensorView view = NB_TRY(float_matrix(name, n, k));
+  std::vector<float> out(static_cast<size_t>(n * k));
+  to_float(view.dtype, view.bytes.data(), n * k, out.data());
+  view.release();
+  return out;
+}
+
 Result<std::vector<float>> Weights::vector(const VectorSpec& spec) const {
   TensorView view = NB_TRY(checkpoint_.get(spec.name, std::array{spec.size}));
   if (!is_float(view.dtype))

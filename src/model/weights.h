@@ -26,6 +26,8 @@ class Weights {
   std::optional<Scheme> scheme_of(const std::string& module) const;
 
   Result<TensorView> float_matrix(const std::string& name, int64_t n, int64_t k) const;
+  // The stored matrix as floats, (n, k); gives its mapped pages back.
+  Result<std::vector<float>> floats(const std::string& name, int64_t n, int64_t k) const;
   Result<std::vector<float>> vector(const VectorSpec& spec) const;
   Result<std::vector<float>> bias(const LinearSpec& spec) const;
   Result<QuantizedMatrix> quantized(const std::string& module, int64_t n, int64_t k) const;

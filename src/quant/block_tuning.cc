@@ -27,7 +27,7 @@ class Pass {
     for (size_t i = 0; i < caches.size(); ++i)
       flow.slices.push_back({&caches[i], 0, sample.lengths[i]});
     flow.rows = static_cast<int64_t>(sample.input.size()) / c_.hidden;
-    flow.h = sample.input;
+    flow.h.assign(sample.input.begin(), sample.input.end());
     flow.tape = learned ? &tape_ : nullptr;
     enter_block(c_, block, flow);
     for (Stage stage : kStages) advance(stage, c_, block, rope_, flow);

@@ -12,7 +12,7 @@ namespace nibble {
 // it leaves the float block of the float model.
 struct BlockSample {
   std::vector<int64_t> lengths;  // of the windows; rows are their sum
-  std::vector<float> input, target;
+  std::span<const float> input, target;
 };
 
 struct TuningReport {

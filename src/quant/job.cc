@@ -21,13 +21,11 @@ void add_to_report(QuantizeReport& report, const QuantizedBlock& block) {
   for (const QuantizedLinear& l : block.linears) {
     report.zeros += count_zeros(l.matrix);
     report.weights += l.spec.n * l.spec.k;
-    if (!l.dense_error) continue;
-    ++report.sparse_linears;
-    report.dense_wins += *l.dense_error < l.error;
-  }
-  for (const QuantizedLinear& l : block.linears)
+    report.sparse_linears += l.dense_error.has_value();
+    report.dense_wins += l.dense_error && *l.dense_error < l.error;
     record.modules.push_back(
         {l.spec.module, l.matrix.scheme().name(), l.spec.n, l.spec.k, l.error});
+  }
   for (const std::string& note : block.notes) {
     log_line(note);
     record.notes.push_back(note);

@@ -25,10 +25,7 @@ Status check_values(const FloatMatrix& m, const std::string& folder) {
 
 Result<FloatMatrix> load_matrix(const Weights& weights, const std::string& module, int64_t n,
                                 int64_t k, const Scheme& scheme) {
-  TensorView view = NB_TRY(weights.float_matrix(module + ".weight", n, k));
-  FloatMatrix m{module, n, k, std::vector<float>(static_cast<size_t>(n * k)), scheme};
-  to_float(view.dtype, view.bytes.data(), n * k, m.w.data());
-  view.release();
+  FloatMatrix m{module, n, k, NB_TRY(weights.floats(module + ".weight", n, k)), scheme};
   NB_OK(check_values(m, weights.checkpoint().folder()));
   return m;
 }

@@ -6,80 +6,38 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/threads.h"
-#include "model/decoder.h"
+#include "eval/compare.h"
 #include "quant/block_pass.h"
+#include "quant/window_flows.h"
 
 namespace nibble {
 namespace {
 
-constexpr int64_t kFlowTokens = 2048;  // tokens that pass the blocks at once
-constexpr int64_t kHeadRows = 64;      // rows whose logits are held at once
+constexpr int64_t kHeadRows = 64;  // rows whose logits are held at once
 
-using Ids = std::vector<std::vector<int32_t>>;
-
-// One row of KL(p || q) from logits, in float64.
-double divergence(const float* p, const float* q, int64_t n) {
-  auto normalizer = [n](const float* logits) {
-    float top = *std::max_element(logits, logits + n);
-    double total = 0;
-    for (int64_t i = 0; i < n; ++i) total += std::exp(static_cast<double>(logits[i] - top));
-    return top + std::log(total);
-  };
-  double p_norm = normalizer(p), q_norm = normalizer(q), total = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    double lp = p[i] - p_norm;
-    if (lp > -80) total += std::exp(lp) * (lp - (q[i] - q_norm));
-  }
-  return total;
+// The residual streams of all flows as they stand.
+std::vector<std::vector<float>> states(const WindowFlows& windows) {
+  std::vector<std::vector<float>> out;
+  for (const Flow& flow : windows.flows()) out.push_back(flow.h);
+  return out;
 }
-
-// Windows on their way through the model, with caches of their own.
-struct Stream {
-  std::vector<std::vector<int32_t>> ids;  // of each flow
-  std::vector<KvCache> caches;            // shared by the flows, which pass one after another
-  std::vector<Flow> flows;
-
-  Stream(const DecoderConfig& c, const Ids& windows, int64_t longest) {
-    auto per_flow = static_cast<size_t>(std::max<int64_t>(1, kFlowTokens / longest));
-    for (size_t i = 0; i < per_flow; ++i)
-      caches.emplace_back(c.layers, c.kv_heads, c.head_dim, longest);
-    for (size_t at = 0; at < windows.size(); at += per_flow) {
-      Flow flow;
-      std::vector<int32_t> together;
-      for (size_t i = at; i < std::min(windows.size(), at + per_flow); ++i) {
-        flow.slices.push_back({&caches[i - at], 0, static_cast<int64_t>(windows[i].size())});
-        together.insert(together.end(), windows[i].begin(), windows[i].end());
-      }
-      flow.rows = static_cast<int64_t>(together.size());
-      flows.push_back(std::move(flow));
-      ids.push_back(std::move(together));
-    }
-  }
-  Stream(const Stream&) = delete;  // slices point into caches
-
-  void embed(const Embedding& embedding) {
-    for (size_t i = 0; i < flows.size(); ++i) embedding.embed(ids[i], flows[i].h);
-  }
-};
 
 class Measurement {
  public:
-  Measurement(const Weights& weights, const SensitivityOptions& options, const SplitWindows& split,
-              int64_t longest)
-      : weights_(weights),
-        config_(weights.config()),
-        options_(options),
-        rope_(config_.rope, config_.head_dim, longest),
-        fit_(config_, split.fit, longest),
-        held_(config_, split.held, longest) {}
+  Measurement(const Weights& weights, const SensitivityOptions& options, SplitWindows split)
+      : weights_(weights), config_(weights.config()), options_(options), split_(std::move(split)) {}
 
   Result<std::vector<MeasuredItem>> run();
 
  private:
   Status open();
-  void pass_block(const Block& block, Flow& flow);
+  // The held-back windows' states behind the block that they have entered.
+  void pass_held(const Block& block);
   // Mean KL of the held-back windows, whose states stand before block `from`.
   double measure(size_t from, const Linear& head);
+  // Sum of KL over rows of final states. h, truth: (rows, hidden); `head` reads h.
+  double divergence_of(const std::vector<float>& h, const std::vector<float>& truth,
+                       const Linear& head) const;
   Status measure_stage(Stage stage, Block& block);
   Status measure_outer(const std::string& module, bool embedding);
   void step();
@@ -87,8 +45,8 @@ class Measurement {
   const Weights& weights_;
   const DecoderConfig& config_;
   const SensitivityOptions& options_;
-  Rope rope_;
-  Stream fit_, held_;
+  SplitWindows split_;
+  WindowFlows fit_, held_;
   std::vector<Block> blocks_;
   std::unique_ptr<Linear> head_;
   std::vector<float> final_norm_;
@@ -101,41 +59,58 @@ class Measurement {
 
 void Measurement::step() { progress_->step(++done_); }
 
-void Measurement::pass_block(const Block& block, Flow& flow) {
-  enter_block(config_, block, flow);
-  for (Stage stage : kStages) advance(stage, config_, block, rope_, flow);
+void Measurement::pass_held(const Block& block) {
+  for (Stage stage : kStages) held_.advance(stage, block);
+  held_.leave(block);
+}
+
+double Measurement::divergence_of(const std::vector<float>& h, const std::vector<float>& truth,
+                                  const Linear& head) const {
+  int64_t vocab = config_.vocab, rows = static_cast<int64_t>(h.size()) / config_.hidden;
+  std::vector<float> p, q;
+  std::vector<double> kl(kHeadRows);
+  double total = 0;
+  for (int64_t r = 0; r < rows; r += kHeadRows) {
+    int64_t count = std::min(kHeadRows, rows - r);
+    p.resize(static_cast<size_t>(count * vocab));
+    q.resize(p.size());
+    LinearInput true_states(truth.data() + r * config_.hidden, count, config_.hidden);
+    LinearInput states(h.data() + r * config_.hidden, count, config_.hidden);
+    head_->run(true_states, p.data(), vocab);
+    head.run(states, q.data(), vocab);
+    parallel_for(count, [&](int64_t i) {
+      const float *pi = p.data() + i * vocab, *qi = q.data() + i * vocab;
+      kl[static_cast<size_t>(i)] =
+          divergence(pi, log_normalizer(pi, vocab), qi, log_normalizer(qi, vocab), vocab);
+    });
+    for (int64_t i = 0; i < count; ++i) total += kl[static_cast<size_t>(i)];
+  }
+  return total;
 }
 
 double Measurement::measure(size_t from, const Linear& head) {
-  double total = 0;
-  int64_t rows = 0, vocab = config_.vocab;
-  for (size_t f = 0; f < held_.flows.size(); ++f) {
-    Flow& flow = held_.flows[f];
-    flow.h = entry_[f];
-    for (size_t b = from; b < blocks_.size(); ++b) pass_block(blocks_[b], flow);
-    norm_rows(config_, flow.h.data(), flow.rows, final_norm_.data(), flow.h.data());
-    if (truth_.size() == f) {
-      truth_.push_back(flow.h);
-      continue;
+  std::vector<std::vector<float>> ends = entry_;
+  if (from < blocks_.size()) {
+    held_.restart(entry_, blocks_[from]);
+    pass_held(blocks_[from]);
+    for (size_t b = from + 1; b < blocks_.size(); ++b) {
+      held_.enter(blocks_[b]);
+      pass_held(blocks_[b]);
     }
-    std::vector<float> p, q;
-    std::vector<double> kl(kHeadRows);
-    for (int64_t r = 0; r < flow.rows; r += kHeadRows) {
-      int64_t count = std::min(kHeadRows, flow.rows - r);
-      p.resize(static_cast<size_t>(count * vocab));
-      q.resize(p.size());
-      LinearInput true_states(truth_[f].data() + r * config_.hidden, count, config_.hidden);
-      LinearInput states(flow.h.data() + r * config_.hidden, count, config_.hidden);
-      head_->run(true_states, p.data(), vocab);
-      head.run(states, q.data(), vocab);
-      parallel_for(count, [&](int64_t i) {
-        kl[static_cast<size_t>(i)] = divergence(p.data() + i * vocab, q.data() + i * vocab, vocab);
-      });
-      for (int64_t i = 0; i < count; ++i) total += kl[static_cast<size_t>(i)];
-    }
-    rows += flow.rows;
+    ends = states(held_);
   }
-  return rows > 0 ? total / static_cast<double>(rows) : 0;
+  double total = 0;
+  int64_t rows = 0;
+  for (size_t f = 0; f < ends.size(); ++f) {
+    int64_t count = held_.flows()[f].rows;
+    norm_rows(config_, ends[f].data(), count, final_norm_.data(), ends[f].data());
+    if (truth_.size() == f)
+      truth_.push_back(ends[f]);
+    else
+      total += divergence_of(ends[f], truth_[f], head);
+    rows += count;
+  }
+  return total / static_cast<double>(rows);
 }
 
 Status Measurement::open() {
@@ -144,9 +119,9 @@ Status Measurement::open() {
   head_ = NB_TRY(weights_.head(Activations::kFloat));
   final_norm_ = NB_TRY(weights_.vector({kFinalNormName, config_.hidden}));
   Embedding embedding = NB_TRY(weights_.embedding());
-  fit_.embed(embedding);
-  held_.embed(embedding);
-  for (const Flow& flow : held_.flows) entry_.push_back(flow.h);
+  fit_ = WindowFlows(config_, embedding, {split_.fit, {}, {}});
+  held_ = WindowFlows(config_, embedding, {split_.held, {}, {}});
+  entry_ = states(held_);
   measure(0, *head_);  // sets truth_
   auto outer = static_cast<int64_t>(options_.embedding) + static_cast<int64_t>(options_.head);
   auto parts = config_.layers * static_cast<int64_t>(kStages.size()) + outer;
@@ -170,7 +145,7 @@ Status Measurement::measure_stage(Stage stage, Block& block) {
           NB_TRY(load_matrix(weights_, spec.module, spec.n, spec.k, options_.schemes[0])));
     }
   InputStatistics statistics(specs[0].k, options_.method->need);
-  for (const Flow& flow : fit_.flows) statistics.add(flow.x.data(), flow.rows);
+  for (const Flow& flow : fit_.flows()) statistics.add(flow.x.data(), flow.rows);
   NB_OK(statistics.finish(specs[0].module));
   for (const Scheme& scheme : options_.schemes) {
     for (FloatMatrix& m : matrices) m.scheme = scheme;
@@ -209,8 +184,7 @@ Status Measurement::measure_outer(const std::string& module, bool embedding) {
     std::unique_ptr<Linear> head = make_dequantized_linear(q, {});
     std::vector<std::vector<float>> kept = entry_;
     if (embedding) {
-      held_.embed(Embedding(q));
-      for (size_t f = 0; f < entry_.size(); ++f) entry_[f] = held_.flows[f].h;
+      entry_ = states(WindowFlows(config_, Embedding(q), {split_.held, {}, {}}));
     }
     bool own_head = !embedding || config_.tied_head;
     double kl = measure(embedding ? 0 : blocks_.size(), own_head ? *head : *head_);
@@ -226,18 +200,15 @@ Result<std::vector<MeasuredItem>> Measurement::run() {
   NB_OK(open());
   if (options_.embedding) NB_OK(measure_outer(kEmbeddingModule, true));
   for (Block& block : blocks_) {
-    for (Flow& flow : fit_.flows) enter_block(config_, block, flow);
+    fit_.enter(block);
     for (Stage stage : kStages) {
       NB_OK(measure_stage(stage, block));
-      for (Flow& flow : fit_.flows) advance(stage, config_, block, rope_, flow);
+      fit_.advance(stage, block);
     }
-    for (KvCache& cache : fit_.caches) cache.drop(block.index);
-    for (size_t f = 0; f < entry_.size(); ++f) {
-      Flow& flow = held_.flows[f];
-      flow.h = std::move(entry_[f]);
-      pass_block(block, flow);
-      entry_[f] = flow.h;
-    }
+    fit_.leave(block);
+    held_.restart(entry_, block);
+    pass_held(block);
+    entry_ = states(held_);
   }
   if (options_.head) NB_OK(measure_outer(kHeadModule, false));
   return std::move(items_);
@@ -255,10 +226,7 @@ SplitWindows split_windows(const CalibrationSet& set) {
 Result<std::vector<MeasuredItem>> measure_sensitivity(const Weights& weights,
                                                       const SensitivityOptions& options,
                                                       const CalibrationSet& windows) {
-  int64_t longest = 0;
-  for (const auto& w : windows.windows) longest = std::max(longest, static_cast<int64_t>(w.size()));
-  SplitWindows split = split_windows(windows);
-  return Measurement(weights, options, split, longest).run();
+  return Measurement(weights, options, split_windows(windows)).run();
 }
 
 }  // namespace nibble

@@ -12,31 +12,6 @@ namespace {
 // Tokens that pass forward and back together: what all blocks compute for them is kept meanwhile.
 constexpr int64_t kPassTokens = 1024;
 
-// Windows as one flow, with caches of their own.
-struct Batch {
-  std::vector<int32_t> ids;
-  std::vector<KvCache> caches;
-  std::vector<Slice> slices;
-
-  Batch(const Decoder& model, std::span<const Distiller::Ids* const> windows) {
-    for (const Distiller::Ids* w : windows) {
-      ids.insert(ids.end(), w->begin(), w->end());
-      caches.push_back(model.make_cache(static_cast<int64_t>(w->size())));
-    }
-    for (size_t i = 0; i < windows.size(); ++i)
-      slices.push_back({&caches[i], 0, static_cast<int64_t>(windows[i]->size())});
-  }
-};
-
-Result<std::vector<float>> head_matrix(const Weights& weights) {
-  const DecoderConfig& c = weights.config();
-  TensorView view = NB_TRY(weights.float_matrix(
-      c.tied_head ? kEmbeddingName : kHeadModule + ".weight", c.vocab, c.hidden));
-  std::vector<float> out(static_cast<size_t>(c.vocab * c.hidden));
-  to_float(view.dtype, view.bytes.data(), c.vocab * c.hidden, out.data());
-  return out;
-}
-
 }  // namespace
 
 Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
@@ -51,11 +26,13 @@ Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
   VectorSpec norm{kFinalNormName, weights.config().hidden};
   DType type = NB_TRY(weights.checkpoint().get(norm.name, std::array{norm.size})).dtype;
   d.final_weight_ = teacher->final_norm();
-  d.final_norm_.emplace_back(norm, type, d.final_weight_);
+  d.final_norm_.emplace(norm, type, d.final_weight_);
   d.final_gradient_.resize(d.final_weight_.size());
-  d.head_ = NB_TRY(head_matrix(weights));
-  if (embedding.quantized() && weights.config().tied_head) {
-    std::vector<int32_t> all(static_cast<size_t>(weights.config().vocab));
+  const DecoderConfig& c = weights.config();
+  d.head_ = NB_TRY(
+      weights.floats(c.tied_head ? kEmbeddingName : kHeadModule + ".weight", c.vocab, c.hidden));
+  if (embedding.quantized() && c.tied_head) {
+    std::vector<int32_t> all(static_cast<size_t>(c.vocab));
     std::iota(all.begin(), all.end(), 0);
     embedding.embed(all, d.own_head_);
   }
@@ -66,7 +43,9 @@ Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
 
 double Distiller::pass(std::span<const Ids* const> windows, double weight, bool backward) {
   const DecoderConfig& c = teacher_->config();
-  Batch batch(*teacher_, windows);
+  std::vector<std::span<const int32_t>> ids(windows.size());
+  std::ranges::transform(windows, ids.begin(), [](const Ids* w) { return std::span(*w); });
+  WindowBatch batch(*teacher_, ids);
   auto rows = static_cast<int64_t>(batch.ids.size());
   teacher_->final_states(batch.ids, batch.slices, Decoder::Rows::kAll, answers_);
 
@@ -118,8 +97,8 @@ double Distiller::learn(std::span<const Ids* const> windows, const LearningRates
   }
   for (LearnedBlock& b : blocks_) b.learn(rates, number);
   if (rates.norms > 0) {
-    final_norm_.front().learn(final_gradient_, rates.norms, number);
-    final_norm_.front().values(final_weight_);
+    final_norm_->learn(final_gradient_, rates.norms, number);
+    final_norm_->values(final_weight_);
   }
   std::fill(final_gradient_.begin(), final_gradient_.end(), 0.f);
   return total / tokens;

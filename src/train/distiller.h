@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "model/decoder.h"
@@ -28,7 +29,7 @@ class Distiller {
   double learn(std::span<const Ids* const> windows, const LearningRates& rates, int64_t number);
 
   const std::vector<LearnedBlock>& blocks() const { return blocks_; }
-  NamedTensor final_norm() const { return final_norm_.front().tensor(); }
+  NamedTensor final_norm() const { return final_norm_->tensor(); }
   // Anonymous memory that create and learn take, in bytes.
   static int64_t memory(const DecoderConfig& config);
 
@@ -44,7 +45,7 @@ class Distiller {
   BackwardScratch scratch_;
   Flow flow_;
   std::vector<float> answers_, hidden_, dhidden_, dh_;
-  std::vector<LearnedVector> final_norm_;  // one
+  std::optional<LearnedVector> final_norm_;  // always there after create
   std::vector<float> final_weight_, final_gradient_, head_;
   std::vector<float> own_head_;  // where it is not the teacher's
 };

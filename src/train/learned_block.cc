@@ -23,7 +23,7 @@ LearnedVector::LearnedVector(VectorSpec spec, DType type, std::span<const float>
       steps_(first.size()) {}
 
 void LearnedVector::learn(std::span<const float> gradient, float rate, int64_t number) {
-  steps_.step({rate, .9f, .99f, number}, 0, latent_.size(), gradient.data(), latent_.data());
+  steps_.step({rate, number}, 0, latent_.size(), gradient.data(), latent_.data());
 }
 
 void LearnedVector::values(std::vector<float>& out) const {
@@ -44,11 +44,8 @@ Result<LearnedBlock> LearnedBlock::create(
   b.gradient_ = std::make_unique<BlockGradient>();
   for (const LinearSpec& spec : block_linears(weights.config(), layer)) {
     auto role = static_cast<size_t>(spec.role);
-    TensorView stored = NB_TRY(weights.float_matrix(spec.module + ".weight", spec.n, spec.k));
     std::vector<float>& values = b.values_[role];
-    values.resize(static_cast<size_t>(spec.n * spec.k));
-    to_float(stored.dtype, stored.bytes.data(), spec.n * spec.k, values.data());
-    stored.release();
+    values = NB_TRY(weights.floats(spec.module + ".weight", spec.n, spec.k));
     if (matrices[role]) {
       b.matrices_[role] = std::make_unique<LearnedMatrix>(*matrices[role], values.data());
       b.gradient_->w[role].resize(values.size());
@@ -86,8 +83,7 @@ void LearnedBlock::learn(const LearningRates& rates, int64_t number) {
   for (size_t role = 0; role < kRoles; ++role) {
     if (!matrices_[role]) continue;
     float codes = rates.codes * 4 / static_cast<float>(matrices_[role]->bits());
-    matrices_[role]->learn(gradient_->w[role].data(), {codes, .9f, .99f, number},
-                           {rates.scales, .9f, .99f, number});
+    matrices_[role]->learn(gradient_->w[role].data(), {codes, number}, {rates.scales, number});
     std::fill(gradient_->w[role].begin(), gradient_->w[role].end(), 0.f);
   }
   auto weights = norm_vectors(block_), gradients = norm_vectors(*gradient_);

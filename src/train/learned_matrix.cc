@@ -12,6 +12,9 @@ namespace {
 constexpr int64_t kRowChunk = 16;
 // How far into its first code a latent one starts at most: 1/2 is the border to the next.
 constexpr float kInside = .49f;
+// Of Adam's two means; the second is shorter than its authors' .999, since a run has some hundred
+// steps.
+constexpr float kBeta1 = .9f, kBeta2 = .99f;
 
 // To the nearest whole number, ties to even, of |x| < 2^22: adding and taking off 1.5 x 2^23 leaves
 // the processor's own rounding, and the loop becomes vectors.
@@ -29,11 +32,11 @@ void for_rows(int64_t rows, const Body& body) {
 void Adam::step(const AdamStep& s, size_t begin, size_t count, const float* gradient, float* x) {
   float *m = m_.data() + begin, *v = v_.data() + begin;
   auto number = static_cast<double>(s.number);
-  auto rate = static_cast<float>(s.rate / (1 - std::pow(s.beta1, number)));
-  auto correction = static_cast<float>(1 / (1 - std::pow(s.beta2, number)));
+  auto rate = static_cast<float>(s.rate / (1 - std::pow(kBeta1, number)));
+  auto correction = static_cast<float>(1 / (1 - std::pow(kBeta2, number)));
   for (size_t i = 0; i < count; ++i) {
-    m[i] = s.beta1 * m[i] + (1 - s.beta1) * gradient[i];
-    v[i] = s.beta2 * v[i] + (1 - s.beta2) * gradient[i] * gradient[i];
+    m[i] = kBeta1 * m[i] + (1 - kBeta1) * gradient[i];
+    v[i] = kBeta2 * v[i] + (1 - kBeta2) * gradient[i] * gradient[i];
     x[i] -= rate * m[i] / (std::sqrt(v[i] * correction) + 1e-20f);
   }
 }

@@ -9,7 +9,7 @@ namespace nibble {
 
 // Steps of Adam (Kingma and Ba, arXiv 1412.6980) on one array of parameters.
 struct AdamStep {
-  float rate = 0, beta1 = .9f, beta2 = .99f;
+  float rate = 0;
   int64_t number = 1;  // of this step, from 1
 };
 class Adam {

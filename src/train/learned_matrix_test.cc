@@ -72,7 +72,7 @@ TEST_P(LearnedMatrixTest, GoesWhereTheGradientLeads) {
   };
   double before = loss();
   for (int64_t step = 1; step <= 60; ++step) {
-    m.learn(gradient.data(), {.02f, .9f, .99f, step}, {.001f, .9f, .99f, step});
+    m.learn(gradient.data(), {.02f, step}, {.001f, step});
     m.values(now.data());
     loss();
   }

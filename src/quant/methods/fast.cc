@@ -5,10 +5,11 @@
 namespace nibble {
 
 extern const Method kMethod_fast = {
-    "fast", "the least time for good four bits: gptq alone; calibrated",
-    InputStatistics::Need::kHessian,
-    [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
-       const MethodOptions& options) -> Result<MethodResult> {
+    .name = "fast",
+    .summary = "the least time for good four bits: gptq alone; calibrated",
+    .need = InputStatistics::Need::kHessian,
+    .quantize = [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
+                   const MethodOptions& options) -> Result<MethodResult> {
       return round_by_gptq(matrices, *statistics, options);
     }};
 

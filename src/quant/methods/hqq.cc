@@ -101,10 +101,11 @@ Grid fit(std::span<const float> w, const Scheme& scheme) {
 }  // namespace
 
 extern const Method kMethod_hqq = {
-    "hqq", "half-quadratic fit of scales and whole zero points; no calibration",
-    InputStatistics::Need::kNothing,
-    [](std::span<const FloatMatrix> matrices, const InputStatistics*,
-       const MethodOptions&) -> Result<MethodResult> {
+    .name = "hqq",
+    .summary = "half-quadratic fit of scales and whole zero points; no calibration",
+    .need = InputStatistics::Need::kNothing,
+    .quantize = [](std::span<const FloatMatrix> matrices, const InputStatistics*,
+                   const MethodOptions&) -> Result<MethodResult> {
       MethodResult out;
       for (const FloatMatrix& m : matrices)
         out.matrices.push_back(round_to_nearest(

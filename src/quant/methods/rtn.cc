@@ -3,14 +3,16 @@
 
 namespace nibble {
 
-extern const Method kMethod_rtn = {"rtn", "round to nearest, min-max scales; no calibration",
-                                   InputStatistics::Need::kNothing,
-                                   [](std::span<const FloatMatrix> matrices, const InputStatistics*,
-                                      const MethodOptions&) -> Result<MethodResult> {
-                                     MethodResult out;
-                                     for (const FloatMatrix& m : matrices)
-                                       out.matrices.push_back(round_to_nearest(m, minmax_grids(m)));
-                                     return out;
-                                   }};
+extern const Method kMethod_rtn = {
+    .name = "rtn",
+    .summary = "round to nearest, min-max scales; no calibration",
+    .need = InputStatistics::Need::kNothing,
+    .quantize = [](std::span<const FloatMatrix> matrices, const InputStatistics*,
+                   const MethodOptions&) -> Result<MethodResult> {
+      MethodResult out;
+      for (const FloatMatrix& m : matrices)
+        out.matrices.push_back(round_to_nearest(m, minmax_grids(m)));
+      return out;
+    }};
 
 }  // namespace nibble

@@ -5,10 +5,11 @@
 namespace nibble {
 
 extern const Method kMethod_rtn_imatrix = {
-    "rtn-imatrix", "round to nearest, scales searched under activation weights; calibrated",
-    InputStatistics::Need::kHessian,
-    [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
-       const MethodOptions&) -> Result<MethodResult> {
+    .name = "rtn-imatrix",
+    .summary = "round to nearest, scales searched under activation weights; calibrated",
+    .need = InputStatistics::Need::kHessian,
+    .quantize = [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
+                   const MethodOptions&) -> Result<MethodResult> {
       MethodResult out;
       ErrorMeasure measure = activation_measure(*statistics);
       measure.hessian.assign(statistics->hessian().begin(), statistics->hessian().end());

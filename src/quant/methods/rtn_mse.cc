@@ -5,10 +5,11 @@
 namespace nibble {
 
 extern const Method kMethod_rtn_mse = {
-    "rtn-mse", "round to nearest, scales searched for the least weight error; no calibration",
-    InputStatistics::Need::kNothing,
-    [](std::span<const FloatMatrix> matrices, const InputStatistics*,
-       const MethodOptions&) -> Result<MethodResult> {
+    .name = "rtn-mse",
+    .summary = "round to nearest, scales searched for the least weight error; no calibration",
+    .need = InputStatistics::Need::kNothing,
+    .quantize = [](std::span<const FloatMatrix> matrices, const InputStatistics*,
+                   const MethodOptions&) -> Result<MethodResult> {
       MethodResult out;
       for (const FloatMatrix& m : matrices)
         out.matrices.push_back(round_to_nearest(m, search_grids(m, {2.4f, {}, {}})));

@@ -89,11 +89,9 @@ Status transform(const DecoderConfig& config, FloatBlock& block, const Transform
 }  // namespace
 
 extern const Transform kTransform_awq = {
-    "awq",
-    "columns that meet large inputs are scaled up before rounding; calibrated",
-    InputStatistics::Need::kHessian,
-    nullptr,
-    transform,
-    nullptr};
+    .name = "awq",
+    .summary = "columns that meet large inputs are scaled up before rounding; calibrated",
+    .need = InputStatistics::Need::kHessian,
+    .block = transform};
 
 }  // namespace nibble

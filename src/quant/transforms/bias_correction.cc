@@ -24,11 +24,9 @@ void correct(const FloatMatrix& w, const QuantizedMatrix& q, const InputStatisti
 }  // namespace
 
 extern const Transform kTransform_bias_correction = {
-    "bias-correction",
-    "biases take back what rounding adds to a linear's mean output",
-    InputStatistics::Need::kDiagonal,
-    nullptr,
-    nullptr,
-    correct};
+    .name = "bias-correction",
+    .summary = "biases take back what rounding adds to a linear's mean output",
+    .need = InputStatistics::Need::kDiagonal,
+    .bias = correct};
 
 }  // namespace nibble

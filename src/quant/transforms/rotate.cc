@@ -28,11 +28,7 @@ struct Matrix {
 };
 
 Result<Matrix> load(const Weights& source, const std::string& name, int64_t n, int64_t k) {
-  TensorView view = NB_TRY(source.float_matrix(name, n, k));
-  Matrix m{n, k, std::vector<float>(static_cast<size_t>(n * k))};
-  to_float(view.dtype, view.bytes.data(), n * k, m.w.data());
-  view.release();
-  return m;
+  return Matrix{n, k, NB_TRY(source.floats(name, n, k))};
 }
 
 // Multiplies the columns by a norm's weight.
@@ -187,11 +183,10 @@ Status rotate_model(const Weights& source, const std::string& folder, uint32_t s
 }
 
 extern const Transform kTransform_rotate = {
-    "rotate",
-    "the residual stream and value heads are rotated, which spreads outliers; untied head",
-    InputStatistics::Need::kNothing,
-    transform,
-    nullptr,
-    nullptr};
+    .name = "rotate",
+    .summary =
+        "the residual stream and value heads are rotated, which spreads outliers; untied head",
+    .need = InputStatistics::Need::kNothing,
+    .model = transform};
 
 }  // namespace nibble

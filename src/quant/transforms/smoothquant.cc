@@ -58,11 +58,9 @@ Status transform(const DecoderConfig& config, FloatBlock& block, const Transform
 }  // namespace
 
 extern const Transform kTransform_smoothquant = {
-    "smoothquant",
-    "input outliers move into the weights that read a norm; for int8 activations",
-    InputStatistics::Need::kHessian,
-    nullptr,
-    transform,
-    nullptr};
+    .name = "smoothquant",
+    .summary = "input outliers move into the weights that read a norm; for int8 activations",
+    .need = InputStatistics::Need::kHessian,
+    .block = transform};
 
 }  // namespace nibble
