@@ -10,12 +10,12 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kBatch = 4;  // windows a step
+constexpr int64_t kBatch = 2;  // windows a step: more steps beat surer ones
 constexpr int64_t kMostHeldBack = 16;
 constexpr int64_t kWarmUpShare = 20;  // the rate rises over a 20th of the steps, then falls to 0
 // In codes, relative, and as they are. Larger ones flip codes at random faster than their gradients
 // can tell which should flip.
-constexpr LearningRates kCodes = {.001f, .0003f, .0003f};
+constexpr LearningRates kCodes = {.0007f, .0003f, .0003f};
 constexpr LearningRates kScales = {0, .001f, .0003f};
 
 LearningRates at_step(const LearningRates& r, int64_t step, int64_t steps) {
@@ -78,7 +78,7 @@ Status take_over(const Distiller& distiller, const Weights& source,
 }  // namespace
 
 int64_t default_steps(int64_t windows) {
-  return std::llround(12 * std::sqrt(static_cast<double>(windows)));
+  return std::llround(40 * std::sqrt(static_cast<double>(windows)));
 }
 
 Result<DistillationReport> distill(const std::string& source, const CalibrationSet& windows,

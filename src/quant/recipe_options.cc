@@ -181,7 +181,7 @@ std::span<const RecipePreset> recipe_presets() {
        "4.16 bits, polished: all that needs no backward pass",
        {{"method", "balanced", ""}, {"rest", "w4g128-asym", ""}}},
       {"best",
-       "4.16 bits, learned block by block and end to end",
+       "4.16 bits, learned end to end",
        {{"method", "best", ""}, {"rest", "w4g128-asym", ""}}},
   };
   return list;

@@ -1,6 +1,6 @@
-// Everything we know: polished codes, from which each block learns its float block's output, and
-// then all codes, scales and norms together the float model's distributions, on the calibration
-// text and on text that the model writes.
+// Everything we know that helped: polished codes, from which all codes, scales and norms together
+// learn the float model's distributions, on the calibration text and on text that the model writes.
+// A step of learning block by block between the two took a third of the time and was worth 1 %.
 #include "quant/methods/method.h"
 
 namespace nibble {
@@ -9,7 +9,7 @@ extern const Method kMethod_balanced;
 
 extern const Method kMethod_best = {
     .name = "best",
-    .summary = "balanced, then blocks learn one by one, then all end to end; calibrated, minutes",
+    .summary = "balanced, then all blocks learn together, end to end; calibrated, minutes",
     .need = InputStatistics::Need::kHessian,
     .quantize =
         [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
@@ -17,7 +17,6 @@ extern const Method kMethod_best = {
           return kMethod_balanced.quantize(matrices, statistics, options);
         },
     .takes_drift = true,
-    .tunes_block = true,
     .distillation = {DistillationPlan::What::kCodes}};
 
 }  // namespace nibble
