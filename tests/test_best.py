@@ -1,13 +1,14 @@
 """What quantize promises of learning end to end: held-back text decides, and the bytes do not depend on kills or threads."""
 import json
+import re
 import time
 
 import pytest
 from folders import read_safetensors
-from nibble import TALES, digest, run, run_json, start
+from nibble import SHARED, TALES, digest, run, run_json, start
 
 QUANTIZE = ["quantize", TALES, "--scheme", "w2g64-asym", "--method", "gptq", "--calibration", TALES / "calibration.txt",
-        "--windows", 32, "--window-length", 256, "--distill-steps", 24]
+        "--windows", 32, "--window-length", 256, "--distill-steps", 48]
 BEST = [*QUANTIZE, "--distill", "codes"]
 
 
@@ -21,7 +22,7 @@ def test_it_learned_and_says_how(best):
     out, seen = best
     learned = seen["distillation"]
     assert learned["kept"] and learned["kl_after"] < learned["kl_before"]
-    assert learned["steps"] == 24 and learned["held_back_windows"] == 4
+    assert learned["steps"] == 48 and learned["held_back_windows"] == 4
     assert learned["text_windows"] == 28 and learned["own_windows"] == 20
     assert any("learning end to end" in note for note in json.loads((out / "nibble.json").read_text())["notes"])
     gptq = out.parent / "gptq"
@@ -39,7 +40,7 @@ def test_scales_alone_leave_the_codes(best, tmp_path):
     run(*QUANTIZE, "-o", kept, "--distill", "none")
     scales = tmp_path / "scales"
     seen = run_json(*QUANTIZE, "-o", scales, "--distill", "scales")
-    assert seen["distillation"]["steps"] == 24
+    assert seen["distillation"]["steps"] == 48
     before, after = (read_safetensors(f / "model.safetensors") for f in (kept, scales))
     assert all(before[n][2] == after[n][2] for n in before if n.endswith(("weight_packed", "zero_point")))
 
@@ -69,3 +70,25 @@ def test_a_memory_limit_leaves_it_out_and_says_so(tmp_path):
 def test_too_few_windows_are_refused(tmp_path):
     done = run(*BEST[:8], "--distill", "codes", "--windows", 4, "-o", tmp_path / "out", code=1)
     assert "too few" in done.stderr
+
+
+def test_best_is_balanced_that_learns(tmp_path):
+    job = ["quantize", TALES, "--scheme", "w3g128-asym", "--calibration", TALES / "calibration.txt", "--windows", 8,
+           "--window-length", 64, "--distill-steps", 6]
+    run(*job, "--method", "best", "-o", tmp_path / "best")
+    run(*job, "--method", "balanced", "--distill", "codes", "-o", tmp_path / "balanced")
+    run(*job, "--method", "balanced", "-o", tmp_path / "start")
+    best, same, start_codes = ((tmp_path / n / "model.safetensors").read_bytes() for n in ("best", "balanced", "start"))
+    assert best == same and best != start_codes
+
+
+def test_autoround_keeps_what_helped_a_block(tmp_path):
+    model = SHARED / "models/golden/llama"
+    run("quantize", model, "--scheme", "w2g32-asym", "--method", "autoround", "-o", tmp_path / "out", "--windows", 64,
+        "--window-length", 96)
+    notes = [n for n in json.loads((tmp_path / "out/nibble.json").read_text())["notes"] if "squared error" in n]
+    assert len(notes) == json.loads((model / "config.json").read_text())["num_hidden_layers"]
+    for note in notes:
+        before, after = map(float, re.search(r"([\d.e-]+) -> ([\d.e-]+)", note).groups())
+        assert note.endswith(", kept") == (after < before)
+    assert any(note.endswith(", kept") for note in notes)
