@@ -1,5 +1,7 @@
 #include "base/memory.h"
 
+#include <malloc.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -14,11 +16,18 @@ ResidentMemory resident_memory() {
   long long kilobytes;
   while (std::fgets(line, sizeof line, f)) {
     if (std::sscanf(line, "RssAnon: %lld", &kilobytes) == 1) out.anonymous = kilobytes * 1024;
+    if (std::sscanf(line, "VmHWM: %lld", &kilobytes) == 1) out.most = kilobytes * 1024;
     if (std::sscanf(line, "RssFile: %lld", &kilobytes) == 1) out.file += kilobytes * 1024;
     if (std::sscanf(line, "RssShmem: %lld", &kilobytes) == 1) out.file += kilobytes * 1024;
   }
   std::fclose(f);
   return out;
+}
+
+void give_back_freed_memory() {
+  // Set by hand, the threshold no longer grows with what is freed.
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  mallopt(M_TRIM_THRESHOLD, 256 << 10);
 }
 
 PeakMemory::PeakMemory()

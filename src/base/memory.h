@@ -11,9 +11,13 @@ namespace nibble {
 struct ResidentMemory {
   int64_t anonymous = 0;  // RssAnon: what cannot be read again from a file
   int64_t file = 0;       // RssFile and RssShmem: mapped files, which the system may take back
+  int64_t most = 0;       // VmHWM: of both, at any time so far
   int64_t total() const { return anonymous + file; }
 };
 ResidentMemory resident_memory();
+
+// Makes memory that is freed leave the process at once, so that what is resident is what is held.
+void give_back_freed_memory();
 
 // Watches the anonymous part every few milliseconds while it lives.
 class PeakMemory {

@@ -42,6 +42,10 @@ Json distillation_json(const std::optional<DistillationReport>& r) {
           {"kept", r->kept}};
 }
 
+Json memory_json(const MemoryPlan& m) {
+  return {{"bytes", m.bytes}, {"least", m.least}, {"windows_on_disk", m.windows_on_disk}};
+}
+
 Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, int64_t peak) {
   Json tensors = Json::array();
   for (const ModuleReport& m : r.record.modules)
@@ -61,6 +65,8 @@ Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, in
             {"notes", r.record.notes},
             {"seconds", seconds},
             {"peak_rss_anon_bytes", peak},
+            {"vm_hwm_bytes", resident_memory().most},
+            {"memory_plan", memory_json(r.memory)},
             {"tensors", tensors}};
   if (r.sparse_linears > 0)
     j["dense_rival"] = {{"linears", r.sparse_linears}, {"dense_better", r.dense_wins}};
@@ -75,6 +81,7 @@ Json plan_json(const Arguments& a, const QuantizeReport& report) {
             {"scheme", a.options.recipe.scheme_summary()},
             {"method", a.options.recipe.method_summary()},
             {"recipe", a.options.recipe.json()},
+            {"memory_plan", memory_json(report.memory)},
             {"calibration", report.record.windows.source}};
   if (a.chosen) j["mixed"] = mixed_json(*a.chosen);
   return j;
@@ -99,12 +106,16 @@ void print_report(const Arguments& a, const QuantizeReport& r, double seconds, i
         "codes serve {} of {} linears better",
         100 * r.sparsity(), r.dense_wins, r.sparse_linears);
   put_line("  largest error    {:.3g} of the layer's output, {}", worst, worst_name);
-  put_line("  took             {:.1f} s, at most {} of memory", seconds, bytes_text(peak));
+  put_line("  took             {:.1f} s", seconds);
+  put_line("  memory           at most {} anonymous (planned: {}), {} with mapped files{}",
+           bytes_text(peak), bytes_text(r.memory.bytes), bytes_text(resident_memory().most),
+           r.memory.windows_on_disk ? "; calibration windows waited on disk" : "");
   if (!r.only_nibble.empty()) put_line("  loads in         nibble only: {}", r.only_nibble);
 }
 
 Result<int> run(Arguments& a) {
   NB_OK(finish_options(a));
+  give_back_freed_memory();
   PeakMemory peak;
   auto start = std::chrono::steady_clock::now();
   if (a.mixed.wanted()) a.chosen = NB_TRY(choose_bits(a.mixed, a.recipe, a.options));
@@ -143,7 +154,8 @@ CommandBody setup(CLI::App& app) {
       ->excludes("--calibration");
   app.add_option(
          "--max-memory", o.max_memory,
-         "Leave learning out where it would take more, as 4GB (default: half of the machine's)")
+         "Bound of anonymous memory, as 4GB: calibration windows wait on disk and learning end to "
+         "end is left out where they would not fit (default: half of the machine's)")
       ->transform(CLI::AsSizeValue(true));
   app.add_flag("--force", o.force, "Replace an existing output folder");
   app.add_flag("--resume", o.resume,

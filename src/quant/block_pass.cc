@@ -10,10 +10,11 @@
 
 namespace nibble {
 
-BlockPass BlockPass::create(const Weights& weights, const Embedding& embedding, const Plan& plan,
-                            const MethodOptions& options, const CalibrationSet& windows,
-                            const Preparation& preparation,
-                            std::optional<StatisticsStore> statistics) {
+Result<BlockPass> BlockPass::create(const Weights& weights, const Embedding& embedding,
+                                    const Plan& plan, const MethodOptions& options,
+                                    const CalibrationSet& windows, const Preparation& preparation,
+                                    std::optional<StatisticsStore> statistics,
+                                    const std::string& folder) {
   BlockPass pass;
   pass.weights_ = &weights;
   pass.plan_ = &plan;
@@ -22,12 +23,14 @@ BlockPass BlockPass::create(const Weights& weights, const Embedding& embedding, 
   pass.statistics_ = std::move(statistics);
   auto need = std::max(plan.need(), preparation.need());
   if (need == InputStatistics::Need::kNothing || pass.statistics_) return pass;
-  pass.windows_ = WindowFlows(weights.config(), embedding, windows);
+  auto flows = [&](bool restarts) {
+    return WindowFlows::create(weights.config(), embedding, windows, {folder, restarts});
+  };
+  pass.windows_ = NB_TRY(flows(plan.tunes_blocks()));
   // Transforms change what a block reads, so nothing can be compared with the float model's inputs.
   pass.drift_ = need == InputStatistics::Need::kDrift ||
                 (plan.takes_drift() && !preparation.changes_blocks());
-  if (pass.drift_ || plan.tunes_blocks())
-    pass.reference_ = WindowFlows(weights.config(), embedding, windows);
+  if (pass.drift_ || plan.tunes_blocks()) pass.reference_ = NB_TRY(flows(false));
   return pass;
 }
 
@@ -54,7 +57,8 @@ Result<std::optional<FloatBlock>> BlockPass::transform(Block& block, QuantizedBl
   FloatBlock floats = NB_TRY(load_float_block(*weights_, block.index, *plan_));
   for (int64_t k : {c.hidden, c.q_dim(), c.hidden, c.mlp})
     floats.inputs.emplace_back(k, preparation_.need());
-  for (const Flow& flow : windows_.flows()) gather_inputs(c, block, windows_.rope(), flow, floats);
+  for (int64_t i = 0; i < windows_.count(); ++i)
+    gather_inputs(c, block, windows_.rope(), windows_.flow(i), floats);
   for (const LinearSpec& spec : floats.specs) NB_OK(floats.input(spec.stage).finish(spec.module));
   for (const Transform* t : preparation_.transforms)
     if (t->block) NB_OK(t->block(c, floats, preparation_.options));
@@ -72,28 +76,21 @@ Result<QuantizedBlock> BlockPass::quantize(int64_t layer) {
   std::optional<Block> reference = NB_TRY(open_reference(layer));
   QuantizedBlock out;
   std::optional<FloatBlock> floats = NB_TRY(transform(block, out));
-  std::vector<std::vector<float>> inputs;
-  if (plan_->tunes_blocks())
-    for (const Flow& flow : windows_.flows()) inputs.push_back(flow.h);
   for (Stage stage : kStages) {
     NB_OK(quantize_stage(stage, block, floats ? &*floats : nullptr, out));
     windows_.advance(stage, block);
     if (reference) reference_.advance(stage, *reference);
   }
-  if (!inputs.empty()) NB_OK(tune(inputs, block, out));
+  if (plan_->tunes_blocks()) NB_OK(tune(block, out));
   windows_.leave(block);
   if (reference) reference_.leave(*reference);
   return out;
 }
 
-Status BlockPass::tune(const std::vector<std::vector<float>>& inputs, Block& block,
-                       QuantizedBlock& out) {
-  std::vector<BlockSample> samples(inputs.size());
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    for (const Slice& s : windows_.flows()[i].slices) samples[i].lengths.push_back(s.count);
-    samples[i].input = inputs[i];
-    samples[i].target = reference_.flows()[i].h;
-  }
+Status BlockPass::tune(Block& block, QuantizedBlock& out) {
+  std::vector<BlockSample> samples;
+  for (int64_t i = 0; i < windows_.count(); ++i)
+    samples.push_back({windows_.lengths(i), windows_.start(i), reference_.h(i)});
   TuningReport report =
       NB_TRY(tune_block(*weights_, block.index, windows_.rope(), samples, out.linears));
   out.notes.push_back(
@@ -103,7 +100,7 @@ Status BlockPass::tune(const std::vector<std::vector<float>>& inputs, Block& blo
   if (!report.kept) return {};
   for (const QuantizedLinear& l : out.linears)
     block.slot(l.spec.role) = make_dequantized_linear(l.matrix, NB_TRY(weights_->bias(l.spec)));
-  windows_.restart(inputs, block);
+  windows_.restart(block);
   for (Stage stage : kStages) windows_.advance(stage, block);
   return {};
 }
@@ -134,10 +131,10 @@ Status BlockPass::replay(int64_t layer, const QuantizedBlock& done) {
 // One scale for all linears of a stage: they read the same input.
 void BlockPass::add_input_scales(const std::vector<LinearSpec>& specs, QuantizedBlock& out) const {
   float largest = 0;
-  for (const Flow& flow : windows_.flows())
-    for (float v : flow.x) largest = std::max(largest, std::fabs(v));
+  for (int64_t i = 0; i < windows_.count(); ++i)
+    for (float v : windows_.x(i)) largest = std::max(largest, std::fabs(v));
   MagnitudeHistogram seen(largest);
-  for (const Flow& flow : windows_.flows()) seen.add(flow.x);
+  for (int64_t i = 0; i < windows_.count(); ++i) seen.add(windows_.x(i));
   float range = choose_range(seen, *preparation_.ranges), scale = range > 0 ? range / 127 : 1;
   for (const LinearSpec& spec : specs)
     out.replaced.push_back(
@@ -153,11 +150,15 @@ Result<std::unique_ptr<InputStatistics>> BlockPass::gather(
         NB_TRY(statistics_->load(layer, specs[0].stage, specs[0].k)));
   if (drift_ && need == InputStatistics::Need::kHessian) need = InputStatistics::Need::kDrift;
   auto out = std::make_unique<InputStatistics>(specs[0].k, need);
-  for (const Flow& flow : windows_.flows()) out->add(flow.x.data(), flow.rows);
-  if (need == InputStatistics::Need::kDrift)
-    for (size_t i = 0; i < windows_.flows().size(); ++i)
-      out->add_drift(windows_.flows()[i].x.data(), reference_.flows()[i].x.data(),
-                     windows_.flows()[i].rows);
+  for (int64_t i = 0; i < windows_.count(); ++i) {
+    const float* x = windows_.x(i).data();
+    out->add(x, windows_.rows(i));
+    if (need == InputStatistics::Need::kDrift) {
+      out->add_drift(x, reference_.x(i).data(), windows_.rows(i));
+      reference_.rest(i);
+    }
+    windows_.rest(i);
+  }
   NB_OK(out->finish(specs[0].module));
   return out;
 }

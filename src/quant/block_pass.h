@@ -39,10 +39,12 @@ class BlockPass {
  public:
   // `embedding`: what the quantized model reads its ids' rows from. `windows` may be empty for
   // methods that need no calibration, and where `statistics` of the float model take their place.
-  static BlockPass create(const Weights& weights, const Embedding& embedding, const Plan& plan,
-                          const MethodOptions& options, const CalibrationSet& windows,
-                          const Preparation& preparation,
-                          std::optional<StatisticsStore> statistics = std::nullopt);
+  // `folder`: where windows wait on disk, or empty: they wait in memory.
+  static Result<BlockPass> create(const Weights& weights, const Embedding& embedding,
+                                  const Plan& plan, const MethodOptions& options,
+                                  const CalibrationSet& windows, const Preparation& preparation,
+                                  std::optional<StatisticsStore> statistics = std::nullopt,
+                                  const std::string& folder = "");
 
   Result<QuantizedBlock> quantize(int64_t layer);
   // Takes the windows through a block that an earlier run has quantized.
@@ -69,9 +71,9 @@ class BlockPass {
                                            const FloatMatrix& w, const QuantizedMatrix& q,
                                            const InputStatistics* statistics, FloatBlock* floats,
                                            QuantizedBlock& out);
-  // Lets the block's linears learn from the float block's output, and takes the windows, whose
-  // residual streams were `inputs`, through it anew.
-  Status tune(const std::vector<std::vector<float>>& inputs, Block& block, QuantizedBlock& out);
+  // Lets the block's linears learn from the float block's output, and takes the windows through it
+  // anew.
+  Status tune(Block& block, QuantizedBlock& out);
   void add_input_scales(const std::vector<LinearSpec>& specs, QuantizedBlock& out) const;
 
   const Weights* weights_ = nullptr;

@@ -51,24 +51,21 @@ InverseFactor factor_inverse(const InputStatistics& s, std::span<const int64_t> 
                              double damping) {
   InverseFactor out;
   int64_t k = s.cols(), dead = 0;
-  std::vector<double> base, a;
-  reversed(s, order, base);
-  double mean = 0, top = 0;
-  for (int64_t i = 0; i < k; ++i) {
-    double& d = base[static_cast<size_t>(i * k + i)];
+  std::vector<double> a;
+  double mean = 0, top = 0, scale = 1 / static_cast<double>(std::max<int64_t>(1, s.tokens()));
+  for (int64_t i = k; i-- > 0;) {
+    double d = s.diagonal(order[static_cast<size_t>(i)]) * scale;
     mean += d / static_cast<double>(k);
     top = std::max(top, d);
-    if (d == 0) {
-      d = 1;
-      ++dead;
-    }
+    dead += d == 0;
   }
   if (dead > 0) out.notes.push_back(fmt::format("{} of {} inputs were never active", dead, k));
   auto attempt = [&](double add, double floor) {
-    a = base;
+    // Made anew for each try: a copy to go back to would be as large again.
+    reversed(s, order, a);
     for (int64_t i = 0; i < k; ++i) {
       double& d = a[static_cast<size_t>(i * k + i)];
-      d = std::max(d, floor) + add;
+      d = std::max(d == 0 ? 1 : d, floor) + add;
     }
     if (!invert_factor(a, k)) return false;
     out.U = to_upper(a, k);

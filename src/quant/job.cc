@@ -1,7 +1,5 @@
 #include "quant/job.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 
@@ -34,15 +32,13 @@ void add_to_report(QuantizeReport& report, const QuantizedBlock& block) {
 
 // All blocks learn together where the plan says so. A run that was killed meanwhile begins this
 // step anew, which gives the same bytes.
-Status run_distillation(const QuantizeOptions& o, const Weights& weights,
-                        const Embedding& embedding, const Journal& journal,
+Status run_distillation(const Weights& weights, const Embedding& embedding, const Journal& journal,
                         QuantizeReport& report) {
   ArtifactRecord& record = report.record;
   const DecoderConfig& c = weights.config();
   DistillationPlan plan = record.plan.distillation();
   if (plan.what == DistillationPlan::What::kNothing) return {};
-  int64_t need = Distiller::memory(c), most = o.max_memory;
-  if (most <= 0) most = ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGESIZE) / 2;
+  int64_t need = Distiller::memory(c), most = report.memory.limit;
   if (need > most) {
     record.notes.push_back(
         fmt::format("learning end to end was left out: it takes {:.1f} GB of memory, {:.1f} GB are "
@@ -119,12 +115,12 @@ Status quantize_head(const Weights& weights, ArtifactRecord& record,
 // Every block: taken from the journal where an earlier run finished it, else quantized and saved.
 Status run_blocks(const Weights& weights, const Embedding& embedding,
                   const Preparation& preparation, const std::optional<StatisticsStore>& statistics,
-                  const Journal& journal, QuantizeReport& report) {
+                  const Journal& journal, const std::string& staging, QuantizeReport& report) {
   const DecoderConfig& c = weights.config();
   ArtifactRecord& record = report.record;
-  BlockPass pass =
-      BlockPass::create(weights, embedding, record.plan, record.recipe.settings().methods,
-                        record.windows, preparation, statistics);
+  BlockPass pass = NB_TRY(BlockPass::create(
+      weights, embedding, record.plan, record.recipe.settings().methods, record.windows,
+      preparation, statistics, report.memory.windows_on_disk ? staging : ""));
   Progress progress("block", c.layers);
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     auto done = NB_TRY(
@@ -246,6 +242,18 @@ CalibrationOptions calibration_of(const QuantizeOptions& o) {
   return calibration;
 }
 
+CalibrationDemand demand_of(const QuantizeOptions& o, const Plan& plan,
+                            const Preparation& preparation) {
+  using Kind = CalibrationDemand::Kind;
+  CalibrationDemand d{Kind::kNothing, calibration_of(o), 0};
+  if (std::max(plan.need(), preparation.need()) == InputStatistics::Need::kNothing) return d;
+  d.kind = o.statistics.empty() ? Kind::kWindows : Kind::kStatistics;
+  std::error_code ec;
+  auto size = std::filesystem::file_size(o.calibration, ec);
+  if (!ec) d.text_bytes = static_cast<int64_t>(size);
+  return d;
+}
+
 // What the block pass reads: the source, or what whole-model transforms make of it, each in a
 // folder of the job's own. A resumed job makes them again, to the same bytes.
 Result<Weights> transform_model(const Weights& source, const Preparation& preparation,
@@ -291,7 +299,9 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   PlannedSize planned = NB_TRY(planned_size(weights, record.plan));
   int64_t need = NB_TRY(disk_need(weights, planned));
   if (preparation.changes_model()) need += 4 * NB_TRY(measure_size(weights)).parameters;
-  NB_OK(check_free_space(o.output, need));
+  report.memory = NB_TRY(plan_memory(weights.config(), record.plan, preparation,
+                                     demand_of(o, record.plan, preparation), o.max_memory));
+  NB_OK(check_free_space(o.output, need + report.memory.disk));
   std::optional<StatisticsStore> statistics;
   if (std::max(record.plan.need(), preparation.need()) != InputStatistics::Need::kNothing) {
     if (!o.statistics.empty())
@@ -311,8 +321,8 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   record.plan = NB_TRY(o.recipe.resolve(floats.config()));
   std::vector<NamedTensor> tensors;
   Embedding embedding = NB_TRY(quantize_embedding(floats, record, tensors));
-  NB_OK(run_blocks(floats, embedding, preparation, statistics, journal, report));
-  NB_OK(run_distillation(o, floats, embedding, journal, report));
+  NB_OK(run_blocks(floats, embedding, preparation, statistics, journal, out.staging(), report));
+  NB_OK(run_distillation(floats, embedding, journal, report));
   NB_OK(quantize_head(floats, record, tensors));
   int64_t layers = weights.config().layers;
   for (int64_t layer = 0; layer < layers; ++layer)

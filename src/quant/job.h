@@ -6,6 +6,7 @@
 
 #include "quant/artifact.h"
 #include "quant/distillation.h"
+#include "quant/memory_plan.h"
 
 namespace nibble {
 
@@ -14,7 +15,7 @@ struct QuantizeOptions {
   Recipe recipe;
   std::string calibration;  // path of a UTF-8 text, "-", or empty: the model writes its own
   std::string statistics;   // folder of a StatisticsStore to use in place of windows, or empty
-  int64_t max_memory = 0;   // bytes that may be held for learning; 0: half of the machine's
+  int64_t max_memory = 0;   // bytes of anonymous memory that may be held; see plan_memory
   bool force = false;       // replace an existing output folder
   bool resume = false;      // continue an interrupted job of the same fingerprint
   bool dry_run = false;     // check everything that can be checked, write nothing
@@ -26,6 +27,7 @@ struct QuantizeReport {
   double bits_per_weight = 0, file_bits = 0;
   int64_t bytes = 0;
   int64_t blocks_resumed = 0;
+  MemoryPlan memory;
   std::optional<DistillationReport> distillation;
   int64_t zeros = 0, weights = 0;  // of the blocks' quantized linears: exact zeros of how many
   // Linears that a sparse method quantized in this run, and how many of them GPTQ's dense codes in

@@ -53,7 +53,7 @@ Result<std::vector<NamedTensor>> gather_block(const Weights& weights, int64_t la
     auto first = std::find_if(specs.begin(), specs.end(),
                               [&](const LinearSpec& spec) { return spec.stage == stage; });
     InputStatistics s(first->k, InputStatistics::Need::kHessian);
-    for (const Flow& flow : flows.flows()) s.add(flow.x.data(), flow.rows);
+    for (int64_t i = 0; i < flows.count(); ++i) s.add(flows.x(i).data(), flows.rows(i));
     NB_OK(s.finish(first->module));
     add_tensors(stage_name(stage), s, tensors);
     flows.advance(stage, block);
@@ -122,7 +122,7 @@ Result<StatisticsReport> write_statistics(const Weights& weights, const Calibrat
   const DecoderConfig& c = weights.config();
   OutputFolder out = NB_TRY(OutputFolder::create(folder, force, false));
   Embedding embedding = NB_TRY(weights.embedding());
-  WindowFlows flows(c, embedding, windows);
+  WindowFlows flows = NB_TRY(WindowFlows::create(c, embedding, windows));
   StatisticsReport report;
   Progress progress("block", c.layers);
   for (int64_t layer = 0; layer < c.layers; ++layer) {

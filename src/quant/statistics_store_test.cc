@@ -33,14 +33,14 @@ TEST(StatisticsStore, GivesBackWhatTheFloatModelReads) {
   EXPECT_EQ(report->blocks, 4);
   auto store = StatisticsStore::open(folder, *weights.checkpoint().digest());
   ASSERT_TRUE(store) << store.error().message;
-  WindowFlows flows(weights.config(), *weights.embedding(), windows);
+  WindowFlows flows = *WindowFlows::create(weights.config(), *weights.embedding(), windows);
   for (int64_t layer = 0; layer < 2; ++layer) {
     Block block = *load_block(weights, layer, Activations::kFloat);
     flows.enter(block);
     for (Stage stage : kStages) {
       int64_t k = stage == Stage::kDown ? 768 : 256;
       InputStatistics direct(k, InputStatistics::Need::kHessian);
-      for (const Flow& flow : flows.flows()) direct.add(flow.x.data(), flow.rows);
+      for (int64_t i = 0; i < flows.count(); ++i) direct.add(flows.x(i).data(), flows.rows(i));
       ASSERT_TRUE(direct.finish("layer"));
       auto read = store->load(layer, stage, k);
       ASSERT_TRUE(read) << read.error().message;

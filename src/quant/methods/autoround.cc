@@ -15,6 +15,7 @@ extern const Method kMethod_autoround = {
            const MethodOptions& options) {
           return kMethod_rtn_imatrix.quantize(matrices, statistics, options);
         },
-    .tunes_block = true};
+    .tunes_block = true,
+    .memory = {4, 0}};
 
 }  // namespace nibble

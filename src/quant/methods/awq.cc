@@ -29,6 +29,7 @@ extern const Method kMethod_awq = {
     .summary = "AWQ: scales folded into neighbours, clipped ranges, rounding; calibrated",
     .need = InputStatistics::Need::kHessian,
     .quantize = quantize,
-    .transform = "awq"};
+    .transform = "awq",
+    .memory = {4, 0}};
 
 }  // namespace nibble

@@ -19,6 +19,7 @@ extern const Method kMethod_balanced = {
         result.matrices[i] = polish(shifted[i], result.matrices[i], H);
       return result;
     },
-    .takes_drift = true};
+    .takes_drift = true,
+    .memory = {12, 4}};
 
 }  // namespace nibble

@@ -17,6 +17,7 @@ extern const Method kMethod_best = {
           return kMethod_balanced.quantize(matrices, statistics, options);
         },
     .takes_drift = true,
-    .distillation = {DistillationPlan::What::kCodes}};
+    .distillation = {DistillationPlan::What::kCodes},
+    .memory = {12, 4}};
 
 }  // namespace nibble

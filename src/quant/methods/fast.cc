@@ -11,6 +11,7 @@ extern const Method kMethod_fast = {
     .quantize = [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
                    const MethodOptions& options) -> Result<MethodResult> {
       return round_by_gptq(matrices, *statistics, options);
-    }};
+    },
+    .memory = {12, 0}};
 
 }  // namespace nibble

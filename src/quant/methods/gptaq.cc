@@ -12,6 +12,7 @@ extern const Method kMethod_gptaq = {
                    const MethodOptions& options) -> Result<MethodResult> {
       return round_by_gptq(shift_for_drift(matrices, *statistics, options.damping), *statistics,
                            options);
-    }};
+    },
+    .memory = {12, 4}};
 
 }  // namespace nibble

@@ -9,6 +9,7 @@ extern const Method kMethod_gptq = {
     .quantize = [](std::span<const FloatMatrix> matrices, const InputStatistics* statistics,
                    const MethodOptions& options) -> Result<MethodResult> {
       return round_by_gptq(matrices, *statistics, options);
-    }};
+    },
+    .memory = {12, 0}};
 
 }  // namespace nibble

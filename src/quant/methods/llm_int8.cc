@@ -16,6 +16,7 @@ extern const Method kMethod_llm_int8 = {
         out.matrices.push_back(round_to_nearest(m, minmax_grids(m)));
       return out;
     },
-    .int8_threshold = 6};
+    .int8_threshold = 6,
+    .memory = {0, 4}};
 
 }  // namespace nibble

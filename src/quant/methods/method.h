@@ -62,6 +62,12 @@ struct Method {
   const char* transform = nullptr;  // the transform that is part of it
   double int8_threshold = 0;        // InputRules::threshold of what it writes; it takes 8 bits
   bool sparse = false;              // sets weights to zero as MethodOptions::sparsity says
+  // What quantize() holds beside its arguments, its result and its grids: bytes for each of the
+  // (k, k) of the input, and for each weight.
+  struct Memory {
+    int64_t per_square = 0, per_weight = 0;
+  };
+  Memory memory = {};
 };
 
 std::span<const Method> known_methods();

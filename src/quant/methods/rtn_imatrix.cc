@@ -16,6 +16,7 @@ extern const Method kMethod_rtn_imatrix = {
       for (const FloatMatrix& m : matrices)
         out.matrices.push_back(round_to_nearest(m, search_grids(m, measure)));
       return out;
-    }};
+    },
+    .memory = {4, 0}};
 
 }  // namespace nibble

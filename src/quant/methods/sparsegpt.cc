@@ -130,6 +130,7 @@ extern const Method kMethod_sparsegpt = {
     .summary = "GPTQ that also sets --sparsity of the weights to zero; calibrated",
     .need = InputStatistics::Need::kHessian,
     .quantize = quantize,
-    .sparse = true};
+    .sparse = true,
+    .memory = {12, 6}};
 
 }  // namespace nibble

@@ -1,0 +1,35 @@
+# nibble_fuzz_NAME of each fuzz/NAME.cc, under libFuzzer where clang has it, else over its corpus
+# alone. They need the rooms below formats/ only, so that building them is quick.
+include(CheckCXXSourceCompiles)
+find_package(Threads REQUIRED)
+set(CMAKE_REQUIRED_FLAGS "-fsanitize=fuzzer")
+check_cxx_source_compiles("#include <cstddef>\n#include <cstdint>\n\
+extern \"C\" int LLVMFuzzerTestOneInput(const uint8_t*, size_t) { return 0; }" NIBBLE_HAS_LIBFUZZER)
+unset(CMAKE_REQUIRED_FLAGS)
+
+list(FILTER sources INCLUDE REGEX "/src/(base|tensor|kernels)/")
+list(FILTER sources EXCLUDE REGEX "/base/json\\.cc$")
+set(instrument address,undefined)
+if(NIBBLE_HAS_LIBFUZZER)
+  set(instrument fuzzer-no-link,address,undefined)
+endif()
+add_library(nibble_fuzzed STATIC ${sources})
+target_include_directories(nibble_fuzzed PUBLIC src)
+target_compile_definitions(nibble_fuzzed PUBLIC FMT_HEADER_ONLY)
+target_compile_options(nibble_fuzzed PUBLIC -Wall -Wextra -Wno-gnu-statement-expression
+  -ffp-contract=off -fsanitize=${instrument} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+target_link_libraries(nibble_fuzzed PUBLIC Threads::Threads)
+
+file(GLOB targets CONFIGURE_DEPENDS fuzz/*.cc)
+list(FILTER targets EXCLUDE REGEX "/replay\\.cc$")
+foreach(target ${targets})
+  get_filename_component(name ${target} NAME_WE)
+  add_executable(nibble_fuzz_${name} ${target})
+  target_link_libraries(nibble_fuzz_${name} PRIVATE nibble_fuzzed)
+  if(NIBBLE_HAS_LIBFUZZER)
+    target_link_options(nibble_fuzz_${name} PRIVATE -fsanitize=fuzzer,address,undefined)
+  else()
+    target_sources(nibble_fuzz_${name} PRIVATE fuzz/replay.cc)
+    target_link_options(nibble_fuzz_${name} PRIVATE -fsanitize=${instrument})
+  endif()
+endforeach()
