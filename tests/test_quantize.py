@@ -1,11 +1,13 @@
 """What quantize promises of its artifact: the same bytes every time, whole or not at all."""
 import json
 import random
+import shutil
+import subprocess
 import time
 
 import pytest
-from folders import read_safetensors
-from nibble import TALES, digest, run, run_json, start
+from folders import Folder, read_safetensors
+from nibble import TALES, digest, refused, run, run_json, start
 
 RTN = ["quantize", TALES, "--scheme", "w4g128", "--method", "rtn"]
 GPTQ = ["quantize", TALES, "--scheme", "w4g128-asym", "--method", "gptq",
@@ -71,23 +73,32 @@ def test_the_same_bytes_for_any_number_of_threads(threads, gptq, tmp_path):
     assert digest(tmp_path / "out") == digest(gptq[0])
 
 
-def test_killed_jobs_resume_to_the_same_bytes(gptq, tmp_path):
-    whole, seconds = gptq
-    out = tmp_path / "out"
-    moments = random.Random(8)
-    for _ in range(8):
-        job = start(*GPTQ, "-o", out, "--resume")
-        time.sleep(moments.uniform(0.02, 0.7) * seconds)
-        assert not out.exists() or job.poll() == 0
-        job.kill()
-        job.communicate()
-        if out.exists():  # what stands under the final name is whole
-            assert digest(out) == digest(whole)
-            break
-    else:
-        run(*GPTQ, "-o", out, "--resume")
-    assert digest(out) == digest(whole)
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+# Half of the kills in a pass over the blocks alone, the rest where windows of the float model go along and where blocks
+# and then the whole model learn.
+@pytest.mark.parametrize("method, kills", [("gptq", 25), ("balanced", 15), ("best", 10)])
+def test_killed_jobs_resume_to_the_same_bytes(method, kills, tmp_path):
+    job = ["quantize", TALES, "--scheme", "w3g64-asym", "--method", method, "--calibration", TALES / "calibration.txt",
+           "--windows", 16, "--window-length", 48, "--seed", 3, *(["--distill-steps", 2] if method == "best" else [])]
+    undisturbed = run(*job, "-o", tmp_path / "whole")
+    whole, out = digest(tmp_path / "whole"), tmp_path / "out"
+    moments = random.Random(f"{method} 8")
+    killed = resumed = 0
+    while killed < kills:
+        process = start(*job, "-o", out, "--resume")
+        try:
+            process.wait(moments.uniform(0, 1) * undisturbed.seconds)
+        except subprocess.TimeoutExpired:
+            killed += 1
+        process.kill()
+        process.communicate()
+        resumed += any(tmp_path.glob("out.partial/block-*"))
+        if out.exists():  # what stands under the final name is whole, and a new job begins
+            assert digest(out) == whole
+            shutil.rmtree(out)
+    run(*job, "-o", out, "--resume")
+    assert digest(out) == whole
+    assert resumed > kills / 4
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "whole"]
 
 
 def test_a_killed_job_without_resume_starts_anew(gptq, tmp_path):
@@ -113,6 +124,23 @@ def test_resume_of_another_job_is_refused(gptq, tmp_path):
     done = run(*other, "-o", out, "--resume", code=1)
     assert "w4g128-asym" in done.stderr and "w3g128-asym" in done.stderr
     assert digest(tmp_path) == before
+
+
+def test_infinite_activations_are_named_by_layer_and_channel(tmp_path):
+    model = Folder(tmp_path / "model")
+
+    def overflow(tensors):
+        dtype, shape, raw = tensors["model.layers.2.post_attention_layernorm.weight"]
+        size = len(raw) // shape[0]
+        infinity = {2: b"\x80\x7f", 4: b"\x00\x00\x80\x7f"}[size]
+        assert dtype in ("BF16", "F32")
+        tensors["model.layers.2.post_attention_layernorm.weight"] = (
+            dtype, shape, raw[:37 * size] + infinity + raw[38 * size:])
+
+    model.tensors(overflow)
+    refused("quantize", model.path, "-o", tmp_path / "out", *GPTQ[2:], "--windows", 8,
+            words=["model.layers.2.mlp.gate_proj", "channel 37", "infinite"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_dry_run_writes_nothing(tmp_path):

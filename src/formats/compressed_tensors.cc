@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/checked.h"
+#include "formats/sparse_bitmap.h"
 
 namespace nibble {
 namespace {
@@ -109,14 +110,16 @@ class ModuleReader {
       return fail("{}: columns are reordered (weight_g_idx), which is not read; quantize it again",
                   where());
     NB_OK(check_stated_shape());
-    bool packed = scheme_.bits < 8 || checkpoint_.has(module_ + ".weight_packed");
-    TensorView codes =
-        packed ? NB_TRY(get("weight_packed", DType::kI32, {n_, packed_words(k_, scheme_.bits)}))
-               : NB_TRY(get("weight", DType::kI8, {n_, k_}));
+    bool sparse = checkpoint_.has(module_ + kBitmapPart);
+    bool packed = sparse || scheme_.bits < 8 || checkpoint_.has(module_ + ".weight_packed");
     TensorView scales = NB_TRY(read_scales());
     scheme_.scale_type = scales.dtype;
     std::vector<uint8_t> zeros;
     if (scheme_.asymmetric()) zeros = NB_TRY(read_zeros());
+    TensorView codes =
+        sparse   ? NB_TRY(dense_codes(checkpoint_, module_, scheme_, n_, k_, zeros))
+        : packed ? NB_TRY(get("weight_packed", DType::kI32, {n_, packed_words(k_, scheme_.bits)}))
+                 : NB_TRY(get("weight", DType::kI8, {n_, k_}));
     return QuantizedMatrix(scheme_, n_, k_, std::move(codes), std::move(scales), std::move(zeros),
                            packed ? uint8_t{0} : kSignFlip);
   }

@@ -94,7 +94,9 @@ Status write_artifact(OutputFolder& out, const Weights& source, const Weights& f
   if (record.plan.unties_head()) config["tie_word_embeddings"] = false;
   std::vector<std::string> ignored = record.plan.float_linears();
   Json quantization = compressed_tensors_config(layout.modules, ignored);
-  std::string only_nibble = why_only_nibble(layout.modules, layout.shapes);
+  std::string only_nibble = record.recipe.settings().bitmaps
+                                ? kBitmapsOnlyNibble
+                                : why_only_nibble(layout.modules, layout.shapes);
   if (!only_nibble.empty()) claim_for_nibble(quantization);
   config["quantization_config"] = std::move(quantization);
   NB_OK(write_file(out.staging() + "/config.json", config.dump(2) + "\n"));

@@ -31,6 +31,10 @@ struct ArtifactRecord {
   std::vector<std::string> notes;
 };
 
+// Why other programs cannot load what RecipeSettings::bitmaps makes.
+inline constexpr const char* kBitmapsOnlyNibble =
+    "sparse matrices are stored as bitmaps and kept codes";
+
 // What identifies a job: two jobs with equal fingerprints write equal bytes.
 Json fingerprint(const ArtifactRecord& record);
 

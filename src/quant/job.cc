@@ -178,6 +178,7 @@ Result<int64_t> disk_need(const Weights& weights, const PlannedSize& size) {
 }
 
 std::string why_only(const ArtifactRecord& record) {
+  if (record.recipe.settings().bitmaps) return kBitmapsOnlyNibble;
   std::vector<QuantizedModule> modules;
   std::vector<std::pair<int64_t, int64_t>> shapes;
   for (const ModuleReport& m : record.modules) {
@@ -316,7 +317,8 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   if (!statistics) record.source_digest = NB_TRY(weights.checkpoint().digest());
 
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, o.resume));
-  Journal journal = NB_TRY(Journal::open(out.staging(), fingerprint(record)));
+  Journal journal =
+      NB_TRY(Journal::open(out.staging(), fingerprint(record), record.recipe.settings().bitmaps));
   Weights floats = NB_TRY(transform_model(weights, preparation, out.staging(), record.notes));
   record.plan = NB_TRY(o.recipe.resolve(floats.config()));
   std::vector<NamedTensor> tensors;

@@ -4,6 +4,7 @@
 
 #include "formats/compressed_tensors.h"
 #include "formats/safetensors.h"
+#include "formats/sparse_bitmap.h"
 
 namespace nibble {
 namespace {
@@ -27,9 +28,10 @@ std::string first_difference(const Json& earlier, const Json& now) {
 
 }  // namespace
 
-Result<Journal> Journal::open(const std::string& folder, const Json& fingerprint) {
+Result<Journal> Journal::open(const std::string& folder, const Json& fingerprint, bool bitmaps) {
   Journal j;
   j.folder_ = folder;
+  j.bitmaps_ = bitmaps;
   std::string path = folder + kJob;
   if (!path_exists(path)) {
     // Without its record nothing in the folder can be trusted.
@@ -89,6 +91,7 @@ Status Journal::save(Phase phase, int64_t block, const QuantizedBlock& quantized
   for (const NamedTensor& t : quantized.replaced) replaced.push_back(t.name);
   for (const QuantizedLinear& l : quantized.linears) {
     auto stored = to_compressed_tensors(l.spec.module, l.matrix);
+    if (bitmaps_) use_bitmap(l.spec.module, l.matrix, stored);
     tensors.insert(tensors.end(), stored.begin(), stored.end());
     report[l.spec.module] = l.error;
   }

@@ -16,8 +16,10 @@ class Journal {
   enum class Phase : uint8_t { kQuantized, kLearned };
 
   // Opens the journal in `folder`. An earlier job's blocks are kept only if it had the same
-  // fingerprint; with another one this fails, naming the first field that differs.
-  static Result<Journal> open(const std::string& folder, const Json& fingerprint);
+  // fingerprint; with another one this fails, naming the first field that differs. `bitmaps`: see
+  // RecipeSettings.
+  static Result<Journal> open(const std::string& folder, const Json& fingerprint,
+                              bool bitmaps = false);
 
   bool has(Phase phase, int64_t block) const;
   // The block's quantized linears, if an earlier run finished it. `specs`: all of the block's.
@@ -33,6 +35,7 @@ class Journal {
  private:
   std::string block_path(Phase phase, int64_t block) const;
   std::string folder_;
+  bool bitmaps_ = false;
 };
 
 }  // namespace nibble

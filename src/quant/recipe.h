@@ -72,6 +72,8 @@ struct RecipeSettings {
   // How many windows of how many tokens from which seed; the text is not a recipe's business.
   CalibrationOptions calibration;
   DType scale_type = DType::kF16;
+  bool bitmaps =
+      false;  // matrices whose zeros make that smaller are stored as sparse_bitmap.h says
   std::string default_method = "rtn";   // of rules that name none
   std::vector<std::string> transforms;  // by name, in their order
   TransformOptions transform_options;

@@ -17,6 +17,8 @@ constexpr std::pair<const char*, ColumnOrder> kOrders[] = {{"act", ColumnOrder::
                                                            {"gar", ColumnOrder::kGar},
                                                            {"natural", ColumnOrder::kNatural}};
 
+constexpr std::pair<const char*, bool> kSparseFormats[] = {{"dense", false}, {"bitmap", true}};
+
 using What = DistillationPlan::What;
 constexpr std::pair<const char*, What> kDistillations[] = {
     {"none", What::kNothing}, {"scales", What::kScales}, {"codes", What::kCodes}};
@@ -123,6 +125,14 @@ std::span<const RecipeOption> recipe_options() {
          return {};
        },
        [](const S& s) { return Json(sparsity_text(s.methods.sparsity)); }},
+      {"sparse-format",
+       "How sparse matrices are stored: dense codes with exact zeros, which load everywhere, or "
+       "bitmap: a bit a "
+       "weight and the kept codes, which only nibble reads (default: dense)",
+       [](S& s, const std::string& text) {
+         return set_named<bool>(s.bitmaps, text, kSparseFormats);
+       },
+       [](const S& s) { return name_of<bool>(s.bitmaps, kSparseFormats); }},
       {"windows", "Calibration windows (default: 64)",
        [](S& s, const std::string& text) {
          return set_number<int64_t>(s.calibration.windows, text, 1, 1'000'000);

@@ -127,5 +127,17 @@ TEST(FactorInverse, GivesUpInWords) {
   EXPECT_FALSE(s.finish("layer"));
 }
 
+TEST(InputStatistics, NamesTheLayerAndTheChannelThatOverflowed) {
+  for (auto need : {InputStatistics::Need::kDiagonal, InputStatistics::Need::kHessian}) {
+    std::vector<float> x = random_rows(4, 24, 6);
+    x[2 * 24 + 17] = NAN;
+    auto s = gather(x, 4, 24, need);
+    auto done = s.finish("blocks.3.down");
+    ASSERT_FALSE(done);
+    EXPECT_NE(done.error().message.find("blocks.3.down"), std::string::npos);
+    EXPECT_NE(done.error().message.find("channel 17"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace nibble
