@@ -8,6 +8,7 @@
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv);
 
 namespace {
 
@@ -20,6 +21,7 @@ void run(const std::filesystem::path& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (LLVMFuzzerInitialize(&argc, &argv) != 0) return 1;
   int files = 0;
   for (int i = 1; i < argc; ++i) {
     if (argv[i][0] == '-') continue;

@@ -1,5 +1,5 @@
-"""run_tests.py: the unit tests of build/dev, those of the kernels on emulated ARM CPUs, and the
-whole-binary tests of tests/, counted together.
+"""run_tests.py: the unit tests of build/dev, those of the kernels on emulated ARM CPUs, the fuzz
+targets for some seconds, and the whole-binary tests of tests/, counted together.
 
 Fails when a test failed, when a runner crashed or ran nothing, and when a test was skipped although
 ../shared, the one thing that a test may lack, is there.
@@ -11,6 +11,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -18,6 +19,8 @@ RESULTS = ROOT / "build" / "test-results"
 # The CPU that each table of kernels.inc is tested on; emulation is too slow to test all on all.
 EMULATED = {"neoni8mm": "max", "neondot": "cortex-a76", "neon": "cortex-a72",
             "reference": "cortex-a72"}
+
+FUZZ_SECONDS = 8  # a target
 
 
 def unit_tests(report):
@@ -64,6 +67,16 @@ def emulated_tests(cpu):
     return [(f"{cpu}: {name}", result) for name, result in tests]
 
 
+def fuzzed(target):
+    """A fuzz target for some seconds from its seeds, the same ones each time; without libFuzzer the seeds alone."""
+    name = target.name.removeprefix("nibble_fuzz_")
+    with tempfile.TemporaryDirectory() as found:
+        code = subprocess.run([target, f"-max_total_time={FUZZ_SECONDS}", "-seed=1", "-verbosity=0",
+                               f"-artifact_prefix={RESULTS}/{name}-", found, ROOT / "fuzz/corpus" / name],
+                              cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+    return f"fuzz.{name}", "passed" if code == 0 else "failed"
+
+
 def main():
     RESULTS.mkdir(parents=True, exist_ok=True)
     unit, whole = RESULTS / "unit.json", RESULTS / "whole.xml"
@@ -74,6 +87,8 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             for some in pool.map(emulated_tests, dict.fromkeys(EMULATED.values())):
                 tests += some
+    targets = sorted((ROOT / "build/fuzz").glob("nibble_fuzz_*"))
+    tests += [fuzzed(target) for target in targets] or [("none of fuzz/", "failed")]
     tests += run("pytest",
                  [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests",
                   f"--junitxml={whole}"],

@@ -18,7 +18,10 @@ constexpr int64_t kHeadRows = 64;  // rows whose logits are held at once
 // The residual streams of all flows as they stand.
 std::vector<std::vector<float>> states(const WindowFlows& windows) {
   std::vector<std::vector<float>> out;
-  for (const Flow& flow : windows.flows()) out.push_back(flow.h);
+  for (int64_t i = 0; i < windows.count(); ++i) {
+    auto h = windows.h(i);
+    out.emplace_back(h.begin(), h.end());
+  }
   return out;
 }
 
@@ -102,7 +105,7 @@ double Measurement::measure(size_t from, const Linear& head) {
   double total = 0;
   int64_t rows = 0;
   for (size_t f = 0; f < ends.size(); ++f) {
-    int64_t count = held_.flows()[f].rows;
+    int64_t count = held_.rows(static_cast<int64_t>(f));
     norm_rows(config_, ends[f].data(), count, final_norm_.data(), ends[f].data());
     if (truth_.size() == f)
       truth_.push_back(ends[f]);
@@ -119,8 +122,8 @@ Status Measurement::open() {
   head_ = NB_TRY(weights_.head(Activations::kFloat));
   final_norm_ = NB_TRY(weights_.vector({kFinalNormName, config_.hidden}));
   Embedding embedding = NB_TRY(weights_.embedding());
-  fit_ = WindowFlows(config_, embedding, {split_.fit, {}, {}});
-  held_ = WindowFlows(config_, embedding, {split_.held, {}, {}});
+  fit_ = NB_TRY(WindowFlows::create(config_, embedding, {split_.fit, {}, {}}));
+  held_ = NB_TRY(WindowFlows::create(config_, embedding, {split_.held, {}, {}}));
   entry_ = states(held_);
   measure(0, *head_);  // sets truth_
   auto outer = static_cast<int64_t>(options_.embedding) + static_cast<int64_t>(options_.head);
@@ -145,7 +148,7 @@ Status Measurement::measure_stage(Stage stage, Block& block) {
           NB_TRY(load_matrix(weights_, spec.module, spec.n, spec.k, options_.schemes[0])));
     }
   InputStatistics statistics(specs[0].k, options_.method->need);
-  for (const Flow& flow : fit_.flows()) statistics.add(flow.x.data(), flow.rows);
+  for (int64_t i = 0; i < fit_.count(); ++i) statistics.add(fit_.x(i).data(), fit_.rows(i));
   NB_OK(statistics.finish(specs[0].module));
   for (const Scheme& scheme : options_.schemes) {
     for (FloatMatrix& m : matrices) m.scheme = scheme;

@@ -114,6 +114,14 @@ void WindowFlows::restart(const Block& block) {
   enter(block);
 }
 
+void WindowFlows::restart(const std::vector<std::vector<float>>& h, const Block& block) {
+  for (int64_t i = 0; i < count(); ++i) {
+    const std::vector<float>& from = h[static_cast<size_t>(i)];
+    std::copy(from.begin(), from.end(), take(i, 0, part(i).rows * hidden_).begin());
+  }
+  enter(block);
+}
+
 void WindowFlows::advance(Stage stage, const Block& block) {
   std::vector<float> scratch[2];  // goes from flow to flow
   int64_t after = 0;

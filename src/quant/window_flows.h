@@ -45,8 +45,9 @@ class WindowFlows {
   const Rope& rope() const { return *rope_; }
   // To the first stage's input. May be called anew before the first advance.
   void enter(const Block& block);
-  // Puts the residual streams back to what entered the block, and enters.
+  // Puts the residual streams back to what entered the block, or to these of each flow, and enters.
   void restart(const Block& block);
+  void restart(const std::vector<std::vector<float>>& h, const Block& block);
   void advance(Stage stage, const Block& block);
   // Forgets the block's keys and values.
   void leave(const Block& block);
