@@ -11,7 +11,7 @@ namespace {
 
 // Tiles of H: large ones cost less packing, small ones leave work for every thread where H is
 // small.
-int64_t tile_size(int64_t k) { return k > 512 ? 256 : 128; }
+int64_t tile_size(int64_t k) { return k > 4096 ? 512 : k > 512 ? 256 : 128; }
 
 // out += a' b tile by tile; with `upper` only tiles that touch the upper triangle. a, b: (rows, k).
 void add_products(const float* a, const float* b, int64_t rows, int64_t k, bool upper,
