@@ -186,9 +186,8 @@ Status Measurement::measure_outer(const std::string& module, bool embedding) {
     const QuantizedMatrix& q = result.matrices[0];
     std::unique_ptr<Linear> head = make_dequantized_linear(q, {});
     std::vector<std::vector<float>> kept = entry_;
-    if (embedding) {
-      entry_ = states(WindowFlows(config_, Embedding(q), {split_.held, {}, {}}));
-    }
+    if (embedding)
+      entry_ = states(NB_TRY(WindowFlows::create(config_, Embedding(q), {split_.held, {}, {}})));
     bool own_head = !embedding || config_.tied_head;
     double kl = measure(embedding ? 0 : blocks_.size(), own_head ? *head : *head_);
     entry_ = std::move(kept);
