@@ -41,7 +41,7 @@ def test_bitmaps_are_smaller_and_compute_the_same(sparsity, tmp_path):
     kept = 1 - reports["bitmap"]["sparsity"]
     assert reports["bitmap"]["bpw"] == pytest.approx(1 + 4 * kept + 16 / 128, abs=.02)
     assert not any(f"{m}.weight_packed" in tensors for m in linears)
-    assert run_json("inspect", tmp_path / "bitmap")["bits_per_weight"] == pytest.approx(reports["bitmap"]["bpw"])
+    assert run_json("inspect", tmp_path / "bitmap")["stored"]["bpw"] == pytest.approx(reports["bitmap"]["bpw"])
     assert json.loads((tmp_path / "bitmap/nibble.json").read_text())["consumers"] == ["nibble"]
     for arithmetic in ("int8", "float"):
         a, b = (run_json("run", tmp_path / form, "-p", "Once upon a time", "-n", 24, "--temperature", 0,
