@@ -24,13 +24,17 @@ struct HeadCache {
 };
 
 // Queries of consecutive tokens, at positions from `first` on, for the `heads` query heads that
-// share one head of keys and values. q and out: (tokens, heads, head_dim), token stride `stride`.
+// share one head of keys and values. q and out: (tokens, heads, head_dim), token strides `q_stride`
+// and `stride`.
 struct AttentionTile {
   const float* q = nullptr;
   float* out = nullptr;
-  int64_t stride = 0, tokens = 0, heads = 0, first = 0;
+  int64_t q_stride = 0, stride = 0, tokens = 0, heads = 0, first = 0;
   int64_t window = 0;  // keys that a query sees, itself included; 0: all before it
   float scale = 1;
+  float softcap = 0;            // scores become softcap tanh(score / softcap); 0: they stay
+  const float* bias = nullptr;  // added to scores, (heads, position), row stride bias_stride
+  int64_t bias_stride = 0;      // positions up to the next multiple of 8
   HeadCache cache;
 };
 
@@ -42,6 +46,10 @@ inline int64_t attention_scratch(const AttentionTile& t) {
   return rows * (d + v + kAttentionKeys + 2) + kAttentionKeys * (d + v);
 }
 
+// Between the matrices of an MLP. kGelu is x Phi(x), kGeluTanh its approximation by tanh, kGeluQuick
+// that by a sigmoid (Hendrycks and Gimpel, arXiv 1606.08415); kRelu2 is relu squared.
+enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kGeluQuick, kRelu, kRelu2 };
+
 // Weights as stored, row by row.
 enum class FloatType : uint8_t { kF32, kF16, kBF16 };
 inline constexpr int64_t kDotColumns = 4;
@@ -49,10 +57,14 @@ inline constexpr int64_t kDotColumns = 4;
 struct FloatOps {
   // y = x / rms(x) * weight. All (n); y may be x.
   void (*rms_norm)(const float* x, int64_t n, const float* weight, double eps, float* y);
+  // y = (x - mean) / deviation * weight + bias. All (n); bias may be null, y may be x.
+  void (*layer_norm)(const float* x, int64_t n, const float* weight, const float* bias, double eps,
+                     float* y);
   // Rotates the pairs (x[i], x[i + half]).
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
-  // y *= silu(gate). Both (n).
-  void (*silu_times)(const float* gate, int64_t n, float* y);
+  // y *= f(gate), and x = f(x). All (n).
+  void (*activate_times)(Activation f, const float* gate, int64_t n, float* y);
+  void (*activate)(Activation f, int64_t n, float* x);
   // Puts one key and one value, both (head_dim), at `position`.
   void (*store_kv)(const HeadCache& cache, int64_t position, const float* key, const float* value);
   // Causal softmax(q k' scale) v, block by block with a running maximum (FlashAttention, arXiv

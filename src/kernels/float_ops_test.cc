@@ -51,13 +51,55 @@ TEST_P(FloatOpsTest, RotatesPairs) {
   }
 }
 
-TEST_P(FloatOpsTest, SiluTimes) {
+double activated(Activation f, double x) {
+  switch (f) {
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case Activation::kGelu:
+      return x * .5 * std::erfc(-x / std::sqrt(2));
+    case Activation::kGeluTanh:
+      return .5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + .044715 * x * x * x)));
+    case Activation::kGeluQuick:
+      return x / (1 + std::exp(-1.702 * x));
+    case Activation::kRelu:
+      return x > 0 ? x : 0;
+    case Activation::kRelu2:
+      return x > 0 ? x * x : 0;
+  }
+  return 0;
+}
+
+TEST_P(FloatOpsTest, Activations) {
   std::vector<float> gate = {0, 1, -1, 20, -20, 88, -88, 1000, -1000, 0.5f, -3, 3, 1e-30f};
-  std::vector<float> y(gate.size(), 2);
-  ops().silu_times(gate.data(), static_cast<int64_t>(gate.size()), y.data());
-  for (size_t i = 0; i < gate.size(); ++i) {
-    double want = 2 * double{gate[i]} / (1 + std::exp(-double{gate[i]}));
-    EXPECT_NEAR(y[i], want, 1e-5 + 1e-6 * std::fabs(want)) << gate[i];
+  auto n = static_cast<int64_t>(gate.size());
+  for (Activation f : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,
+                       Activation::kGeluQuick, Activation::kRelu, Activation::kRelu2}) {
+    std::vector<float> times(gate.size(), 2), alone = gate;
+    ops().activate_times(f, gate.data(), n, times.data());
+    ops().activate(f, n, alone.data());
+    for (size_t i = 0; i < gate.size(); ++i) {
+      double want = activated(f, gate[i]), near = 1e-5 + 1e-6 * std::fabs(want);
+      EXPECT_NEAR(alone[i], want, near) << static_cast<int>(f) << " of " << gate[i];
+      EXPECT_NEAR(times[i], 2 * want, 2 * near) << static_cast<int>(f) << " of " << gate[i];
+    }
+  }
+}
+
+TEST_P(FloatOpsTest, LayerNormTakesTheMeanOut) {
+  for (int64_t n : {1, 7, 8, 20, 64, 2047}) {
+    auto x = random_floats(n, 1), w = random_floats(n, 2), b = random_floats(n, 3);
+    for (float& v : x) v += 100;
+    double mean = 0, squares = 0;
+    for (float v : x) mean += v / static_cast<double>(n);
+    for (float v : x) squares += (v - mean) * (v - mean) / static_cast<double>(n);
+    for (const float* bias : {b.data(), static_cast<float*>(nullptr)}) {
+      auto y = x;
+      ops().layer_norm(y.data(), n, w.data(), bias, 1e-5, y.data());
+      for (size_t i = 0; i < x.size(); ++i)
+        ASSERT_NEAR(y[i], (x[i] - mean) / std::sqrt(squares + 1e-5) * w[i] + (bias ? b[i] : 0),
+                    3e-4)
+            << "n=" << n << " i=" << i;
+    }
   }
 }
 
@@ -99,6 +141,7 @@ TEST_P(FloatOpsTest, DotsRowsAsStored) {
 struct Case {
   int64_t head_dim, heads, tokens, first, window;
   KvType type;
+  double softcap = 0, slope = 0;  // of the first head; the second's is twice that, and so on
 };
 
 // A head's cache filled with random keys and values at [0, count).
@@ -134,7 +177,10 @@ std::vector<double> attend_plainly(const Case& c, const Filled& f, const std::ve
   for (int64_t p = low; p <= position; ++p) {
     double score = 0;
     for (int64_t i = 0; i < d; ++i) score += double{query[i]} * f.k[static_cast<size_t>(p * d + i)];
-    weights.push_back(std::exp(score * 0.25));
+    score *= 0.25;
+    if (c.softcap > 0) score = c.softcap * std::tanh(score / c.softcap);
+    score += c.slope * static_cast<double>((head + 1) * p);
+    weights.push_back(std::exp(score));
     total += weights.back();
   }
   for (int64_t p = low; p <= position; ++p)
@@ -145,13 +191,31 @@ std::vector<double> attend_plainly(const Case& c, const Filled& f, const std::ve
 }
 
 void check(const FloatOps& ops, const Case& c) {
-  SCOPED_TRACE(fmt::format("d={} heads={} tokens={} first={} window={} type={}", c.head_dim,
-                           c.heads, c.tokens, c.first, c.window, static_cast<int>(c.type)));
+  SCOPED_TRACE(fmt::format("d={} heads={} tokens={} first={} window={} type={} softcap={} slope={}",
+                           c.head_dim, c.heads, c.tokens, c.first, c.window,
+                           static_cast<int>(c.type), c.softcap, c.slope));
   Filled f(ops, c);
   auto q = random_floats(c.tokens * c.heads * c.head_dim, 7);
   std::vector<float> out(q.size(), NAN);
-  AttentionTile t{q.data(), out.data(), c.heads * c.head_dim, c.tokens, c.heads, c.first, c.window,
-                  0.25f,    f.cache};
+  int64_t positions = (c.first + c.tokens + 7) / 8 * 8;
+  std::vector<float> bias;
+  for (int64_t i = 0; i < c.heads * positions; ++i)
+    bias.push_back(static_cast<float>(c.slope) *
+                   static_cast<float>((i / positions + 1) * (i % positions)));
+  int64_t stride = c.heads * c.head_dim;
+  AttentionTile t{.q = q.data(),
+                  .out = out.data(),
+                  .q_stride = stride,
+                  .stride = stride,
+                  .tokens = c.tokens,
+                  .heads = c.heads,
+                  .first = c.first,
+                  .window = c.window,
+                  .scale = 0.25f,
+                  .softcap = static_cast<float>(c.softcap),
+                  .bias = c.slope != 0 ? bias.data() : nullptr,
+                  .bias_stride = positions,
+                  .cache = f.cache};
   std::vector<float> scratch(static_cast<size_t>(attention_scratch(t)), NAN);
   ops.attend(t, scratch.data());
   double near = c.type == KvType::kF32 ? 1e-4 : c.type == KvType::kF16 ? 4e-3 : 8e-2;
@@ -175,6 +239,16 @@ TEST_P(FloatOpsTest, AttendsToWhatIsVisible) {
               check(ops(), {head_dim, heads, tokens, first, window, type});
               if (HasFatalFailure()) return;
             }
+}
+
+TEST_P(FloatOpsTest, ScoresAreCappedAndBiased) {
+  for (int64_t first : {0, 5, 64, 200})
+    for (int64_t window : {0, 7}) {
+      check(ops(), {20, 3, 9, first, window, KvType::kF32, 1.5, 0});
+      check(ops(), {20, 3, 9, first, window, KvType::kF32, 0, .1});
+      check(ops(), {16, 1, 1, first, window, KvType::kF16, 2, -.03});
+      if (HasFatalFailure()) return;
+    }
 }
 
 std::vector<const KernelTable*> tables_that_run_here() {

@@ -1,4 +1,4 @@
-#include <cmath>
+#include <algorithm>
 
 #include "base/checked.h"
 #include "base/threads.h"
@@ -19,9 +19,19 @@ struct Strand {
 
 }  // namespace
 
-void attend(const DecoderConfig& c, const Block& block, const Flow& flow, const float* q,
-            float* out) {
-  int64_t shared = c.heads / c.kv_heads, tokens = std::max<int64_t>(1, kTileRows / shared);
+QkvLayout::QkvLayout(const DecoderConfig& c) : shared(c.heads / c.kv_heads) {
+  int64_t d = c.head_dim;
+  bool grouped = c.qkv == QkvOrder::kGrouped;
+  k = grouped ? shared * d : c.q_dim();
+  v = grouped ? k + d : k + c.kv_dim();
+  q_step = grouped ? (shared + 2) * d : shared * d;
+  k_step = v_step = grouped ? q_step : d;
+}
+
+void attend(const DecoderConfig& c, const Block& block, const Positions& positions,
+            const Flow& flow, const float* qkv, float* out) {
+  QkvLayout layout(c);
+  int64_t shared = layout.shared, tokens = std::max<int64_t>(1, kTileRows / shared);
   std::vector<Strand> strands;
   int64_t row = 0, tiles = 0;
   for (const Slice& s : flow.slices) {
@@ -38,17 +48,20 @@ void attend(const DecoderConfig& c, const Block& block, const Flow& flow, const 
                                   [](int64_t n, const Strand& s) { return n < s.first_tile; });
     const Strand& strand = *std::prev(after);
     const Slice& s = *strand.slice;
-    int64_t t = (number - strand.first_tile) * tokens;
-    int64_t at = (strand.row + t) * c.q_dim() + strand.head * shared * c.head_dim;
+    int64_t t = (number - strand.first_tile) * tokens, at = strand.row + t;
     AttentionTile tile;
-    tile.q = q + at;
-    tile.out = out + at;
+    tile.q = qkv + at * c.qkv_dim() + layout.q + strand.head * layout.q_step;
+    tile.out = out + at * c.q_dim() + strand.head * shared * c.head_dim;
+    tile.q_stride = c.qkv_dim();
     tile.stride = c.q_dim();
     tile.tokens = std::min(tokens, s.count - t);
     tile.heads = shared;
     tile.first = s.position + t;
-    tile.window = block.window;
-    tile.scale = 1.f / std::sqrt(static_cast<float>(c.head_dim));
+    tile.window = block.layer.window;
+    tile.scale = static_cast<float>(block.layer.attention_scale);
+    tile.softcap = static_cast<float>(c.score_softcap);
+    tile.bias = positions.bias(strand.head * shared);
+    tile.bias_stride = positions.bias_stride();
     tile.cache = s.cache->head(block.index, strand.head);
     thread_local std::vector<float> scratch;
     scratch.resize(static_cast<size_t>(attention_scratch(tile)));

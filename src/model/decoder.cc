@@ -25,26 +25,24 @@ Result<Decoder> Decoder::load(const std::string& folder, Activations mode, int64
   d.weights_ = std::make_shared<Weights>(NB_TRY(Weights::open(folder)));
   const DecoderConfig& c = d.config();
   if (context <= 0) context = std::min<int64_t>(c.context, 4096);
+  if (c.position_offset >= 0 && context > c.context)
+    return fail("{}: has learned positions for {} tokens, not for {}", folder, c.context, context);
   std::optional<PackedStore> kept;
   if (!packed.empty() && mode != Activations::kFloat)
     kept.emplace(NB_TRY(open_store(*d.weights_, packed)));
   PackedStore* store = kept ? &*kept : nullptr;
   for (int64_t layer = 0; layer < c.layers; ++layer)
     d.blocks_.push_back(NB_TRY(load_block(*d.weights_, layer, mode, store)));
-  d.final_norm_ = NB_TRY(d.weights_->vector({kFinalNormName, c.hidden}));
+  if (c.final_norm) d.final_norm_ = NB_TRY(d.weights_->norm(nibble::final_norm(c)));
   d.embedding_ = NB_TRY(d.weights_->embedding());
   d.head_ = NB_TRY(d.weights_->head(mode, store));
   if (store) NB_OK(store->finish());
-  d.rope_ = std::make_shared<Rope>(c.rope, c.head_dim, context);
+  d.positions_ = std::make_shared<Positions>(c, context);
   return d;
 }
 
 KvCache Decoder::make_cache(int64_t capacity, KvType type) const {
   return {config().layers, config().kv_heads, config().head_dim, capacity, type};
-}
-
-void Decoder::embed(std::span<const int32_t> ids, std::vector<float>& h) const {
-  embedding_.embed(ids, h);
 }
 
 void Decoder::final_states(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
@@ -53,11 +51,11 @@ void Decoder::final_states(std::span<const int32_t> ids, std::span<const Slice> 
   Flow flow;
   flow.slices.assign(slices.begin(), slices.end());
   flow.rows = static_cast<int64_t>(ids.size());
-  embed(ids, flow.h);
+  embedding_.embed(ids, slices, flow.h);
   if (tap) tap(0, flow.h);
   for (const Block& block : blocks_) {
     enter_block(c, block, flow);
-    for (Stage stage : kStages) advance(stage, c, block, *rope_, flow);
+    for (Stage stage : kStages) advance(stage, c, block, *positions_, flow);
     if (tap && block.index + 1 < c.layers) tap(block.index + 1, flow.h);
   }
   if (rows == Rows::kLast) {
@@ -70,7 +68,7 @@ void Decoder::final_states(std::span<const int32_t> ids, std::span<const Slice> 
     flow.rows = kept;
     flow.h.resize(static_cast<size_t>(kept * c.hidden));
   }
-  norm_rows(c, flow.h.data(), flow.rows, final_norm_.data(), flow.h.data());
+  if (final_norm_) norm_rows(c, final_norm_, flow.h.data(), flow.rows, flow.h.data());
   if (tap) tap(c.layers, flow.h);
   h = std::move(flow.h);
 }
@@ -82,25 +80,35 @@ void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slice
   final_states(ids, slices, rows, h, tap);
   auto count = static_cast<int64_t>(h.size()) / c.hidden;
   logits.resize(static_cast<size_t>(count * c.vocab));
-  OperatorTimer timer("head", head_->read_bytes(), c.vocab * c.hidden * count);
-  LinearInput in(h.data(), count, c.hidden);
-  head_->run(in, logits.data(), c.vocab);
+  OperatorTimer timer("head", head_.read_bytes(), c.vocab * c.hidden * count);
+  head_.run(h.data(), count, logits.data());
 }
 
 int64_t Decoder::read_bytes() const {
-  int64_t bytes = head_->read_bytes();
-  for (const Block& b : blocks_)
-    for (const auto& linear : b.linears) bytes += linear->read_bytes();
+  int64_t bytes = head_.read_bytes();
+  for (const Block& b : blocks_) {
+    auto add = [&](const Linear& linear) { bytes += linear.read_bytes(); };
+    if (!b.router) {
+      b.each(add);
+      continue;
+    }
+    int64_t experts = 0;
+    for (const BlockLinears& expert : b.experts)
+      for (const auto& linear : expert)
+        if (linear) experts += linear->read_bytes();
+    b.each(add);
+    bytes += b.router->read_bytes() - experts + experts * config().experts_per_token / b.layer.experts;
+  }
   return bytes;
 }
 
 std::pair<int64_t, int64_t> Decoder::integer_linears() const {
   int64_t integer = 0, all = 0;
   for (const Block& b : blocks_)
-    for (const auto& linear : b.linears) {
-      integer += linear->integer();
+    b.each([&](const Linear& linear) {
+      integer += linear.integer();
       ++all;
-    }
+    });
   return {integer, all};
 }
 

@@ -19,9 +19,9 @@ class Decoder {
 
   const DecoderConfig& config() const { return weights_->config(); }
   const Weights& weights() const { return *weights_; }
-  int64_t context() const { return rope_->capacity(); }
-  const std::shared_ptr<Rope>& rope() const { return rope_; }
-  const std::vector<float>& final_norm() const { return final_norm_; }
+  int64_t context() const { return positions_->capacity(); }
+  const std::shared_ptr<const Positions>& positions() const { return positions_; }
+  const Norm& final_norm() const { return final_norm_; }
   // kF32 is exact; the narrower ones trade a little of that for memory and speed.
   KvCache make_cache(int64_t capacity, KvType type = KvType::kF32) const;
 
@@ -39,8 +39,7 @@ class Decoder {
   void final_states(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
                     std::vector<float>& h, const Tap& tap = {}) const;
 
-  // The embedding of ids, (count, hidden).
-  void embed(std::span<const int32_t> ids, std::vector<float>& h) const;
+  const Head& head() const { return head_; }
   // Weight bytes that one decode step reads, the head included, the KV cache not.
   int64_t read_bytes() const;
   // How many of the block linears run on integer kernels, and how many there are.
@@ -49,10 +48,10 @@ class Decoder {
  private:
   std::shared_ptr<Weights> weights_;
   std::vector<Block> blocks_;
-  std::vector<float> final_norm_;
+  Norm final_norm_;
   Embedding embedding_;
-  std::unique_ptr<Linear> head_;
-  std::shared_ptr<Rope> rope_;
+  Head head_;
+  std::shared_ptr<const Positions> positions_;
 };
 
 // Whole windows of ids as sequences of one batch, each in a cache of its own.

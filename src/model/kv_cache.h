@@ -45,4 +45,11 @@ class KvCache {
   KvType type_;
 };
 
+// `count` consecutive tokens of one sequence, the first at `position`; earlier ones are in its
+// cache, whose capacity says how long the sequence may become.
+struct Slice {
+  KvCache* cache;
+  int64_t position, count;
+};
+
 }  // namespace nibble

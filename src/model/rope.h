@@ -1,4 +1,4 @@
-// Rotary position embedding, rotate-half order.
+// Rotary position embedding.
 #pragma once
 
 #include <vector>
@@ -7,21 +7,27 @@
 
 namespace nibble {
 
-// Tables of cos and sin for positions [0, capacity). Sources: Su et al. (arXiv 2104.09864); llama3
-// scaling as Meta's Llama 3.1 reference and transformers' modeling_rope_utils compute it, in
-// float32 like theirs.
+// Tables of cos and sin for positions [0, capacity). Sources: Su et al. (arXiv 2104.09864); dynamic
+// NTK, llama3, yarn (arXiv 2309.00071) and longrope (arXiv 2402.13753) as transformers'
+// modeling_rope_utils computes them, in float32 like that.
 class Rope {
  public:
-  Rope(const RopeSpec& spec, int64_t head_dim, int64_t capacity);
-  // Rotates one head x: (head_dim) in place.
-  void rotate(float* x, int64_t position) const;
-  // Undoes rotate(): its transpose, which takes a gradient back.
-  void rotate_back(float* x, int64_t position) const;
-  int64_t capacity() const { return capacity_; }
+  Rope(const RopeSpec& spec, int64_t capacity);
+  // Rotates the first dims of one head in place. `longest`: how long its sequence may become.
+  void rotate(float* x, int64_t position, int64_t longest) const;
+  // Undoes rotate() but for its factor squared: its transpose, which takes a gradient back.
+  void rotate_back(float* x, int64_t position, int64_t longest) const;
 
  private:
-  int64_t half_, capacity_;
-  std::vector<float> cos_, sin_;  // (capacity, half)
+  struct Table {
+    std::vector<float> cos, sin;  // (capacity, half)
+  };
+  const Table& table(int64_t longest) const;
+  void fill(const RopeSpec& spec, int64_t capacity, bool beyond, Table& out) const;
+
+  int64_t half_, short_context_;
+  bool interleaved_;
+  Table usual_, short_;  // short_: of sequences within short_context_, if that is above 0
 };
 
 }  // namespace nibble

@@ -23,23 +23,21 @@ Result<SizeReport> measure_size(const Weights& weights) {
   SizeReport out;
   for (const NamedTensor& t : weights.checkpoint().tensors())
     out.file_bytes += static_cast<int64_t>(t.view.bytes.size());
-  out.parameters = c.vocab * c.hidden * (c.tied_head ? 1 : 2) + c.hidden;
-  for (int64_t layer = 0; layer < c.layers; ++layer) {
-    BlockNorms norms = block_norms(c, layer);
-    for (const VectorSpec& v : {norms.attention, norms.mlp, norms.query, norms.key})
-      out.parameters += v.size;
+  out.parameters = c.vocab * c.embedding_width * (c.tied_head ? 1 : 2);
+  if (c.head_bias) out.parameters += c.vocab;
+  for (const VectorSpec& v : norm_vectors(c)) out.parameters += v.size;
+  for (const MatrixSpec& m : other_matrices(c)) out.parameters += m.n * m.k;
+  for (int64_t layer = 0; layer < c.layers; ++layer)
     for (const LinearSpec& spec : block_linears(c, layer)) {
       out.linear_weights += spec.n * spec.k;
       out.parameters += spec.n * spec.k + (spec.bias ? spec.n : 0);
       if (weights.scheme_of(spec.module))
         out.linear_bytes += NB_TRY(quantized_bytes(weights, spec));
       else
-        out.linear_bytes += static_cast<int64_t>(
-            NB_TRY(weights.float_matrix(spec.module + ".weight", spec.n, spec.k)).bytes.size());
+        out.linear_bytes += NB_TRY(weights.stored_bytes(spec.module + ".weight"));
       if (auto w = weights.checkpoint().get(spec.module + ".outlier_weight"))
         out.linear_bytes += static_cast<int64_t>(w->bytes.size());
     }
-  }
   return out;
 }
 

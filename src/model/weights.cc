@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -12,33 +13,71 @@ Result<Weights> Weights::open(const std::string& folder) {
   w.config_ = NB_TRY(parse_config(w.checkpoint_.config(), what));
   w.quantization_ = NB_TRY(CompressedTensorsConfig::parse(w.checkpoint_.config(), what));
   w.input_rules_ = NB_TRY(InputRules::read(folder));
+  NB_OK(w.find_base());
   NB_OK(w.check_shapes());
   return w;
 }
 
+// Bodies are saved under several prefixes, alone or inside larger models; the head beside the body.
+Status Weights::find_base() {
+  Names& names = config_.names;
+  auto has_module = [&](const std::string& module) {
+    return checkpoint_.has(module + ".weight") || checkpoint_.has(module + ".weight_packed");
+  };
+  auto found = std::find_if(names.bases.begin(), names.bases.end(), [&](const std::string& base) {
+    return has_module(base + names.embedding);
+  });
+  names.base = found == names.bases.end() ? names.bases[0] : *found;
+  std::string inside = "language_model." + names.head;
+  if (!has_module(names.head) && has_module(inside)) names.head = inside;
+  return {};
+}
+
 // A bounded walk over names: counts come from config.json, existence and shape from the headers.
+// The first missing tensor ends it, so an absurd layer count costs nothing.
 Status Weights::check_shapes() const {
   const DecoderConfig& c = config_;
-  NB_OK(check_matrix(kEmbeddingModule, c.vocab, c.hidden));
-  NB_OK(vector({kFinalNormName, c.hidden}));
-  for (int64_t layer = 0; layer < c.layers; ++layer) {
-    BlockNorms norms = block_norms(c, layer);
-    for (const VectorSpec& v : {norms.attention, norms.mlp, norms.query, norms.key})
-      if (!v.name.empty()) NB_OK(checkpoint_.get(v.name, std::array{v.size}));
-    // The first missing tensor ends the walk, so an absurd layer count costs nothing.
+  NB_OK(check_matrix(embedding_module(c), c.vocab, c.embedding_width));
+  for (int64_t layer = 0; layer < c.layers; ++layer)
     for (const LinearSpec& spec : block_linears(c, layer)) {
       NB_OK(check_matrix(spec.module, spec.n, spec.k));
       if (spec.bias) NB_OK(checkpoint_.get(spec.module + ".bias", std::array{spec.n}));
     }
-  }
-  return c.tied_head ? Status{} : check_matrix(kHeadModule, c.vocab, c.hidden);
+  for (const VectorSpec& v : norm_vectors(c)) NB_OK(checkpoint_.get(v.name, std::array{v.size}));
+  for (const MatrixSpec& m : other_matrices(c)) NB_OK(check_matrix(m.module, m.n, m.k));
+  if (c.head_bias) NB_OK(checkpoint_.get(head_module(c) + ".bias", std::array{c.vocab}));
+  return c.tied_head ? Status{} : check_matrix(head_module(c), c.vocab, c.embedding_width);
 }
+
+namespace {
+
+Result<TensorView> float_view(const Checkpoint& checkpoint, const std::string& name,
+                              std::span<const int64_t> shape) {
+  TensorView view = NB_TRY(checkpoint.get(name, shape));
+  if (!is_float(view.dtype))
+    return fail("{}: tensor {} is {}, should be F32, F16 or BF16", checkpoint.folder(), name,
+                dtype_name(view.dtype));
+  return view;
+}
+
+// The vectors one after another; nothing where there are none.
+Result<std::vector<float>> joined(const Weights& weights, const std::vector<VectorSpec>& specs) {
+  std::vector<float> out;
+  for (const VectorSpec& spec : specs) {
+    std::vector<float> part = NB_TRY(weights.vector(spec));
+    out.insert(out.end(), part.begin(), part.end());
+  }
+  return out;
+}
+
+}  // namespace
 
 Status Weights::check_matrix(const std::string& module, int64_t n, int64_t k) const {
   if (scheme_of(module))
     NB_OK(quantized(module, n, k));
   else
-    NB_OK(float_matrix(module + ".weight", n, k));
+    NB_OK(float_view(checkpoint_, module + ".weight",
+                     transposed(module) ? std::array{k, n} : std::array{n, k}));
   return {};
 }
 
@@ -50,12 +89,29 @@ std::optional<Scheme> Weights::scheme_of(const std::string& module) const {
   return packed ? quantization_.scheme_of(module) : std::nullopt;
 }
 
+bool Weights::transposed(const std::string& name) const {
+  return config_.conv1d && name.starts_with(config_.names.base + config_.names.layers + ".");
+}
+
+std::array<int64_t, 2> Weights::stored_shape(int64_t n, int64_t k) const {
+  return config_.conv1d ? std::array{k, n} : std::array{n, k};
+}
+
 Result<TensorView> Weights::float_matrix(const std::string& name, int64_t n, int64_t k) const {
-  TensorView view = NB_TRY(checkpoint_.get(name, std::array{n, k}));
-  if (!is_float(view.dtype))
-    return fail("{}: tensor {} is {}, should be F32, F16 or BF16", checkpoint_.folder(), name,
-                dtype_name(view.dtype));
-  return view;
+  if (!transposed(name)) return float_view(checkpoint_, name, std::array{n, k});
+  TensorView stored = NB_TRY(float_view(checkpoint_, name, std::array{k, n}));
+  int64_t size = dtype_size(stored.dtype);
+  std::vector<std::byte> bytes(stored.bytes.size());
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < k; ++j)
+      std::memcpy(bytes.data() + (i * k + j) * size, stored.bytes.data() + (j * n + i) * size,
+                  static_cast<size_t>(size));
+  stored.release();
+  return own_bytes(stored.dtype, {n, k}, std::move(bytes));
+}
+
+Result<int64_t> Weights::stored_bytes(const std::string& name) const {
+  return static_cast<int64_t>(NB_TRY(checkpoint_.get(name)).bytes.size());
 }
 
 Result<std::vector<float>> Weights::floats(const std::string& name, int64_t n, int64_t k) const {
@@ -76,9 +132,38 @@ Result<std::vector<float>> Weights::vector(const VectorSpec& spec) const {
   return out;
 }
 
+Result<Norm> Weights::norm(const NormSpec& spec) const {
+  Norm out{NB_TRY(joined(*this, spec.weights())), NB_TRY(joined(*this, spec.biases()))};
+  if (out.weight.empty()) out.weight.assign(static_cast<size_t>(spec.size * spec.parts), 1.f);
+  if (config_.norm == NormKind::kRmsPlusOne)
+    for (float& w : out.weight) w += 1;
+  return out;
+}
+
+Result<std::vector<NamedTensor>> Weights::norm_tensors(const NormSpec& spec,
+                                                       const Norm& norm) const {
+  std::vector<NamedTensor> out;
+  auto add = [&](const std::vector<VectorSpec>& specs, std::span<const float> values,
+                 float less) -> Status {
+    for (const VectorSpec& v : specs) {
+      std::vector<float> part(values.begin(), values.begin() + v.size);
+      values = values.subspan(static_cast<size_t>(v.size));
+      for (float& w : part) w -= less;
+      DType type = NB_TRY(checkpoint_.get(v.name)).dtype;
+      out.push_back({v.name, own_floats(type, {v.size}, part)});
+    }
+    return {};
+  };
+  NB_OK(add(spec.weights(), norm.weight, config_.norm == NormKind::kRmsPlusOne ? 1 : 0));
+  NB_OK(add(spec.biases(), norm.bias, 0));
+  return out;
+}
+
 Result<std::vector<float>> Weights::bias(const LinearSpec& spec) const {
   if (!spec.bias) return std::vector<float>{};
-  return vector({spec.module + ".bias", spec.n});
+  // A head that is tied to the embedding has its bias all the same.
+  bool tied = spec.module == embedding_module(config_);
+  return vector({(tied ? head_module(config_) : spec.module) + ".bias", spec.n});
 }
 
 Result<QuantizedMatrix> Weights::quantized(const std::string& module, int64_t n, int64_t k) const {
@@ -93,7 +178,7 @@ Result<InputRule> Weights::input_rule(const std::string& module, Activations mod
   if (mode != Activations::kInt8Static) return InputRule{mode, 0, threshold};
   std::string name = module + ".input_scale";
   if (!checkpoint_.has(name)) {
-    if (module == kHeadModule || module == kEmbeddingModule) return InputRule{};
+    if (module == head_module(config_) || module == embedding_module(config_)) return InputRule{};
     return fail("{}: has no {}; quantize with --input-ranges for static activations",
                 checkpoint_.folder(), name);
   }
@@ -136,16 +221,49 @@ Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activati
                            std::move(b));
 }
 
-Result<Embedding> Weights::embedding() const {
-  const DecoderConfig& c = config_;
-  if (scheme_of(kEmbeddingModule))
-    return Embedding(NB_TRY(quantized(kEmbeddingModule, c.vocab, c.hidden)));
-  return Embedding(NB_TRY(float_matrix(kEmbeddingName, c.vocab, c.hidden)));
+Result<std::unique_ptr<Linear>> Weights::float_linear(const MatrixSpec& spec) const {
+  return make_float_linear(NB_TRY(float_matrix(spec.module + ".weight", spec.n, spec.k)), {});
 }
 
-Result<std::unique_ptr<Linear>> Weights::head(Activations mode, PackedStore* store) const {
-  const std::string& module = config_.tied_head ? kEmbeddingModule : kHeadModule;
-  return linear({Role::kQ, Stage::kQkv, module, config_.vocab, config_.hidden, false}, mode, store);
+Result<std::shared_ptr<const EmbeddingTail>> Weights::embedding_tail() const {
+  const DecoderConfig& c = config_;
+  auto out = std::make_shared<EmbeddingTail>();
+  out->config = c;
+  if (c.embedding_width != c.hidden) out->project_in = NB_TRY(float_linear(nibble::project_in(c)));
+  if (c.position_offset >= 0) {
+    MatrixSpec table = position_matrix(c);
+    out->positions = NB_TRY(float_matrix(table.module + ".weight", table.n, table.k));
+  }
+  if (c.embedding_norm) out->norm = NB_TRY(norm(nibble::embedding_norm(c)));
+  return out;
+}
+
+Result<Embedding> Weights::embedding() const {
+  const DecoderConfig& c = config_;
+  std::string module = embedding_module(c);
+  if (scheme_of(module)) return embedding(NB_TRY(quantized(module, c.vocab, c.embedding_width)));
+  return Embedding(NB_TRY(float_matrix(module + ".weight", c.vocab, c.embedding_width)),
+                   NB_TRY(embedding_tail()));
+}
+
+Result<Embedding> Weights::embedding(QuantizedMatrix rows) const {
+  return Embedding(std::move(rows), NB_TRY(embedding_tail()));
+}
+
+Result<Head> Weights::head(std::unique_ptr<Linear> linear) const {
+  std::unique_ptr<Linear> out;
+  if (config_.embedding_width != config_.hidden)
+    out = NB_TRY(float_linear(nibble::project_out(config_)));
+  return Head(config_, std::move(out), std::move(linear));
+}
+
+Result<Head> Weights::head(Activations mode, PackedStore* store) const {
+  const DecoderConfig& c = config_;
+  return head(NB_TRY(linear(head_linear(c), mode, store)));
+}
+
+Result<Head> Weights::head(QuantizedMatrix matrix) const {
+  return head(make_dequantized_linear(std::move(matrix), NB_TRY(bias(head_linear(config_)))));
 }
 
 }  // namespace nibble

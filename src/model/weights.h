@@ -9,6 +9,7 @@
 #include "formats/compressed_tensors.h"
 #include "model/config.h"
 #include "model/embedding.h"
+#include "model/head.h"
 #include "model/linear.h"
 #include "model/roles.h"
 
@@ -25,10 +26,19 @@ class Weights {
   // The scheme of a quantized module, none for a float one. The embedding and the head count too.
   std::optional<Scheme> scheme_of(const std::string& module) const;
 
+  // As (n, k), also where the checkpoint stores it the other way round: a copy is made then.
   Result<TensorView> float_matrix(const std::string& name, int64_t n, int64_t k) const;
   // The stored matrix as floats, (n, k); gives its mapped pages back.
   Result<std::vector<float>> floats(const std::string& name, int64_t n, int64_t k) const;
+  // Bytes of that tensor, as stored.
+  Result<int64_t> stored_bytes(const std::string& name) const;
+  // The shape under which a checkpoint of this family stores the matrix (n, k) of a block's linear.
+  std::array<int64_t, 2> stored_shape(int64_t n, int64_t k) const;
   Result<std::vector<float>> vector(const VectorSpec& spec) const;
+  // As blocks run it: a norm of 1 + w holds that, one without weights ones.
+  Result<Norm> norm(const NormSpec& spec) const;
+  // What a checkpoint holds for a norm of these values, in the type that it has now.
+  Result<std::vector<NamedTensor>> norm_tensors(const NormSpec& spec, const Norm& norm) const;
   Result<std::vector<float>> bias(const LinearSpec& spec) const;
   Result<QuantizedMatrix> quantized(const std::string& module, int64_t n, int64_t k) const;
   // How integer arithmetic of this kind treats the module's inputs. An error where `mode` is
@@ -40,13 +50,22 @@ class Weights {
   // `store` as make_quantized_linear's.
   Result<std::unique_ptr<Linear>> linear(const LinearSpec& spec, Activations mode,
                                          PackedStore* store = nullptr) const;
+  Result<std::unique_ptr<Linear>> float_linear(const MatrixSpec& spec) const;
   Result<Embedding> embedding() const;
+  // The same with these rows.
+  Result<Embedding> embedding(QuantizedMatrix rows) const;
   // The output head: the embedding where the two are tied.
-  Result<std::unique_ptr<Linear>> head(Activations mode, PackedStore* store = nullptr) const;
+  Result<Head> head(Activations mode, PackedStore* store = nullptr) const;
+  // The same with this matrix, (vocab, embedding_width).
+  Result<Head> head(QuantizedMatrix matrix) const;
 
  private:
+  Status find_base();
   Status check_shapes() const;
   Status check_matrix(const std::string& module, int64_t n, int64_t k) const;
+  bool transposed(const std::string& name) const;
+  Result<std::shared_ptr<const EmbeddingTail>> embedding_tail() const;
+  Result<Head> head(std::unique_ptr<Linear> linear) const;
   Checkpoint checkpoint_;
   DecoderConfig config_;
   CompressedTensorsConfig quantization_;

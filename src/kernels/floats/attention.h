@@ -148,6 +148,16 @@ void mask(const AttentionTile& t, int64_t position, int64_t first, int64_t count
   for (int64_t i = high > 0 ? high : 0; i < count; ++i) s[i] = kMasked;
 }
 
+// What a model does to scores before the softmax.
+void shape_scores(const AttentionTile& t, int64_t head, int64_t first, int64_t count, float* s) {
+  if (t.softcap > 0)
+    for (int64_t i = 0; i < count; i += kLanes)
+      store(s + i, tanh(load(s + i) / t.softcap) * t.softcap);
+  if (t.bias)
+    for (int64_t i = 0; i < count; i += kLanes)
+      store(s + i, load(s + i) + load(t.bias + head * t.bias_stride + first + i));
+}
+
 template <class T>
 void attend_typed(const AttentionTile& t, float* scratch) {
   int64_t rows = t.tokens * t.heads, d = t.cache.head_dim, dv = t.cache.value_stride;
@@ -158,7 +168,7 @@ void attend_typed(const AttentionTile& t, float* scratch) {
   float* keys = reinterpret_cast<float*>(states + rows);
   float* values = keys + kAttentionKeys * d;
   for (int64_t r = 0; r < rows; ++r) {
-    const float* from = t.q + r / t.heads * t.stride + r % t.heads * d;
+    const float* from = t.q + r / t.heads * t.q_stride + r % t.heads * d;
     for (int64_t i = 0; i < d; ++i) q[r * d + i] = from[i] * t.scale;
     states[r] = {kMasked, 0};
   }
@@ -179,6 +189,9 @@ void attend_typed(const AttentionTile& t, float* scratch) {
     for_row_tiles(rows, [&]<int R>(int64_t r) {
       score_rows<R>(q + r * d, d, k, panels, s + r * kAttentionKeys, next_keys);
     });
+    if (t.softcap > 0 || t.bias)
+      for (int64_t r = 0; r < rows; ++r)
+        shape_scores(t, r % t.heads, first, padded, s + r * kAttentionKeys);
     for (int64_t r = 0; r < rows; ++r) {
       mask(t, t.first + r / t.heads, first, padded, s + r * kAttentionKeys);
       soften(s + r * kAttentionKeys, padded, states[r], sums + r * dv, dv);

@@ -137,5 +137,21 @@ NIBBLE_LANES Lanes exp(Lanes x) {
   return x < all(-87.3f) ? all(0.f) : p * power;
 }
 
+// 1 - 2 / (e^2x + 1): absolute error of a unit in the last place of 1.
+NIBBLE_LANES Lanes tanh(Lanes x) { return 1.f - 2.f / (exp(x + x) + 1.f); }
+
+// Absolute error below 5e-7. Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
+NIBBLE_LANES Lanes erf(Lanes x) {
+  Lanes size = x < Lanes{} ? -x : x;
+  Lanes t = 1.f / fma(size, all(.3275911f), all(1.f));
+  Lanes p = all(1.061405429f);
+  p = fma(p, t, all(-1.453152027f));
+  p = fma(p, t, all(1.421413741f));
+  p = fma(p, t, all(-.284496736f));
+  p = fma(p, t, all(.254829592f));
+  Lanes y = 1.f - p * t * exp(-size * size);
+  return x < Lanes{} ? -y : y;
+}
+
 }  // namespace
 }  // namespace nibble

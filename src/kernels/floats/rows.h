@@ -1,4 +1,4 @@
-// Norm, rotation, activation and dot products, row by row.
+// Norms, rotation and dot products, row by row.
 #pragma once
 
 #include "kernels/float_ops.h"
@@ -18,6 +18,27 @@ void rms_norm(const float* x, int64_t n, const float* weight, double eps, float*
   for (; i < n; ++i) y[i] = x[i] * scale * weight[i];
 }
 
+void layer_norm(const float* x, int64_t n, const float* weight, const float* bias, double eps,
+                float* y) {
+  Lanes sums = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) sums += load(x + i);
+  double total = sum(sums);
+  for (; i < n; ++i) total += x[i];
+  auto mean = static_cast<float>(total / static_cast<double>(n));
+  sums = {};
+  for (i = 0; i + kLanes <= n; i += kLanes) {
+    Lanes d = load(x + i) - mean;
+    sums = fma(d, d, sums);
+  }
+  total = sum(sums);
+  for (; i < n; ++i) total += static_cast<double>(x[i] - mean) * (x[i] - mean);
+  auto scale = static_cast<float>(1 / __builtin_sqrt(total / static_cast<double>(n) + eps));
+  for (i = 0; i + kLanes <= n; i += kLanes)
+    store(y + i, (load(x + i) - mean) * scale * load(weight + i) + (bias ? load(bias + i) : Lanes{}));
+  for (; i < n; ++i) y[i] = (x[i] - mean) * scale * weight[i] + (bias ? bias[i] : 0);
+}
+
 void rotate(float* x, const float* cos, const float* sin, int64_t half) {
   int64_t i = 0;
   for (; i + kLanes <= half; i += kLanes) {
@@ -30,15 +51,6 @@ void rotate(float* x, const float* cos, const float* sin, int64_t half) {
     x[i] = a * cos[i] - b * sin[i];
     x[i + half] = b * cos[i] + a * sin[i];
   }
-}
-
-void silu_times(const float* gate, int64_t n, float* y) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    Lanes g = load(gate + i);
-    store(y + i, load(y + i) * (g / (exp(-g) + 1.f)));
-  }
-  for (; i < n; ++i) y[i] *= gate[i] / (exp(all(-gate[i]))[0] + 1.f);
 }
 
 // Fewer than 16 columns.

@@ -8,9 +8,9 @@ namespace nibble {
 #include "model/archs/archs.inc"
 #undef X
 
-std::span<const Architecture> known_architectures() {
+std::span<const Architecture* const> known_architectures() {
   static const std::array list = {
-#define X(name) kArch_##name,
+#define X(name) &kArch_##name,
 #include "model/archs/archs.inc"
 #undef X
   };
@@ -19,8 +19,8 @@ std::span<const Architecture> known_architectures() {
 
 std::string known_architecture_names() {
   std::string out;
-  for (const Architecture& a : known_architectures())
-    out += (out.empty() ? "" : ", ") + std::string(a.model_type);
+  for (const Architecture* a : known_architectures())
+    out += (out.empty() ? "" : ", ") + std::string(a->model_type);
   return out;
 }
 

@@ -3,13 +3,13 @@
 
 namespace nibble {
 
+Status configure_llama(const ConfigReader& r, DecoderConfig& out) {
+  out.qkv_bias = out.out_bias = NB_TRY(r.flag("attention_bias", false));
+  out.mlp_bias = NB_TRY(r.flag("mlp_bias", false));
+  return {};
+}
+
 extern const Architecture kArch_llama = {
-    "llama", "Llama 2/3, TinyLlama, SmolLM",
-    [](const Json& config, const std::string& what, DecoderConfig& out) -> Status {
-      bool attention = NB_TRY(get_bool(config, "attention_bias", false, what));
-      out.qkv_bias = out.out_bias = attention;
-      out.mlp_bias = NB_TRY(get_bool(config, "mlp_bias", false, what));
-      return {};
-    }};
+    "llama", "Llama 2/3, TinyLlama, SmolLM", {}, configure_llama};
 
 }  // namespace nibble

@@ -4,20 +4,19 @@
 
 namespace nibble {
 
-Status configure_qwen_window(const Json& config, const std::string& what, DecoderConfig& out) {
-  if (!NB_TRY(get_bool(config, "use_sliding_window", false, what))) return {};
-  int64_t window = NB_TRY(get_int(config, "sliding_window", 0, what));
-  int64_t first = NB_TRY(get_int(config, "max_window_layers", out.layers, what));
-  if (window < 0 || first < 0) return fail("{}: the sliding window's fields are negative", what);
-  for (int64_t i = first; i < out.layers; ++i) out.windows[static_cast<size_t>(i)] = window;
-  return {};
+Status configure_qwen_window(const ConfigReader& r, DecoderConfig& out) {
+  if (!NB_TRY(r.flag("use_sliding_window", false))) return {};
+  int64_t window = NB_TRY(r.window(4096));
+  int64_t first = NB_TRY(get_int(r.json(), "max_window_layers", 28, r.what()));
+  return r.windows(window, [=](int64_t layer) { return layer >= first; }, out);
 }
 
-extern const Architecture kArch_qwen2 = {
-    "qwen2", "Qwen 2, Qwen 2.5",
-    [](const Json& config, const std::string& what, DecoderConfig& out) -> Status {
-      out.qkv_bias = true;
-      return configure_qwen_window(config, what, out);
-    }};
+extern const Architecture kArch_qwen2 = {"qwen2",
+                                         "Qwen 2, Qwen 2.5",
+                                         {},
+                                         [](const ConfigReader& r, DecoderConfig& out) -> Status {
+                                           out.qkv_bias = true;
+                                           return configure_qwen_window(r, out);
+                                         }};
 
 }  // namespace nibble

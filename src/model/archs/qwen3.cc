@@ -3,14 +3,16 @@
 
 namespace nibble {
 
-Status configure_qwen_window(const Json& config, const std::string& what, DecoderConfig& out);
+Status configure_qwen_window(const ConfigReader& r, DecoderConfig& out);
 
 extern const Architecture kArch_qwen3 = {
-    "qwen3", "Qwen 3 (dense)",
-    [](const Json& config, const std::string& what, DecoderConfig& out) -> Status {
-      out.qk_norm = true;
-      out.qkv_bias = out.out_bias = NB_TRY(get_bool(config, "attention_bias", false, what));
-      return configure_qwen_window(config, what, out);
+    "qwen3",
+    "Qwen 3 (dense)",
+    {},
+    [](const ConfigReader& r, DecoderConfig& out) -> Status {
+      out.qk_norm = QkNorm::kHead;
+      out.qkv_bias = out.out_bias = NB_TRY(r.flag("attention_bias", false));
+      return configure_qwen_window(r, out);
     }};
 
 }  // namespace nibble
