@@ -5,7 +5,7 @@ from folders import read_safetensors
 from nibble import SHARED, needs_shared, run, run_json
 
 GOLDEN = SHARED / "models/golden"
-MODELS = ["llama", "llama3-rope", "llama-bias", "mistral-window", "qwen2", "qwen3"]
+MODELS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir()) if GOLDEN.is_dir() else []
 DTYPES = {"F32": "<f4", "I32": "<i4"}
 
 

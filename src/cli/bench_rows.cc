@@ -92,8 +92,9 @@ class Bench {
   // Keys and values that a pass reads when the sequence then has `positions` of them.
   int64_t cache_bytes(const KvCache& cache, int64_t positions) const {
     int64_t bytes = 0;
-    for (int64_t window : decoder_.config().windows)
-      bytes += cache.position_bytes() * (window > 0 ? std::min(window, positions) : positions);
+    for (const LayerConfig& layer : decoder_.config().blocks)
+      bytes += cache.position_bytes() *
+               (layer.window > 0 ? std::min(layer.window, positions) : positions);
     return bytes;
   }
 
@@ -102,10 +103,10 @@ class Bench {
     int64_t macs = 0;
     for (int64_t layer = 0; layer < decoder_.config().layers; ++layer)
       for (const LinearSpec& spec : block_linears(decoder_.config(), layer))
-        macs += spec.n * spec.k;
+        if (spec.expert < decoder_.config().experts_per_token) macs += spec.n * spec.k;
     return macs;
   }
-  int64_t head_macs() const { return decoder_.config().vocab * decoder_.config().hidden; }
+  int64_t head_macs() const { return decoder_.config().vocab * decoder_.config().embedding_width; }
 
   void look(BenchRow& row, int times) {
     for (int i = 0; i < times; ++i) row.limits.push_back(limits_.look());

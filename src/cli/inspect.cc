@@ -19,26 +19,41 @@ struct InspectOptions {
 constexpr const char* kSchemes[] = {"w8", "w4g128", "w4g128-asym", "w3g128", "w2g64"};
 
 const char* family_of(const DecoderConfig& c) {
-  for (const Architecture& a : known_architectures())
-    if (c.model_type == a.model_type) return a.summary;
+  for (const Architecture* a : known_architectures())
+    if (c.model_type == a->model_type) return a->summary;
   return "";
 }
 
-std::string rope_text(const RopeSpec& r) {
-  switch (r.kind) {
-    case RopeSpec::Kind::kDefault:
-      return fmt::format("base {}", r.theta);
-    case RopeSpec::Kind::kLinear:
-      return fmt::format("base {}, linear x {}", r.theta, r.factor);
-    case RopeSpec::Kind::kLlama3:
-      return fmt::format("base {}, llama3 x {}", r.theta, r.factor);
-  }
-  return "";
+std::string rope_text(const RopeSpec& r, int64_t head_dim) {
+  constexpr std::array names = {"", "linear", "dynamic", "llama3", "yarn", "longrope"};
+  std::string out = fmt::format("rotary, base {}", r.theta);
+  if (r.dims < head_dim) out += fmt::format(", {} of {} numbers of a head", r.dims, head_dim);
+  if (r.kind == RopeSpec::Kind::kLongrope)
+    out += fmt::format(", longrope beyond {}", r.original_context);
+  else if (r.kind != RopeSpec::Kind::kDefault)
+    out += fmt::format(", {} x {}", names[static_cast<size_t>(r.kind)], r.factor);
+  return out;
+}
+
+std::string positions_text(const DecoderConfig& c) {
+  if (c.alibi != Alibi::kNone) return "ALiBi";
+  if (c.position_offset >= 0) return "learned";
+  std::string out;
+  for (const RopeSpec& r : c.ropes)
+    out += (out.empty() ? "" : "; in layers with a window ") + rope_text(r, c.head_dim);
+  auto still = std::count_if(c.blocks.begin(), c.blocks.end(), [](auto& l) { return l.rope < 0; });
+  if (still > 0) out += fmt::format("; none in {} of the blocks", still);
+  return out;
 }
 
 Json describe_architecture(const DecoderConfig& c) {
-  auto windowed =
-      std::count_if(c.windows.begin(), c.windows.end(), [](int64_t w) { return w > 0; });
+  int64_t windowed = 0, window = 0, experts = 0, mixed = 0;
+  for (const LayerConfig& layer : c.blocks) {
+    windowed += layer.window > 0;
+    window = std::max(window, layer.window);
+    mixed += layer.experts > 0;
+    experts = std::max(experts, layer.experts);
+  }
   Json j = {{"architecture", c.model_type},
             {"family", family_of(c)},
             {"layers", c.layers},
@@ -49,14 +64,17 @@ Json describe_architecture(const DecoderConfig& c) {
             {"mlp", c.mlp},
             {"vocab", c.vocab},
             {"context", c.context},
-            {"rope", rope_text(c.rope)},
+            {"positions", positions_text(c)},
             {"tied_head", c.tied_head},
-            {"qk_norm", c.qk_norm},
+            {"qk_norm", c.qk_norm != QkNorm::kNone},
             {"eos", c.eos}};
   j["bos"] = c.bos >= 0 ? Json(c.bos) : Json(nullptr);
-  if (windowed > 0)
-    j["window"] = {{"size", *std::max_element(c.windows.begin(), c.windows.end())},
-                   {"layers", windowed}};
+  if (windowed > 0) j["window"] = {{"size", window}, {"layers", windowed}};
+  if (mixed > 0)
+    j["experts"] = {{"number", experts},
+                    {"per_token", c.experts_per_token},
+                    {"mlp", c.expert_mlp},
+                    {"layers", mixed}};
   return j;
 }
 
@@ -135,7 +153,7 @@ Result<Json> describe(const std::string& folder, bool tensors) {
   if (NB_TRY(has_weights(folder))) {
     Weights weights = NB_TRY(Weights::open(folder));
     // What is kept as it is has the norms' type, also where the embedding is quantized.
-    kept_width = dtype_size(NB_TRY(weights.checkpoint().get(kFinalNormName)).dtype);
+    kept_width = dtype_size(NB_TRY(weights.checkpoint().get(norm_vectors(c).at(0).name)).dtype);
     j["stored"] = NB_TRY(describe_stored(weights));
     if (tensors) j["tensors"] = list_tensors(weights.checkpoint());
   }
@@ -172,14 +190,18 @@ void put_text(const Json& j) {
   put_line("{:<14}{} blocks, hidden {}, {} heads of {} ({} for keys and values), MLP {}", "shape",
            number("layers"), number("hidden"), number("heads"), number("head_dim"),
            number("kv_heads"), number("mlp"));
-  put_line("{:<14}{} tokens, context {}, rope {}", "vocabulary", number("vocab"), number("context"),
-           j["rope"].get<std::string>());
+  put_line("{:<14}{} tokens, context {}", "vocabulary", number("vocab"), number("context"));
+  put_line("{:<14}{}", "positions", j["positions"].get<std::string>());
+  if (j.contains("experts"))
+    put_line("{:<14}{} of {} to a token in {} of the blocks, MLP {}", "experts",
+             j["experts"]["per_token"].get<int64_t>(), j["experts"]["number"].get<int64_t>(),
+             j["experts"]["layers"].get<int64_t>(), j["experts"]["mlp"].get<int64_t>());
   if (j.contains("window"))
     put_line("{:<14}{} tokens in {} of the blocks", "window", j["window"]["size"].get<int64_t>(),
              j["window"]["layers"].get<int64_t>());
   put_line("{:<14}{}", "parameters", count_text(j["parameters"]["total"]));
   for (const auto& [role, count] : j["parameters"]["by_role"].items())
-    put_line("  {:<12}{:>12}", role, count_text(count));
+    put_line("  {:<14}{:>12}", role, count_text(count));
   if (j.contains("stored"))
     put_stored(j["stored"]);
   else

@@ -18,7 +18,8 @@ struct LogitsOptions {
   Activations activations = Activations::kFloat;
 };
 
-// What a forward pass leaves. logits: (tokens, vocab); hidden: (layers + 1, tokens, hidden).
+// What a forward pass leaves. logits: (tokens, vocab); hidden:
+// (hidden_states, tokens, hidden).
 struct Outputs {
   std::vector<float> logits, hidden;
 };
@@ -43,7 +44,7 @@ Outputs compute(const Decoder& decoder, std::span<const int32_t> ids, size_t chu
   auto width = static_cast<size_t>(c.hidden);
   Outputs out;
   out.logits.reserve(ids.size() * static_cast<size_t>(c.vocab));
-  if (hidden) out.hidden.resize(static_cast<size_t>(c.layers + 1) * ids.size() * width);
+  if (hidden) out.hidden.resize(static_cast<size_t>(c.hidden_states()) * ids.size() * width);
   KvCache cache = decoder.make_cache(static_cast<int64_t>(ids.size()));
   Progress progress("tokens", static_cast<int64_t>(ids.size()));
   std::vector<float> logits;
@@ -77,7 +78,7 @@ Result<int> logits(const LogitsOptions& o) {
   std::string arithmetic = NB_TRY(describe_arithmetic(o.activations, decoder.integer_linears()));
 
   std::vector<int64_t> logits_shape = {tokens, c.vocab},
-                       hidden_shape = {c.layers + 1, tokens, c.hidden};
+                       hidden_shape = {c.hidden_states(), tokens, c.hidden};
   int64_t bytes =
       4 * (*checked_product(logits_shape) + (o.hidden ? *checked_product(hidden_shape) : 0));
   NB_OK(check_free_space(o.output, bytes));

@@ -11,51 +11,71 @@ namespace {
 // Far above any model; below it no sum here can overflow.
 constexpr int64_t kMostParameters = int64_t{1} << 50;
 
-const char* role_name(Role role) {
-  constexpr std::array names = {"q", "k", "v", "o", "gate", "up", "down"};
-  static_assert(names.size() == kRoles);
-  return names[static_cast<size_t>(role)];
+const char* role_name(const LinearSpec& spec) {
+  constexpr std::array names = {"q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down"};
+  constexpr std::array experts = {"", "", "", "", "", "experts' gate", "experts' up", "",
+                                  "experts' down"};
+  static_assert(names.size() == kRoles && experts.size() == kRoles);
+  return (spec.expert < 0 ? names : experts)[static_cast<size_t>(spec.role)];
 }
 
-int64_t norm_parameters(const DecoderConfig& c) {
-  BlockNorms n = block_norms(c, 0);
-  return c.layers * (n.attention.size + n.mlp.size + n.query.size + n.key.size) + c.hidden;
+// Matrices of the same name are one row.
+void add(std::vector<RoleSize>& out, const std::string& role, int64_t parameters) {
+  auto at = std::find_if(out.begin(), out.end(), [&](const auto& r) { return r.role == role; });
+  if (at == out.end())
+    out.push_back({role, parameters});
+  else
+    at->parameters += parameters;
+}
+
+// Parameters beside the matrices of blocks, embedding and head.
+int64_t vector_parameters(const DecoderConfig& c) {
+  int64_t total = c.head_bias ? c.vocab : 0;
+  for (const VectorSpec& v : norm_vectors(c)) total += v.size;
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    for (const LinearSpec& s : block_linears(c, layer)) total += s.bias ? s.n : 0;
+  return total;
 }
 
 }  // namespace
 
 Result<std::vector<RoleSize>> parameters_by_role(const DecoderConfig& c) {
-  std::vector<RoleSize> out = {{"embedding", c.vocab * c.hidden}};
-  int64_t biases = 0;
+  std::vector<RoleSize> out = {{"embedding", c.vocab * c.embedding_width}};
+  int64_t total = 0, biases = c.head_bias ? c.vocab : 0, norms = 0;
   auto absurd = [&] {
     return fail(
         "config.json describes a model of more than {} parameters; some size in it is wrong",
         kMostParameters);
   };
-  for (const LinearSpec& s : block_linears(c, 0)) {
-    auto all = checked_product(std::array{s.n, s.k, c.layers});
-    if (!all || *all > kMostParameters) return absurd();
-    out.push_back({role_name(s.role), *all});
-    if (s.bias) biases += c.layers * s.n;
-  }
-  if (!c.tied_head) out.push_back({"head", c.vocab * c.hidden});
-  out.push_back({"norms", norm_parameters(c)});
-  if (biases > 0) out.push_back({"biases", biases});
-  int64_t total = 0;
-  for (const RoleSize& r : out) total += r.parameters;
-  if (total > kMostParameters) return absurd();
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    for (const LinearSpec& s : block_linears(c, layer)) {
+      auto size = checked_product(std::array{s.n, s.k});
+      if (!size || *size > kMostParameters || (total += *size) > kMostParameters) return absurd();
+      add(out, role_name(s), *size);
+      if (s.bias) biases += s.n;
+    }
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    if (MatrixSpec m = router(c, layer); m.n > 0) add(out, "router", m.n * m.k);
+  if (c.position_offset >= 0) add(out, "positions", position_matrix(c).n * c.hidden);
+  if (c.embedding_width != c.hidden) add(out, "projections", 2 * c.hidden * c.embedding_width);
+  if (!c.tied_head) add(out, "head", c.vocab * c.embedding_width);
+  for (const VectorSpec& v : norm_vectors(c)) norms += v.size;
+  if (norms > 0) add(out, "norms", norms);
+  if (biases > 0) add(out, "biases", biases);
+  total = 0;
+  for (const RoleSize& r : out)
+    if ((total += r.parameters) > kMostParameters) return absurd();
   return out;
 }
 
 int64_t bytes_at(const DecoderConfig& c, std::optional<Scheme> scheme, int64_t kept_width) {
-  int64_t linears = 0, biases = 0;
-  for (const LinearSpec& s : block_linears(c, 0)) {
-    linears += scheme ? QuantizedMatrix::stored_bytes(*scheme, s.n, s.k) : 2 * s.n * s.k;
-    if (s.bias) biases += s.n;
-  }
-  int64_t kept =
-      c.vocab * c.hidden * (c.tied_head ? 1 : 2) + norm_parameters(c) + c.layers * biases;
-  return c.layers * linears + kept_width * kept;
+  int64_t linears = 0;
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    for (const LinearSpec& s : block_linears(c, layer))
+      linears += scheme ? QuantizedMatrix::stored_bytes(*scheme, s.n, s.k) : 2 * s.n * s.k;
+  int64_t kept = c.vocab * c.embedding_width * (c.tied_head ? 1 : 2) + vector_parameters(c);
+  for (const MatrixSpec& m : other_matrices(c)) kept += m.n * m.k;
+  return linears + kept_width * kept;
 }
 
 Result<int64_t> kv_cache_bytes(const DecoderConfig& c) {

@@ -11,7 +11,7 @@
 namespace nibble {
 
 struct RoleSize {
-  std::string role;  // "embedding", "q", ..., "head", "norms", "biases"
+  std::string role;  // "embedding", "q", ..., "router", "head", "norms", "biases"
   int64_t parameters;
 };
 

@@ -10,7 +10,8 @@ namespace {
 DecoderConfig small() {
   DecoderConfig c;
   c.hidden = 64, c.layers = 3, c.heads = 4, c.kv_heads = 2, c.head_dim = 16;
-  c.mlp = 172, c.vocab = 100, c.context = 128;
+  c.mlp = 172, c.vocab = 100, c.context = 128, c.embedding_width = 64;
+  c.blocks.resize(3);
   return c;
 }
 
@@ -54,6 +55,7 @@ TEST(Sizes, AbsurdConfigsAreRefusedWithoutOverflow) {
   c.hidden = c.mlp = c.vocab = c.heads = c.kv_heads = 1 << 24;
   c.head_dim = 4096;
   c.layers = 10000;
+  c.blocks.resize(10000);
   c.context = int64_t{1} << 31;
   EXPECT_FALSE(parameters_by_role(c));
   EXPECT_FALSE(kv_cache_bytes(c));

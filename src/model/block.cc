@@ -284,14 +284,15 @@ void advance(Stage stage, const DecoderConfig& c, const Block& block, const Posi
   }
 }
 
-InputRows input_rows(const Flow& flow, const LinearSpec& spec, std::vector<float>& gathered) {
-  if (spec.expert < 0) return {flow.x.data(), flow.rows};
+InputRows input_rows(const float* x, int64_t rows, const Routes& routes, const LinearSpec& spec,
+                     std::vector<float>& gathered) {
+  if (spec.expert < 0) return {x, rows};
   auto e = static_cast<size_t>(spec.expert);
-  int64_t first = flow.routes.first[e], count = flow.routes.first[e + 1] - first;
-  if (spec.stage == Stage::kDown) return {flow.x.data() + first * spec.k, count};
+  int64_t first = routes.first[e], count = routes.first[e + 1] - first;
+  if (spec.stage == Stage::kDown) return {x + first * spec.k, count};
   gathered.resize(static_cast<size_t>(count * spec.k));
   for (int64_t i = 0; i < count; ++i)
-    std::copy_n(flow.x.data() + flow.routes.row[static_cast<size_t>(first + i)] * spec.k, spec.k,
+    std::copy_n(x + routes.row[static_cast<size_t>(first + i)] * spec.k, spec.k,
                 gathered.data() + i * spec.k);
   return {gathered.data(), count};
 }

@@ -78,13 +78,14 @@ void enter_block(const DecoderConfig& config, const Block& block, Flow& flow);
 void advance(Stage stage, const DecoderConfig& config, const Block& block,
              const Positions& positions, Flow& flow);
 
-// The rows that enter a linear of this spec, (count, spec.k), before its stage: flow.x, or, of an
-// expert, those of its tokens, which are gathered in `gathered` where they do not lie together.
+// The rows that enter a linear of this spec, (count, spec.k), before its stage: a flow's x (rows, k),
+// or, of an expert, those of its tokens, gathered in `gathered` where they do not lie together.
 struct InputRows {
   const float* x;
   int64_t count;
 };
-InputRows input_rows(const Flow& flow, const LinearSpec& spec, std::vector<float>& gathered);
+InputRows input_rows(const float* x, int64_t rows, const Routes& routes, const LinearSpec& spec,
+                     std::vector<float>& gathered);
 
 // Where a token's queries, keys and values lie in the (qkv_dim) that its projections gave.
 struct QkvLayout {

@@ -103,6 +103,9 @@ struct DecoderConfig {
   }
   bool has(NormPlace place) const { return norms[static_cast<size_t>(place)]; }
   void set(NormPlace place, bool there) { norms[static_cast<size_t>(place)] = there; }
+  // States of the full width: before the blocks and behind each, the last one behind the final norm;
+  // what project_out then narrows is none.
+  int64_t hidden_states() const { return embedding_width == hidden ? layers + 1 : layers; }
   // Sequences of at most so many tokens rotate otherwise than longer ones; 0: all alike.
   int64_t short_context() const;
 };

@@ -18,9 +18,10 @@ TEST(Config, BothSpellingsOfRope) {
   for (const Json& j : {v4, v5}) {
     auto c = parse_config(j, "config.json");
     ASSERT_TRUE(c) << c.error().message;
-    EXPECT_EQ(c->rope.theta, 5e5);
-    EXPECT_EQ(c->rope.kind, RopeSpec::Kind::kLinear);
-    EXPECT_EQ(c->rope.factor, 4);
+    ASSERT_EQ(c->ropes.size(), 1u);
+    EXPECT_EQ(c->ropes[0].theta, 5e5);
+    EXPECT_EQ(c->ropes[0].kind, RopeSpec::Kind::kLinear);
+    EXPECT_EQ(c->ropes[0].factor, 4);
   }
 }
 
@@ -39,7 +40,7 @@ TEST(Config, RefusesInOneLine) {
     const char* said;
   };
   const Case cases[] = {
-      {"model_type", "mamba", "known: llama, mistral, qwen2, qwen3"},
+      {"model_type", "mamba", "known: llama, mistral, mixtral, qwen2, qwen3"},
       {"hidden_size", nullptr, "\"hidden_size\" is missing"},
       {"num_hidden_layers", 0, "outside 1..10000"},
       {"num_hidden_layers", 1000000, "outside 1..10000"},
@@ -50,7 +51,7 @@ TEST(Config, RefusesInOneLine) {
       {"rope_theta", 0, "should be positive"},
       {"eos_token_id", 100, "outside the vocabulary"},
       {"rope_scaling", Json{{"type", "mystery"}}, "rope scaling \"mystery\" is not known"},
-      {"hidden_act", "relu", "activation \"relu\" is not known"},
+      {"hidden_act", "sine", "activation \"sine\" is not known"},
   };
   for (const Case& test : cases) {
     Json j = small();

@@ -69,7 +69,7 @@ void Decoder::final_states(std::span<const int32_t> ids, std::span<const Slice> 
     flow.h.resize(static_cast<size_t>(kept * c.hidden));
   }
   if (final_norm_) norm_rows(c, final_norm_, flow.h.data(), flow.rows, flow.h.data());
-  if (tap) tap(c.layers, flow.h);
+  if (tap && c.layers < c.hidden_states()) tap(c.layers, flow.h);
   h = std::move(flow.h);
 }
 

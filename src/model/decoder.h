@@ -27,7 +27,8 @@ class Decoder {
 
   enum class Rows : uint8_t { kAll, kLast };  // kLast: of each slice
   // Called with the hidden states (rows, hidden) after the embedding (layer 0) and after each block
-  // (the last one after the final norm), as transformers' output_hidden_states.
+  // (the last one after the final norm), as transformers' output_hidden_states: hidden_states() of
+  // the config.
   using Tap = std::function<void(int64_t layer, std::span<const float> hidden)>;
 
   // ids: those of the slices one after another, within the vocabulary. logits: (rows, vocab).

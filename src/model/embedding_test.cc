@@ -24,8 +24,8 @@ TEST(Embedding, RowsOfFloatsAndOfCodesAreTheSameNumbers) {
   Embedding codes(builder.finish());
   std::vector<int32_t> ids = {4, 0, 4, 2};
   std::vector<float> from_floats, from_codes;
-  floats.embed(ids, from_floats);
-  codes.embed(ids, from_codes);
+  floats.rows(ids, from_floats);
+  codes.rows(ids, from_codes);
   ASSERT_EQ(from_floats.size(), 4u * kHidden);
   EXPECT_EQ(from_floats, from_codes);
   EXPECT_EQ(from_floats[0], values[4 * kHidden]);

@@ -15,14 +15,16 @@ void soften(float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] /= total;
 }
 
+// A token that an expert is chosen for.
 struct Choice {
-  int64_t expert, row;
+  int64_t row;
   float weight;
 };
 
-// The most likely experts of one token, an earlier one before a later one of the same share.
+// The most likely experts of one token, an earlier one before a later one of the same share. out:
+// by expert.
 void choose(const DecoderConfig& c, const float* share, int64_t experts, int64_t row,
-            std::vector<Choice>& out) {
+            std::vector<std::vector<Choice>>& out) {
   std::vector<int64_t> order(static_cast<size_t>(experts));
   std::iota(order.begin(), order.end(), 0);
   auto most = order.begin() + c.experts_per_token;
@@ -34,7 +36,8 @@ void choose(const DecoderConfig& c, const float* share, int64_t experts, int64_t
     total = 0;
     for (auto e = order.begin(); e != most; ++e) total += share[*e];
   }
-  for (auto e = order.begin(); e != most; ++e) out.push_back({*e, row, share[*e] / total});
+  for (auto e = order.begin(); e != most; ++e)
+    out[static_cast<size_t>(*e)].push_back({row, share[*e] / total});
 }
 
 // Bytes and products of experts' linears that `routes` tokens pass.
@@ -61,23 +64,18 @@ void route(const DecoderConfig& c, const Block& block, Flow& flow) {
   std::vector<float> share(static_cast<size_t>(flow.rows * experts));
   LinearInput in(flow.x.data(), flow.rows, c.hidden);
   block.router->run(in, share.data(), experts);
-  std::vector<Choice> choices;
+  std::vector<std::vector<Choice>> chosen(static_cast<size_t>(experts));
   for (int64_t r = 0; r < flow.rows; ++r) {
     soften(share.data() + r * experts, experts);
-    choose(c, share.data() + r * experts, experts, r, choices);
+    choose(c, share.data() + r * experts, experts, r, chosen);
   }
-  std::stable_sort(choices.begin(), choices.end(),
-                   [](const Choice& a, const Choice& b) { return a.expert < b.expert; });
-  flow.routes = {};
-  for (int64_t e = 0, at = 0; e <= experts; ++e) {
-    flow.routes.first.push_back(at);
-    while (at < static_cast<int64_t>(choices.size()) &&
-           choices[static_cast<size_t>(at)].expert == e)
-      ++at;
-  }
-  for (const Choice& choice : choices) {
-    flow.routes.row.push_back(choice.row);
-    flow.routes.weight.push_back(choice.weight);
+  flow.routes = {{0}, {}, {}};
+  for (const std::vector<Choice>& of_expert : chosen) {
+    for (const Choice& choice : of_expert) {
+      flow.routes.row.push_back(choice.row);
+      flow.routes.weight.push_back(choice.weight);
+    }
+    flow.routes.first.push_back(static_cast<int64_t>(flow.routes.row.size()));
   }
 }
 
@@ -89,7 +87,7 @@ void expert_gate_and_up(const DecoderConfig& c, const Block& block, Flow& flow) 
   std::vector<float> gathered;
   for (int64_t e = 0; e < block.layer.experts; ++e) {
     LinearSpec spec{Role::kGate, Stage::kGateUp, "", width, c.hidden, false, e};
-    InputRows rows = input_rows(flow, spec, gathered);
+    InputRows rows = input_rows(flow.x.data(), flow.rows, flow.routes, spec, gathered);
     if (rows.count == 0) continue;
     gate.resize(static_cast<size_t>(rows.count * width));
     float* y = up.data() + flow.routes.first[static_cast<size_t>(e)] * width;
@@ -110,7 +108,7 @@ void expert_down(const DecoderConfig& c, const Block& block, const Flow& flow, f
   std::vector<float> part, unused;
   for (int64_t e = 0; e < block.layer.experts; ++e) {
     LinearSpec spec{Role::kDown, Stage::kDown, "", c.hidden, c.expert_mlp, false, e};
-    InputRows rows = input_rows(flow, spec, unused);
+    InputRows rows = input_rows(flow.x.data(), flow.rows, flow.routes, spec, unused);
     if (rows.count == 0) continue;
     part.resize(static_cast<size_t>(rows.count * c.hidden));
     LinearInput in(rows.x, rows.count, c.expert_mlp);

@@ -144,18 +144,18 @@ Result<std::vector<NamedTensor>> Weights::norm_tensors(const NormSpec& spec,
                                                        const Norm& norm) const {
   std::vector<NamedTensor> out;
   auto add = [&](const std::vector<VectorSpec>& specs, std::span<const float> values,
-                 float less) -> Status {
+                 float less, std::optional<DType> wanted) -> Status {
     for (const VectorSpec& v : specs) {
       std::vector<float> part(values.begin(), values.begin() + v.size);
       values = values.subspan(static_cast<size_t>(v.size));
       for (float& w : part) w -= less;
       DType type = NB_TRY(checkpoint_.get(v.name)).dtype;
-      out.push_back({v.name, own_floats(type, {v.size}, part)});
+      out.push_back({v.name, own_floats(wanted.value_or(type), {v.size}, part)});
     }
     return {};
   };
-  NB_OK(add(spec.weights(), norm.weight, config_.norm == NormKind::kRmsPlusOne ? 1 : 0));
-  NB_OK(add(spec.biases(), norm.bias, 0));
+  NB_OK(add(spec.weights(), norm.weight, config_.norm == NormKind::kRmsPlusOne ? 1 : 0, {}));
+  NB_OK(add(spec.biases(), norm.bias, 0, DType::kF32));
   return out;
 }
 

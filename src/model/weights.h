@@ -37,7 +37,8 @@ class Weights {
   Result<std::vector<float>> vector(const VectorSpec& spec) const;
   // As blocks run it: a norm of 1 + w holds that, one without weights ones.
   Result<Norm> norm(const NormSpec& spec) const;
-  // What a checkpoint holds for a norm of these values, in the type that it has now.
+  // What a checkpoint holds for a norm of these values: weights in the type that they have now,
+  // biases as float32.
   Result<std::vector<NamedTensor>> norm_tensors(const NormSpec& spec, const Norm& norm) const;
   Result<std::vector<float>> bias(const LinearSpec& spec) const;
   Result<QuantizedMatrix> quantized(const std::string& module, int64_t n, int64_t k) const;

@@ -36,9 +36,7 @@ Result<BlockPass> BlockPass::create(const Weights& weights, const Embedding& emb
 
 Result<Block> BlockPass::open_block(int64_t layer, const std::vector<NamedTensor>& replaced) {
   Block block = NB_TRY(load_block(*weights_, layer, Activations::kFloat));
-  BlockNorms names = block_norms(weights_->config(), layer);
-  if (auto norm = find_floats(replaced, names.attention.name)) block.attention_norm = *norm;
-  if (auto norm = find_floats(replaced, names.mlp.name)) block.mlp_norm = *norm;
+  take_norms(weights_->config(), replaced, block);
   windows_.enter(block);
   return block;
 }
@@ -55,10 +53,10 @@ Result<std::optional<FloatBlock>> BlockPass::transform(Block& block, QuantizedBl
   if (!preparation_.changes_blocks()) return std::nullopt;
   const DecoderConfig& c = weights_->config();
   FloatBlock floats = NB_TRY(load_float_block(*weights_, block.index, *plan_));
-  for (int64_t k : {c.hidden, c.q_dim(), c.hidden, c.mlp})
+  for (int64_t k : {c.hidden, c.q_dim(), c.hidden, c.mlp_of(block.index)})
     floats.inputs.emplace_back(k, preparation_.need());
   for (int64_t i = 0; i < windows_.count(); ++i)
-    gather_inputs(c, block, windows_.rope(), windows_.flow(i), floats);
+    gather_inputs(c, block, windows_.positions(), windows_.flow(i), floats);
   for (const LinearSpec& spec : floats.specs) NB_OK(floats.input(spec.stage).finish(spec.module));
   for (const Transform* t : preparation_.transforms)
     if (t->block) NB_OK(t->block(c, floats, preparation_.options));
@@ -92,14 +90,14 @@ Status BlockPass::tune(Block& block, QuantizedBlock& out) {
   for (int64_t i = 0; i < windows_.count(); ++i)
     samples.push_back({windows_.lengths(i), windows_.start(i), reference_.h(i)});
   TuningReport report =
-      NB_TRY(tune_block(*weights_, block.index, windows_.rope(), samples, out.linears));
+      NB_TRY(tune_block(*weights_, block.index, windows_.positions(), samples, out.linears));
   out.notes.push_back(
       fmt::format("block {}: squared error of its output on windows held back "
                   "{:.3g} -> {:.3g}, {}",
                   block.index, report.before, report.after, report.kept ? "kept" : "not kept"));
   if (!report.kept) return {};
   for (const QuantizedLinear& l : out.linears)
-    block.slot(l.spec.role) = make_dequantized_linear(l.matrix, NB_TRY(weights_->bias(l.spec)));
+    block.slot(l.spec) = make_dequantized_linear(l.matrix, NB_TRY(weights_->bias(l.spec)));
   windows_.restart(block);
   for (Stage stage : kStages) windows_.advance(stage, block);
   return {};
@@ -114,11 +112,11 @@ Status BlockPass::replay(int64_t layer, const QuantizedBlock& done) {
     return weights_->bias(spec);
   };
   for (const QuantizedLinear& l : done.linears)
-    block.slot(l.spec.role) = make_dequantized_linear(l.matrix, NB_TRY(bias_of(l.spec)));
+    block.slot(l.spec) = make_dequantized_linear(l.matrix, NB_TRY(bias_of(l.spec)));
   for (const LinearSpec& spec : block_linears(weights_->config(), layer))
     for (const NamedTensor& t : done.replaced)
       if (t.name == spec.module + ".weight")
-        block.slot(spec.role) = make_float_linear(t.view, NB_TRY(bias_of(spec)));
+        block.slot(spec) = make_float_linear(t.view, NB_TRY(bias_of(spec)));
   for (Stage stage : kStages) {
     windows_.advance(stage, block);
     if (reference) reference_.advance(stage, *reference);
@@ -128,13 +126,22 @@ Status BlockPass::replay(int64_t layer, const QuantizedBlock& done) {
   return {};
 }
 
-// One scale for all linears of a stage: they read the same input.
+// One scale for all linears of a group: they read the same input.
 void BlockPass::add_input_scales(const std::vector<LinearSpec>& specs, QuantizedBlock& out) const {
+  std::vector<float> gathered;
+  auto each = [&](const auto& body) {
+    for (int64_t i = 0; i < windows_.count(); ++i) {
+      InputRows rows = windows_.input(i, specs[0], gathered);
+      body(std::span(rows.x, static_cast<size_t>(rows.count * specs[0].k)));
+      windows_.rest(i);
+    }
+  };
   float largest = 0;
-  for (int64_t i = 0; i < windows_.count(); ++i)
-    for (float v : windows_.x(i)) largest = std::max(largest, std::fabs(v));
+  each([&](std::span<const float> x) {
+    for (float v : x) largest = std::max(largest, std::fabs(v));
+  });
   MagnitudeHistogram seen(largest);
-  for (int64_t i = 0; i < windows_.count(); ++i) seen.add(windows_.x(i));
+  each([&](std::span<const float> x) { seen.add(x); });
   float range = choose_range(seen, *preparation_.ranges), scale = range > 0 ? range / 127 : 1;
   for (const LinearSpec& spec : specs)
     out.replaced.push_back(
@@ -145,52 +152,71 @@ Result<std::unique_ptr<InputStatistics>> BlockPass::gather(
     int64_t layer, const std::vector<LinearSpec>& specs) const {
   auto need = std::max(plan_->need(specs), preparation_.stage_need());
   if (need == InputStatistics::Need::kNothing) return nullptr;
-  if (statistics_)
-    return std::make_unique<InputStatistics>(
-        NB_TRY(statistics_->load(layer, specs[0].stage, specs[0].k)));
-  if (drift_ && need == InputStatistics::Need::kHessian) need = InputStatistics::Need::kDrift;
-  auto out = std::make_unique<InputStatistics>(specs[0].k, need);
-  for (int64_t i = 0; i < windows_.count(); ++i) {
-    const float* x = windows_.x(i).data();
-    out->add(x, windows_.rows(i));
-    if (need == InputStatistics::Need::kDrift) {
-      out->add_drift(x, reference_.x(i).data(), windows_.rows(i));
-      reference_.rest(i);
-    }
-    windows_.rest(i);
+  const LinearSpec& first = specs[0];
+  bool expert = first.expert >= 0;
+  if (statistics_) {
+    if (expert && !NB_TRY(statistics_->reached(layer, first))) return nullptr;
+    return std::make_unique<InputStatistics>(NB_TRY(statistics_->load(layer, first)));
   }
-  NB_OK(out->finish(specs[0].module));
+  // The float model sends other tokens to an expert than the quantized one: nothing to compare.
+  if (expert) need = std::min(need, InputStatistics::Need::kHessian);
+  bool drift = !expert && (need == InputStatistics::Need::kDrift ||
+                           (drift_ && need == InputStatistics::Need::kHessian));
+  if (drift) need = InputStatistics::Need::kDrift;
+  auto out = std::make_unique<InputStatistics>(windows_.statistics(first, need));
+  if (expert && out->tokens() == 0) return nullptr;
+  for (int64_t i = 0; drift && i < windows_.count(); ++i) {
+    out->add_drift(windows_.x(i).data(), reference_.x(i).data(), windows_.rows(i));
+    windows_.rest(i);
+    reference_.rest(i);
+  }
+  NB_OK(out->finish(first.module));
   return out;
 }
 
 Status BlockPass::quantize_stage(Stage stage, Block& block, FloatBlock* floats,
                                  QuantizedBlock& out) {
-  std::vector<LinearSpec> specs;
-  std::vector<const Method*> methods;
+  std::vector<LinearSpec> planned;
   for (const LinearSpec& spec : block_linears(weights_->config(), block.index))
-    if (const ModuleChoice& choice = plan_->of(spec.module); spec.stage == stage && choice.scheme) {
-      specs.push_back(spec);
-      if (std::find(methods.begin(), methods.end(), choice.method) == methods.end())
-        methods.push_back(choice.method);
-    }
-  if (specs.empty()) return {};
-  std::unique_ptr<InputStatistics> statistics = NB_TRY(gather(block.index, specs));
-  if (preparation_.ranges) add_input_scales(specs, out);
-  for (const Method* method : methods)
-    NB_OK(quantize_linears(*method, specs, statistics.get(), block, floats, out));
+    if (plan_->of(spec.module).scheme) planned.push_back(spec);
+  for (const std::vector<LinearSpec>& group : input_groups(planned, stage))
+    NB_OK(quantize_group(group, block, floats, out));
   return {};
 }
 
-Status BlockPass::quantize_linears(const Method& method, const std::vector<LinearSpec>& stage,
+Status BlockPass::quantize_group(const std::vector<LinearSpec>& group, Block& block,
+                                 FloatBlock* floats, QuantizedBlock& out) {
+  std::vector<const Method*> methods;
+  for (const LinearSpec& spec : group)
+    if (const Method* m = plan_->of(spec.module).method;
+        std::find(methods.begin(), methods.end(), m) == methods.end())
+      methods.push_back(m);
+  std::unique_ptr<InputStatistics> statistics = NB_TRY(gather(block.index, group));
+  if (preparation_.ranges) add_input_scales(group, out);
+  for (const Method* method : methods) {
+    const Method* used = method;
+    if (!statistics && method->need != InputStatistics::Need::kNothing) {
+      used = NB_TRY(find_method("rtn"));
+      out.notes.push_back(fmt::format(
+          "block {}, expert {}: no calibration token reached {}; rounded to nearest", block.index,
+          group[0].expert, group[0].module));
+    }
+    NB_OK(quantize_linears(*method, *used, group, statistics.get(), block, floats, out));
+  }
+  return {};
+}
+
+Status BlockPass::quantize_linears(const Method& planned, const Method& method,
+                                   const std::vector<LinearSpec>& group,
                                    const InputStatistics* statistics, Block& block,
                                    FloatBlock* floats, QuantizedBlock& out) {
   std::vector<LinearSpec> specs;
   std::vector<FloatMatrix> matrices;
-  for (const LinearSpec& spec : stage)
-    if (const ModuleChoice& choice = plan_->of(spec.module); choice.method == &method) {
+  for (const LinearSpec& spec : group)
+    if (const ModuleChoice& choice = plan_->of(spec.module); choice.method == &planned) {
       specs.push_back(spec);
       matrices.push_back(
-          floats ? std::move(floats->matrix(spec.role))
+          floats ? std::move(floats->matrix(spec))
                  : NB_TRY(load_matrix(*weights_, spec.module, spec.n, spec.k, *choice.scheme)));
     }
   MethodResult result = NB_TRY(method.quantize(matrices, statistics, options_));
@@ -204,7 +230,7 @@ Status BlockPass::quantize_linears(const Method& method, const std::vector<Linea
     std::vector<float> bias =
         NB_TRY(finish_linear(specs[i], method, matrices[i], q, statistics, floats, out));
     matrices[i].w = {};
-    block.slot(specs[i].role) = make_dequantized_linear(q, std::move(bias));
+    block.slot(specs[i]) = make_dequantized_linear(q, std::move(bias));
     out.linears.push_back({specs[i], std::move(q), errors[i]});
     if (method.sparse) out.linears.back().dense_error = dense[i];
   }
@@ -221,7 +247,7 @@ Result<std::vector<float>> BlockPass::finish_linear(const LinearSpec& spec, cons
       out.replaced.push_back(std::move(t));
   }
   std::vector<float> stored = NB_TRY(weights_->bias(spec)),
-                     bias = floats ? floats->bias(spec.role) : stored;
+                     bias = floats ? floats->bias(spec) : stored;
   for (const Transform* t : preparation_.transforms)
     if (t->bias && !bias.empty()) t->bias(w, q, *statistics, bias);
   if (bias != stored)

@@ -57,15 +57,19 @@ class BlockPass {
   // nothing where no method compares with those.
   Result<std::optional<Block>> open_reference(int64_t layer);
   Result<std::optional<FloatBlock>> transform(Block& block, QuantizedBlock& out);
-  // Of the inputs that a stage's linears share; null where nothing needs them.
+  // Of the inputs that these linears share; null where nothing needs them, and of experts that no
+  // token has reached.
   Result<std::unique_ptr<InputStatistics>> gather(int64_t layer,
                                                   const std::vector<LinearSpec>& specs) const;
   // `floats`: the block's changed floats, or null.
   Status quantize_stage(Stage stage, Block& block, FloatBlock* floats, QuantizedBlock& out);
-  // Those of a stage's linears that `method` quantizes.
-  Status quantize_linears(const Method& method, const std::vector<LinearSpec>& stage,
-                          const InputStatistics* statistics, Block& block, FloatBlock* floats,
-                          QuantizedBlock& out);
+  // Linears that share an input.
+  Status quantize_group(const std::vector<LinearSpec>& group, Block& block, FloatBlock* floats,
+                        QuantizedBlock& out);
+  // Those of them that the plan gives to `planned`, by `method`.
+  Status quantize_linears(const Method& planned, const Method& method,
+                          const std::vector<LinearSpec>& group, const InputStatistics* statistics,
+                          Block& block, FloatBlock* floats, QuantizedBlock& out);
   // Of a linear whose codes are `q`: the bias it keeps, and its part of `out.replaced`.
   Result<std::vector<float>> finish_linear(const LinearSpec& spec, const Method& method,
                                            const FloatMatrix& w, const QuantizedMatrix& q,

@@ -15,7 +15,7 @@ constexpr LearningRates kRates = {.004f, .0005f, 0};
 // One sample on its way through the block.
 class Pass {
  public:
-  Pass(const DecoderConfig& c, const Rope& rope) : c_(c), rope_(rope) {}
+  Pass(const DecoderConfig& c, const Positions& positions) : c_(c), positions_(positions) {}
 
   // Sum of squared errors; with `learned`, gradients of their mean are added to it.
   double run(const Block& block, const BlockSample& sample, LearnedBlock* learned) {
@@ -30,7 +30,7 @@ class Pass {
     flow.h.assign(sample.input.begin(), sample.input.end());
     flow.tape = learned ? &tape_ : nullptr;
     enter_block(c_, block, flow);
-    for (Stage stage : kStages) advance(stage, c_, block, rope_, flow);
+    for (Stage stage : kStages) advance(stage, c_, block, positions_, flow);
     double total = 0;
     auto share = 2 / static_cast<float>(flow.h.size());
     for (size_t i = 0; i < flow.h.size(); ++i) {
@@ -38,7 +38,7 @@ class Pass {
       total += static_cast<double>(e) * e;
       flow.h[i] = e * share;
     }
-    if (learned) learned->backward(c_, rope_, flow.slices, tape_, flow.h, scratch_);
+    if (learned) learned->backward(c_, positions_, flow.slices, tape_, flow.h, scratch_);
     return total;
   }
   double mean(const Block& block, std::span<const BlockSample* const> samples) {
@@ -52,7 +52,7 @@ class Pass {
 
  private:
   const DecoderConfig& c_;
-  const Rope& rope_;
+  const Positions& positions_;
   // Of one sample, kept for the next.
   Flow flow_;
   BlockTape tape_;
@@ -61,7 +61,7 @@ class Pass {
 
 }  // namespace
 
-Result<TuningReport> tune_block(const Weights& weights, int64_t layer, const Rope& rope,
+Result<TuningReport> tune_block(const Weights& weights, int64_t layer, const Positions& positions,
                                 const std::vector<BlockSample>& samples,
                                 std::vector<QuantizedLinear>& linears) {
   std::array<const QuantizedMatrix*, kRoles> matrices{};
@@ -71,7 +71,7 @@ Result<TuningReport> tune_block(const Weights& weights, int64_t layer, const Rop
   for (size_t i = 0; i < samples.size(); ++i)
     (samples.size() > 1 && i % 8 == 0 ? held_back : seen).push_back(&samples[i]);
   if (held_back.empty()) held_back = seen;
-  Pass pass(weights.config(), rope);
+  Pass pass(weights.config(), positions);
   TuningReport report;
   report.before = pass.mean(learned.block(), held_back);
   PythonRandom random(0);

@@ -22,7 +22,7 @@ struct TuningReport {
 
 // Changes the matrices and errors of `linears` if that helped on every eighth sample, which nothing
 // was learned from; of fewer than two samples, on those themselves. Deterministic.
-Result<TuningReport> tune_block(const Weights& weights, int64_t layer, const Rope& rope,
+Result<TuningReport> tune_block(const Weights& weights, int64_t layer, const Positions& positions,
                                 const std::vector<BlockSample>& samples,
                                 std::vector<QuantizedLinear>& linears);
 

@@ -119,11 +119,17 @@ Result<CalibrationSet> windows_of_model(const Decoder& decoder, int32_t bos,
 
 // Asked for a tokenizer, the folder's own rules decide what begins a text; then config.json.
 Result<CalibrationSet> calibration_windows(const std::string& model, const Weights& weights,
-                                           const CalibrationOptions& options) {
-  if (options.windows < 1 || options.windows > 1'000'000 || options.length < 2 ||
-      options.length > 1'000'000)
+                                           const CalibrationOptions& asked) {
+  if (asked.windows < 1 || asked.windows > 1'000'000 || asked.length < 2 ||
+      asked.length > 1'000'000)
     return usage("calibration takes 1 to 1,000,000 windows of 2 to 1,000,000 tokens");
   const DecoderConfig& c = weights.config();
+  CalibrationOptions options = asked;
+  if (c.position_offset >= 0 && options.length > c.context) {
+    warn("{}: calibrating on windows of {} tokens, which is all that the model has positions for",
+         model, c.context);
+    options.length = c.context;
+  }
   int32_t bos = std::max(c.bos, 0);
   CalibrationSet set;
   if (options.text.empty()) {

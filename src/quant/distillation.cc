@@ -71,7 +71,8 @@ Status take_over(const Distiller& distiller, const Weights& source,
     }
     for (NamedTensor& norm : learned.norms()) blocks[b].replaced.push_back(std::move(norm));
   }
-  blocks.back().replaced.push_back(distiller.final_norm());
+  for (NamedTensor& norm : distiller.final_norm())
+    blocks.back().replaced.push_back(std::move(norm));
   return {};
 }
 

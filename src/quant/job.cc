@@ -80,35 +80,34 @@ Result<std::optional<QuantizedMatrix>> quantize_outer(const Weights& weights,
   const ModuleChoice& choice = record.plan.of(module);
   if (!choice.scheme) return std::nullopt;
   const DecoderConfig& c = weights.config();
-  FloatMatrix m = NB_TRY(load_matrix(weights, stored, c.vocab, c.hidden, *choice.scheme));
+  FloatMatrix m = NB_TRY(load_matrix(weights, stored, c.vocab, c.embedding_width, *choice.scheme));
   MethodResult result =
       NB_TRY(choice.method->quantize(std::span(&m, 1), nullptr, record.recipe.settings().methods));
   QuantizedMatrix& q = result.matrices[0];
   record.modules.push_back(
-      {module, choice.scheme->name(), c.vocab, c.hidden, relative_error(m, q, nullptr)});
+      {module, choice.scheme->name(), c.vocab, c.embedding_width, relative_error(m, q, nullptr)});
   return std::move(q);
 }
 
 // The embedding as the quantized model reads it; what it stores is added to `tensors`.
 Result<Embedding> quantize_embedding(const Weights& weights, ArtifactRecord& record,
                                      std::vector<NamedTensor>& tensors) {
-  auto q = NB_TRY(quantize_outer(weights, kEmbeddingModule, kEmbeddingModule, record));
+  std::string module = embedding_module(weights.config());
+  auto q = NB_TRY(quantize_outer(weights, module, module, record));
   if (!q) return weights.embedding();
-  for (NamedTensor& t : to_compressed_tensors(kEmbeddingModule, *q))
-    tensors.push_back(std::move(t));
-  return Embedding(std::move(*q));
+  for (NamedTensor& t : to_compressed_tensors(module, *q)) tensors.push_back(std::move(t));
+  return weights.embedding(std::move(*q));
 }
 
 Status quantize_head(const Weights& weights, ArtifactRecord& record,
                      std::vector<NamedTensor>& tensors) {
-  bool tied = weights.config().tied_head;
-  if (record.plan.unties_head()) note("the tied head is stored as an lm_head of its own");
-  auto q =
-      NB_TRY(quantize_outer(weights, kHeadModule, tied ? kEmbeddingModule : kHeadModule, record));
+  std::string module = head_module(weights.config()), stored = head_source(weights.config());
+  if (record.plan.unties_head()) note("the tied head is stored as a {} of its own", module);
+  auto q = NB_TRY(quantize_outer(weights, module, stored, record));
   if (q)
-    for (NamedTensor& t : to_compressed_tensors(kHeadModule, *q)) tensors.push_back(std::move(t));
+    for (NamedTensor& t : to_compressed_tensors(module, *q)) tensors.push_back(std::move(t));
   else if (record.plan.unties_head())
-    tensors.push_back({kHeadModule + ".weight", NB_TRY(weights.checkpoint().get(kEmbeddingName))});
+    tensors.push_back({module + ".weight", NB_TRY(weights.checkpoint().get(stored + ".weight"))});
   return {};
 }
 
@@ -144,8 +143,7 @@ Status run_blocks(const Weights& weights, const Embedding& embedding,
 Result<int64_t> planned_bytes(const Weights& weights, const Plan& plan, const LinearSpec& s) {
   if (const auto& scheme = plan.of(s.module).scheme)
     return QuantizedMatrix::stored_bytes(*scheme, s.n, s.k);
-  return static_cast<int64_t>(
-      NB_TRY(weights.float_matrix(s.module + ".weight", s.n, s.k)).bytes.size());
+  return weights.stored_bytes(s.module + ".weight");
 }
 
 struct PlannedSize {
@@ -172,8 +170,7 @@ Result<int64_t> disk_need(const Weights& weights, const PlannedSize& size) {
     kept += static_cast<int64_t>(t.view.bytes.size());
   for (int64_t layer = 0; layer < c.layers; ++layer)
     for (const LinearSpec& s : block_linears(c, layer))
-      kept -= static_cast<int64_t>(
-          NB_TRY(weights.float_matrix(s.module + ".weight", s.n, s.k)).bytes.size());
+      kept -= NB_TRY(weights.stored_bytes(s.module + ".weight"));
   return 2 * size.bytes + kept;
 }
 

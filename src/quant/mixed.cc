@@ -15,29 +15,26 @@ Result<Fixed> fixed_bytes(const Weights& weights, const Plan& plan, const MixedO
   const DecoderConfig& c = weights.config();
   auto bytes_of = [&](const std::string& module, const std::string& stored) -> Result<int64_t> {
     if (const auto& scheme = plan.of(module).scheme)
-      return QuantizedMatrix::stored_bytes(*scheme, c.vocab, c.hidden);
-    auto view = NB_TRY(weights.float_matrix(stored + ".weight", c.vocab, c.hidden));
-    return static_cast<int64_t>(view.bytes.size());
+      return QuantizedMatrix::stored_bytes(*scheme, c.vocab, c.embedding_width);
+    return weights.stored_bytes(stored + ".weight");
   };
-  auto bytes_as_stored = [&](const std::string& name) -> Result<int64_t> {
-    return static_cast<int64_t>(NB_TRY(weights.checkpoint().get(name)).bytes.size());
-  };
+  std::string embedding_name = embedding_module(c), head = head_module(c);
   Fixed out;
-  // weight_shape, of every module below 8 bits.
-  out.stored = 16 * (c.layers * static_cast<int64_t>(kRoles) + 2);
+  constexpr int64_t kShape = 16;  // weight_shape, of every module below 8 bits
+  out.stored = 2 * kShape;
   for (const NamedTensor& t : weights.checkpoint().tensors())
     out.stored += static_cast<int64_t>(t.view.bytes.size());
   for (int64_t layer = 0; layer < c.layers; ++layer)
     for (const LinearSpec& s : block_linears(c, layer))
-      out.stored -= NB_TRY(bytes_as_stored(s.module + ".weight"));
-  out.stored -= NB_TRY(bytes_as_stored(kEmbeddingName));
-  if (!c.tied_head) out.stored -= NB_TRY(bytes_as_stored(kHeadModule + ".weight"));
-  int64_t embedding = o.embedding ? 0 : NB_TRY(bytes_of(kEmbeddingModule, kEmbeddingModule));
+      out.stored += kShape - NB_TRY(weights.stored_bytes(s.module + ".weight"));
+  out.stored -= NB_TRY(weights.stored_bytes(embedding_name + ".weight"));
+  if (!c.tied_head) out.stored -= NB_TRY(weights.stored_bytes(head + ".weight"));
+  int64_t embedding = o.embedding ? 0 : NB_TRY(bytes_of(embedding_name, embedding_name));
   out.stored += embedding;
   if (c.tied_head && !plan.unties_head()) {
     out.read = embedding;
   } else if (!o.head) {
-    out.read = NB_TRY(bytes_of(kHeadModule, c.tied_head ? kEmbeddingModule : kHeadModule));
+    out.read = NB_TRY(bytes_of(head, head_source(c)));
     out.stored += out.read;
   }
   return out;

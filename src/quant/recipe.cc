@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "train/block_backward.h"
+
 namespace nibble {
 namespace {
 
@@ -87,7 +89,7 @@ InputStatistics::Need Plan::need() const {
 std::vector<std::string> Plan::float_linears() const {
   std::vector<std::string> out;
   for (const auto& [module, choice] : choices_)
-    if (!choice.scheme && module != kEmbeddingModule) out.push_back(module);
+    if (!choice.scheme && module != embedding_) out.push_back(module);
   return out;
 }
 
@@ -148,10 +150,11 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
   using Kind = ModuleSelector::Kind;
   auto* embedding = choose([](const auto& s) { return s.kind() == Kind::kEmbedding; });
   auto* head = choose([](const auto& s) { return s.kind() == Kind::kHead; });
-  plan.choices_[kEmbeddingModule] = embedding ? *embedding : ModuleChoice{};
-  plan.choices_[kHeadModule] = head ? *head : ModuleChoice{};
+  plan.embedding_ = embedding_module(c);
+  plan.choices_[plan.embedding_] = embedding ? *embedding : ModuleChoice{};
+  plan.choices_[head_module(c)] = head ? *head : ModuleChoice{};
   plan.unties_head_ =
-      c.tied_head && head && (head->scheme || plan.of(kEmbeddingModule).scheme.has_value());
+      c.tied_head && head && (head->scheme || plan.of(plan.embedding_).scheme.has_value());
   auto quantized = [](const auto& c) { return c.second.scheme.has_value(); };
   if (std::none_of(plan.choices_.begin(), plan.choices_.end(), quantized))
     return usage("the recipe quantizes nothing");
@@ -166,6 +169,10 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
       plan.distillation_ = choice.method->distillation;
   if (settings_.distill) plan.distillation_.what = *settings_.distill;
   plan.distillation_.steps = settings_.distill_steps;
+  bool learns =
+      plan.distillation_.what != DistillationPlan::What::kNothing || plan.tunes_blocks();
+  if (learns) plan.learning_gap_ = backward_gap(c);
+  if (!plan.learning_gap_.empty()) plan.distillation_.what = DistillationPlan::What::kNothing;
   return plan;
 }
 
@@ -174,7 +181,9 @@ bool Plan::any(bool Method::* what) const {
                      [&](const auto& c) { return c.second.scheme && c.second.method->*what; });
 }
 bool Plan::takes_drift() const { return any(&Method::takes_drift); }
-bool Plan::tunes_blocks() const { return any(&Method::tunes_block); }
+bool Plan::tunes_blocks() const {
+  return learning_gap_.empty() && any(&Method::tunes_block);
+}
 
 Json Recipe::json() const {
   Json out = {{"rules", Json::array()}};

@@ -16,6 +16,8 @@ DecoderConfig model(int64_t layers) {
   c.head_dim = 32;
   c.mlp = 96;
   c.vocab = 100;
+  c.embedding_width = 64;
+  c.blocks.resize(static_cast<size_t>(layers));
   c.tied_head = true;
   return c;
 }

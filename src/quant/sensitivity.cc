@@ -37,10 +37,12 @@ class Measurement {
   // The held-back windows' states behind the block that they have entered.
   void pass_held(const Block& block);
   // Mean KL of the held-back windows, whose states stand before block `from`.
-  double measure(size_t from, const Linear& head);
+  double measure(size_t from, const Head& head);
   // Sum of KL over rows of final states. h, truth: (rows, hidden); `head` reads h.
   double divergence_of(const std::vector<float>& h, const std::vector<float>& truth,
-                       const Linear& head) const;
+                       const Head& head) const;
+  Status quantize_group(const std::vector<LinearSpec>& group, const Scheme& scheme,
+                        std::vector<QuantizedMatrix>& out) const;
   Status measure_stage(Stage stage, Block& block);
   Status measure_outer(const std::string& module, bool embedding);
   void step();
@@ -51,8 +53,8 @@ class Measurement {
   SplitWindows split_;
   WindowFlows fit_, held_;
   std::vector<Block> blocks_;
-  std::unique_ptr<Linear> head_;
-  std::vector<float> final_norm_;
+  Head head_;
+  Norm final_norm_;
   std::vector<std::vector<float>> entry_;  // the held-back flows' states before the block at hand
   std::vector<std::vector<float>> truth_;  // the float model's states before the head
   std::vector<MeasuredItem> items_;
@@ -68,7 +70,7 @@ void Measurement::pass_held(const Block& block) {
 }
 
 double Measurement::divergence_of(const std::vector<float>& h, const std::vector<float>& truth,
-                                  const Linear& head) const {
+                                  const Head& head) const {
   int64_t vocab = config_.vocab, rows = static_cast<int64_t>(h.size()) / config_.hidden;
   std::vector<float> p, q;
   std::vector<double> kl(kHeadRows);
@@ -77,10 +79,8 @@ double Measurement::divergence_of(const std::vector<float>& h, const std::vector
     int64_t count = std::min(kHeadRows, rows - r);
     p.resize(static_cast<size_t>(count * vocab));
     q.resize(p.size());
-    LinearInput true_states(truth.data() + r * config_.hidden, count, config_.hidden);
-    LinearInput states(h.data() + r * config_.hidden, count, config_.hidden);
-    head_->run(true_states, p.data(), vocab);
-    head.run(states, q.data(), vocab);
+    head_.run(truth.data() + r * config_.hidden, count, p.data());
+    head.run(h.data() + r * config_.hidden, count, q.data());
     parallel_for(count, [&](int64_t i) {
       const float *pi = p.data() + i * vocab, *qi = q.data() + i * vocab;
       kl[static_cast<size_t>(i)] =
@@ -91,7 +91,7 @@ double Measurement::divergence_of(const std::vector<float>& h, const std::vector
   return total;
 }
 
-double Measurement::measure(size_t from, const Linear& head) {
+double Measurement::measure(size_t from, const Head& head) {
   std::vector<std::vector<float>> ends = entry_;
   if (from < blocks_.size()) {
     held_.restart(entry_, blocks_[from]);
@@ -106,7 +106,7 @@ double Measurement::measure(size_t from, const Linear& head) {
   int64_t rows = 0;
   for (size_t f = 0; f < ends.size(); ++f) {
     int64_t count = held_.rows(static_cast<int64_t>(f));
-    norm_rows(config_, ends[f].data(), count, final_norm_.data(), ends[f].data());
+    if (final_norm_) norm_rows(config_, final_norm_, ends[f].data(), count, ends[f].data());
     if (truth_.size() == f)
       truth_.push_back(ends[f]);
     else
@@ -120,12 +120,12 @@ Status Measurement::open() {
   for (int64_t layer = 0; layer < config_.layers; ++layer)
     blocks_.push_back(NB_TRY(load_block(weights_, layer, Activations::kFloat)));
   head_ = NB_TRY(weights_.head(Activations::kFloat));
-  final_norm_ = NB_TRY(weights_.vector({kFinalNormName, config_.hidden}));
+  if (config_.final_norm) final_norm_ = NB_TRY(weights_.norm(final_norm(config_)));
   Embedding embedding = NB_TRY(weights_.embedding());
   fit_ = NB_TRY(WindowFlows::create(config_, embedding, {split_.fit, {}, {}}));
   held_ = NB_TRY(WindowFlows::create(config_, embedding, {split_.held, {}, {}}));
   entry_ = states(held_);
-  measure(0, *head_);  // sets truth_
+  measure(0, head_);  // sets truth_
   auto outer = static_cast<int64_t>(options_.embedding) + static_cast<int64_t>(options_.head);
   auto parts = config_.layers * static_cast<int64_t>(kStages.size()) + outer;
   progress_ = std::make_unique<Progress>("measurement",
@@ -133,37 +133,63 @@ Status Measurement::open() {
   return {};
 }
 
+// What a rule calls these linears of a block: their module names' last parts where no other linear
+// of the block has the same, "qkv" and "gate_up" for those.
+std::string rule_names(const std::vector<LinearSpec>& block, Stage stage) {
+  auto tail = [](const std::string& module) { return module.substr(module.rfind('.') + 1); };
+  std::vector<std::string> names;
+  for (const LinearSpec& spec : block) {
+    if (spec.stage != stage || spec.expert > 0) continue;
+    std::string name = tail(spec.module);
+    bool shared = std::any_of(block.begin(), block.end(), [&](const LinearSpec& other) {
+      return other.stage != stage && tail(other.module) == name;
+    });
+    size_t dot = spec.module.rfind('.', spec.module.size() - name.size() - 2);
+    names.push_back(shared ? spec.module.substr(dot + 1) : name);
+  }
+  if (names == std::vector<std::string>{"q_proj", "k_proj", "v_proj"}) return "qkv";
+  if (names == std::vector<std::string>{"gate_proj", "up_proj"}) return "gate_up";
+  return fmt::format("{}", fmt::join(names, ","));
+}
+
+// The quantized matrices of linears that share an input, in their order, and their specs.
+Status Measurement::quantize_group(const std::vector<LinearSpec>& group, const Scheme& scheme,
+                                   std::vector<QuantizedMatrix>& out) const {
+  std::vector<FloatMatrix> matrices;
+  for (const LinearSpec& spec : group)
+    matrices.push_back(NB_TRY(load_matrix(weights_, spec.module, spec.n, spec.k, scheme)));
+  InputStatistics statistics = fit_.statistics(group[0], options_.method->need);
+  const Method* method = options_.method;
+  if (statistics.tokens() == 0)
+    method = NB_TRY(find_method("rtn"));  // an expert that no token has reached
+  else
+    NB_OK(statistics.finish(group[0].module));
+  MethodResult result = NB_TRY(method->quantize(matrices, &statistics, options_.methods));
+  for (QuantizedMatrix& q : result.matrices) out.push_back(std::move(q));
+  return {};
+}
+
 Status Measurement::measure_stage(Stage stage, Block& block) {
-  constexpr const char* kNames[] = {"qkv", "o_proj", "gate_up", "down_proj"};
+  std::vector<LinearSpec> all = block_linears(config_, block.index), specs;
+  auto groups = input_groups(all, stage);
   MeasuredItem item;
   item.layers = {block.index};
-  item.names = kNames[static_cast<size_t>(stage)];
-  std::vector<LinearSpec> specs;
-  std::vector<FloatMatrix> matrices;
-  for (const LinearSpec& spec : block_linears(config_, block.index))
-    if (spec.stage == stage) {
-      specs.push_back(spec);
-      item.weights += spec.n * spec.k;
-      matrices.push_back(
-          NB_TRY(load_matrix(weights_, spec.module, spec.n, spec.k, options_.schemes[0])));
-    }
-  InputStatistics statistics(specs[0].k, options_.method->need);
-  for (int64_t i = 0; i < fit_.count(); ++i) statistics.add(fit_.x(i).data(), fit_.rows(i));
-  NB_OK(statistics.finish(specs[0].module));
+  item.names = rule_names(all, stage);
+  for (const auto& group : groups) specs.insert(specs.end(), group.begin(), group.end());
+  for (const LinearSpec& spec : specs) item.weights += spec.n * spec.k;
   for (const Scheme& scheme : options_.schemes) {
-    for (FloatMatrix& m : matrices) m.scheme = scheme;
-    MethodResult result =
-        NB_TRY(options_.method->quantize(matrices, &statistics, options_.methods));
+    std::vector<QuantizedMatrix> matrices;
+    for (const auto& group : groups) NB_OK(quantize_group(group, scheme, matrices));
     MeasuredOption option{scheme};
     std::vector<std::unique_ptr<Linear>> floats;
     for (size_t i = 0; i < specs.size(); ++i) {
-      option.bytes += result.matrices[i].stored_bytes();
-      floats.push_back(std::move(block.slot(specs[i].role)));
-      block.slot(specs[i].role) =
-          make_dequantized_linear(std::move(result.matrices[i]), NB_TRY(weights_.bias(specs[i])));
+      option.bytes += matrices[i].stored_bytes();
+      floats.push_back(std::move(block.slot(specs[i])));
+      block.slot(specs[i]) =
+          make_dequantized_linear(std::move(matrices[i]), NB_TRY(weights_.bias(specs[i])));
     }
-    option.kl = measure(static_cast<size_t>(block.index), *head_);
-    for (size_t i = 0; i < specs.size(); ++i) block.slot(specs[i].role) = std::move(floats[i]);
+    option.kl = measure(static_cast<size_t>(block.index), head_);
+    for (size_t i = 0; i < specs.size(); ++i) block.slot(specs[i]) = std::move(floats[i]);
     item.options.push_back(option);
     step();
   }
@@ -175,21 +201,23 @@ Status Measurement::measure_stage(Stage stage, Block& block) {
 Status Measurement::measure_outer(const std::string& module, bool embedding) {
   MeasuredItem item;
   item.names = embedding ? "embedding" : "head";
-  item.weights = config_.vocab * config_.hidden;
+  item.weights = config_.vocab * config_.embedding_width;
   item.read_by_token = !embedding || config_.tied_head;
   const Method* rtn = NB_TRY(find_method("rtn"));
   FloatMatrix m =
-      NB_TRY(load_matrix(weights_, module, config_.vocab, config_.hidden, options_.schemes[0]));
+      NB_TRY(load_matrix(weights_, module, config_.vocab, config_.embedding_width,
+                         options_.schemes[0]));
   for (const Scheme& scheme : options_.schemes) {
     m.scheme = scheme;
     MethodResult result = NB_TRY(rtn->quantize(std::span(&m, 1), nullptr, options_.methods));
     const QuantizedMatrix& q = result.matrices[0];
-    std::unique_ptr<Linear> head = make_dequantized_linear(q, {});
+    Head head = NB_TRY(weights_.head(q));
     std::vector<std::vector<float>> kept = entry_;
     if (embedding)
-      entry_ = states(NB_TRY(WindowFlows::create(config_, Embedding(q), {split_.held, {}, {}})));
+      entry_ = states(NB_TRY(
+          WindowFlows::create(config_, NB_TRY(weights_.embedding(q)), {split_.held, {}, {}})));
     bool own_head = !embedding || config_.tied_head;
-    double kl = measure(embedding ? 0 : blocks_.size(), own_head ? *head : *head_);
+    double kl = measure(embedding ? 0 : blocks_.size(), own_head ? head : head_);
     entry_ = std::move(kept);
     item.options.push_back({scheme, q.stored_bytes(), kl});
     step();
@@ -200,7 +228,7 @@ Status Measurement::measure_outer(const std::string& module, bool embedding) {
 
 Result<std::vector<MeasuredItem>> Measurement::run() {
   NB_OK(open());
-  if (options_.embedding) NB_OK(measure_outer(kEmbeddingModule, true));
+  if (options_.embedding) NB_OK(measure_outer(embedding_module(config_), true));
   for (Block& block : blocks_) {
     fit_.enter(block);
     for (Stage stage : kStages) {
@@ -212,7 +240,7 @@ Result<std::vector<MeasuredItem>> Measurement::run() {
     pass_held(block);
     entry_ = states(held_);
   }
-  if (options_.head) NB_OK(measure_outer(kHeadModule, false));
+  if (options_.head) NB_OK(measure_outer(head_module(config_), false));
   return std::move(items_);
 }
 

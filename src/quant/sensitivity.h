@@ -20,7 +20,7 @@ struct MeasuredOption {
 // Linears that share an input are one item: they get one scheme.
 struct MeasuredItem {
   std::vector<int64_t> layers;  // its block; none: the embedding or the head
-  std::string names;            // "qkv", "o_proj", "gate_up", "down_proj", "embedding", "head"
+  std::string names;            // as a rule has them: "qkv", "o_proj" ..., "embedding", "head"
   int64_t weights = 0;
   bool read_by_token = true;  // every generated token reads all of it
   std::vector<MeasuredOption> options;

@@ -13,7 +13,11 @@ namespace {
 constexpr int kVersion = 1;
 constexpr const char* kStageNames[] = {"qkv", "out", "gate_up", "down"};
 
-std::string stage_name(Stage stage) { return kStageNames[static_cast<size_t>(stage)]; }
+// "qkv"; "down.5" of an expert's.
+std::string input_name(const LinearSpec& spec) {
+  std::string stage = kStageNames[static_cast<size_t>(spec.stage)];
+  return spec.expert < 0 ? stage : fmt::format("{}.{}", stage, spec.expert);
+}
 
 std::string block_path(const std::string& folder, int64_t layer) {
   return fmt::format("{}/block-{:05}.safetensors", folder, layer);
@@ -50,12 +54,12 @@ Result<std::vector<NamedTensor>> gather_block(const Weights& weights, int64_t la
   std::vector<NamedTensor> tensors;
   flows.enter(block);
   for (Stage stage : kStages) {
-    auto first = std::find_if(specs.begin(), specs.end(),
-                              [&](const LinearSpec& spec) { return spec.stage == stage; });
-    InputStatistics s(first->k, InputStatistics::Need::kHessian);
-    for (int64_t i = 0; i < flows.count(); ++i) s.add(flows.x(i).data(), flows.rows(i));
-    NB_OK(s.finish(first->module));
-    add_tensors(stage_name(stage), s, tensors);
+    for (const std::vector<LinearSpec>& group : input_groups(specs, stage)) {
+      InputStatistics s = flows.statistics(group[0], InputStatistics::Need::kHessian);
+      if (s.tokens() == 0) continue;  // an expert that no token has reached
+      NB_OK(s.finish(group[0].module));
+      add_tensors(input_name(group[0]), s, tensors);
+    }
     flows.advance(stage, block);
   }
   flows.leave(block);
@@ -97,8 +101,15 @@ std::string StatisticsStore::source() const {
          ", statistics of the float model";
 }
 
-Result<InputStatistics> StatisticsStore::load(int64_t layer, Stage stage, int64_t k) const {
-  std::string path = block_path(folder_, layer), name = stage_name(stage);
+Result<bool> StatisticsStore::reached(int64_t layer, const LinearSpec& spec) const {
+  std::string path = block_path(folder_, layer);
+  SafetensorsFile file = NB_TRY(open_safetensors(path));
+  return Checkpoint::of_tensors(path, std::move(file.tensors)).has(input_name(spec) + ".tokens");
+}
+
+Result<InputStatistics> StatisticsStore::load(int64_t layer, const LinearSpec& spec) const {
+  std::string path = block_path(folder_, layer), name = input_name(spec);
+  int64_t k = spec.k;
   SafetensorsFile file = NB_TRY(open_safetensors(path));
   Checkpoint stored = Checkpoint::of_tensors(path, std::move(file.tensors));
   InputStatistics::Sums sums;

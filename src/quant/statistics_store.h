@@ -20,8 +20,10 @@ class StatisticsStore {
   // this version does not know.
   static Result<StatisticsStore> open(const std::string& folder, const std::string& source_digest);
 
-  // What enters the stage's linears of `k` inputs: H, and nothing of a drift.
-  Result<InputStatistics> load(int64_t layer, Stage stage, int64_t k) const;
+  // What enters a linear: H, and nothing of a drift.
+  Result<InputStatistics> load(int64_t layer, const LinearSpec& spec) const;
+  // False of an expert that no token reached.
+  Result<bool> reached(int64_t layer, const LinearSpec& spec) const;
   // {"version", "source", "calibration": {"source", "hash", "tokens"}}
   const Json& fingerprint() const { return fingerprint_; }
   // What they were gathered on, for people.

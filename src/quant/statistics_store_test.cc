@@ -38,11 +38,12 @@ TEST(StatisticsStore, GivesBackWhatTheFloatModelReads) {
     Block block = *load_block(weights, layer, Activations::kFloat);
     flows.enter(block);
     for (Stage stage : kStages) {
-      int64_t k = stage == Stage::kDown ? 768 : 256;
+      LinearSpec spec = input_groups(block_linears(weights.config(), layer), stage)[0][0];
+      int64_t k = spec.k;
       InputStatistics direct(k, InputStatistics::Need::kHessian);
       for (int64_t i = 0; i < flows.count(); ++i) direct.add(flows.x(i).data(), flows.rows(i));
       ASSERT_TRUE(direct.finish("layer"));
-      auto read = store->load(layer, stage, k);
+      auto read = store->load(layer, spec);
       ASSERT_TRUE(read) << read.error().message;
       EXPECT_EQ(read->tokens(), 120);
       for (int64_t i : {int64_t{0}, int64_t{9}, k - 1}) {
@@ -69,8 +70,10 @@ TEST(StatisticsStore, RefusesWhatDoesNotFit) {
   EXPECT_NE(other.error().message.find("another model"), std::string::npos);
   auto store = StatisticsStore::open(folder, *weights.checkpoint().digest());
   ASSERT_TRUE(store);
-  EXPECT_FALSE(store->load(0, Stage::kQkv, 255));  // another width
-  EXPECT_FALSE(store->load(4, Stage::kQkv, 256));  // no such block
+  LinearSpec spec = block_linears(weights.config(), 0)[0];
+  EXPECT_FALSE(store->load(4, spec));  // no such block
+  spec.k = 255;
+  EXPECT_FALSE(store->load(0, spec));  // another width
 }
 
 }  // namespace

@@ -14,7 +14,9 @@ constexpr int64_t kFlowTokens = 2048;
 
 int64_t windows_a_flow(int64_t length) { return std::max<int64_t>(1, kFlowTokens / length); }
 
-int64_t widest(const DecoderConfig& c) { return std::max({c.hidden, c.q_dim(), c.mlp}); }
+int64_t widest(const DecoderConfig& c) {
+  return std::max({c.hidden, c.q_dim(), c.mlp, c.experts_per_token * c.expert_mlp});
+}
 
 // What a token takes on the shelf: h, x, and h again.
 int64_t shelf_floats(const DecoderConfig& c, bool restarts) {
@@ -32,7 +34,7 @@ Result<WindowFlows> WindowFlows::create(const DecoderConfig& c, const Embedding&
   out.restarts_ = shelf.restarts;
   int64_t longest = 1;
   for (const auto& w : windows.windows) longest = std::max(longest, static_cast<int64_t>(w.size()));
-  out.rope_ = std::make_shared<Rope>(c.rope, c.head_dim, longest);
+  out.positions_ = std::make_shared<Positions>(c, longest);
   auto per_flow = static_cast<size_t>(windows_a_flow(longest));
   for (size_t i = 0; i < per_flow; ++i)
     out.caches_.emplace_back(c.layers, c.kv_heads, c.head_dim, longest);
@@ -49,9 +51,11 @@ Result<WindowFlows> WindowFlows::create(const DecoderConfig& c, const Embedding&
       part.lengths.push_back(static_cast<int64_t>(w.size()));
       ids.insert(ids.end(), w.begin(), w.end());
     }
+    std::vector<Slice> slices;
+    for (int64_t length : part.lengths) slices.push_back({nullptr, 0, length});
     part.rows = static_cast<int64_t>(ids.size());
     out.parts_.push_back(std::move(part));
-    embedding.embed(ids, flow.h);
+    embedding.embed(ids, slices, flow.h);
     out.put(out.count() - 1, flow);
   }
   return out;
@@ -78,6 +82,7 @@ std::span<float> WindowFlows::take(int64_t i, int64_t at, int64_t count) const {
 
 void WindowFlows::put(int64_t i, const Flow& flow) {
   int64_t rows = part(i).rows;
+  parts_[static_cast<size_t>(i)].routes = flow.routes;
   std::copy(flow.h.begin(), flow.h.end(), take(i, 0, rows * hidden_).begin());
   std::copy(flow.x.begin(), flow.x.end(),
             take(i, x_at_, static_cast<int64_t>(flow.x.size())).begin());
@@ -90,6 +95,7 @@ Flow WindowFlows::flow(int64_t i) {
   for (size_t s = 0; s < p.lengths.size(); ++s)
     out.slices.push_back({&caches_[s], 0, p.lengths[s]});
   out.rows = p.rows;
+  out.routes = p.routes;
   out.h.assign(h(i).begin(), h(i).end());
   out.x.assign(x(i).begin(), x(i).end());
   return out;
@@ -128,12 +134,29 @@ void WindowFlows::advance(Stage stage, const Block& block) {
   for (int64_t i = 0; i < count(); ++i) {
     Flow now = flow(i);
     std::swap(now.scratch, scratch);
-    nibble::advance(stage, *config_, block, *rope_, now);
+    nibble::advance(stage, *config_, block, *positions_, now);
     std::swap(now.scratch, scratch);
     put(i, now);
     after = static_cast<int64_t>(now.x.size()) / now.rows;
   }
   cols_ = after;
+}
+
+InputStatistics WindowFlows::statistics(const LinearSpec& spec,
+                                        InputStatistics::Need need) const {
+  InputStatistics out(spec.k, need);
+  std::vector<float> gathered;
+  for (int64_t i = 0; i < count(); ++i) {
+    InputRows rows = input(i, spec, gathered);
+    if (rows.count > 0) out.add(rows.x, rows.count);
+    rest(i);
+  }
+  return out;
+}
+
+InputRows WindowFlows::input(int64_t i, const LinearSpec& spec,
+                             std::vector<float>& gathered) const {
+  return input_rows(x(i).data(), part(i).rows, part(i).routes, spec, gathered);
 }
 
 void WindowFlows::leave(const Block& block) {

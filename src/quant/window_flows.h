@@ -4,6 +4,7 @@
 #include "base/scratch.h"
 #include "model/block.h"
 #include "quant/calibration.h"
+#include "quant/statistics.h"
 
 namespace nibble {
 
@@ -37,18 +38,23 @@ class WindowFlows {
   std::span<const float> x(int64_t i) const { return take(i, x_at_, part(i).rows * cols_); }
   std::span<const float> h(int64_t i) const { return take(i, 0, part(i).rows * hidden_); }
   std::span<const float> start(int64_t i) const { return take(i, start_at_, h(i).size()); }
+  // The rows of flow i that enter a linear: nibble::input_rows.
+  InputRows input(int64_t i, const LinearSpec& spec, std::vector<float>& gathered) const;
   // A flow of its own to go on with; it writes to this one's caches.
   Flow flow(int64_t i);
   // What x(i), h(i) and start(i) show will not be looked at for a while.
   void rest(int64_t i) const;
 
-  const Rope& rope() const { return *rope_; }
+  const Positions& positions() const { return *positions_; }
   // To the first stage's input. May be called anew before the first advance.
   void enter(const Block& block);
   // Puts the residual streams back to what entered the block, or to these of each flow, and enters.
   void restart(const Block& block);
   void restart(const std::vector<std::vector<float>>& h, const Block& block);
   void advance(Stage stage, const Block& block);
+  // What the linear's inputs have shown so far, to be finished; tokens() is 0 of an expert that no
+  // token has reached.
+  InputStatistics statistics(const LinearSpec& spec, InputStatistics::Need need) const;
   // Forgets the block's keys and values.
   void leave(const Block& block);
 
@@ -56,6 +62,7 @@ class WindowFlows {
   struct Part {
     int64_t rows = 0, offset = 0;  // of the shelf's floats
     std::vector<int64_t> lengths;
+    Routes routes;
   };
   const Part& part(int64_t i) const { return parts_[static_cast<size_t>(i)]; }
   // `at`: floats a row that lie before, of a flow on the shelf.
@@ -68,7 +75,7 @@ class WindowFlows {
   int64_t hidden_ = 0, cols_ = 0, x_at_ = 0, start_at_ = 0, row_floats_ = 0;
   bool restarts_ = false;
   std::vector<KvCache> caches_;  // shared by the flows, which pass one after another
-  std::shared_ptr<Rope> rope_;
+  std::shared_ptr<const Positions> positions_;
 };
 
 }  // namespace nibble

@@ -126,7 +126,11 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
   auto room = model.decoder.context() - static_cast<int64_t>(prompt.size());
   int64_t budget = std::min(options.max_tokens, room);
   auto position = static_cast<int64_t>(prompt.size());
-  KvCache cache = model.decoder.make_cache(position + budget, options.cache);
+  // Sequences beyond the short context rotate otherwise from their first token on: a text that
+  // begins within it is read anew when it grows out of it.
+  int64_t all = position + budget, limit = model.decoder.config().short_context();
+  KvCache cache =
+      model.decoder.make_cache(position <= limit ? std::min(all, limit) : all, options.cache);
   std::vector<float> logits;
   prefill(model.decoder, prompt, cache, 0, logits);
   out.prefill_seconds = clock.seconds();
@@ -152,6 +156,12 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
       break;
     }
     if (n + 1 == budget) break;
+    if (position == cache.capacity()) {
+      cache = model.decoder.make_cache(all, options.cache);
+      prefill(model.decoder, history, cache, 0, logits);
+      ++position;
+      continue;
+    }
     Slice slice{&cache, position++, 1};
     model.decoder.forward({&id, 1}, {&slice, 1}, Decoder::Rows::kLast, logits);
   }

@@ -19,16 +19,17 @@ int to_int(int64_t v) { return static_cast<int>(v); }
 // One head of a slice's rows: norms (where the family has them), rotates and collects it.
 struct Head {
   const DecoderConfig& c;
-  const std::vector<float>& norm;
-  const Rope& rope;
+  const Norm& norm;
+  const Rope* rope;
+  int64_t longest;
 
   // in: the first row's head, `stride` floats a row. out: (rows, head_dim).
   void gather(const float* in, int64_t stride, int64_t rows, float* out) const {
     int64_t d = c.head_dim;
     for (int64_t t = 0; t < rows; ++t) {
       std::copy_n(in + t * stride, d, out + t * d);
-      if (!norm.empty()) float_ops().rms_norm(out + t * d, d, norm.data(), c.norm_eps, out + t * d);
-      rope.rotate(out + t * d, t);
+      if (norm) norm_row(c, norm, 0, d, out + t * d, out + t * d);
+      if (rope) rope->rotate(out + t * d, t, longest);
     }
   }
   // The way back: dy (rows, head_dim) is used up; dnorm (head_dim) is added to, or null.
@@ -36,13 +37,13 @@ struct Head {
                float* dnorm) const {
     int64_t d = c.head_dim;
     for (int64_t t = 0; t < rows; ++t) {
-      rope.rotate_back(dy + t * d, t);
+      if (rope) rope->rotate_back(dy + t * d, t, longest);
       float* out = dx + t * stride;
-      if (norm.empty()) {
+      if (!norm) {
         std::copy_n(dy + t * d, d, out);
       } else {
         std::fill_n(out, d, 0.f);
-        rms_norm_backward(in + t * stride, norm, c.norm_eps, dy + t * d, 1, out, dnorm);
+        norm_backward(c, in + t * stride, norm.weight, dy + t * d, 1, out, dnorm);
       }
     }
   }
@@ -52,10 +53,12 @@ struct Scratch {
   std::vector<float> k, dk, v, dv, q, dq, p, dp, o, dout;
 };
 
-// Softmax over each row's visible keys, zero beyond. s: (rows, keys).
-void causal_softmax(float* s, int64_t first, int64_t rows, int64_t keys, int64_t window) {
+// Softmax over each row's visible keys behind their biases, if any; zero beyond. s: (rows, keys).
+void causal_softmax(float* s, int64_t first, int64_t rows, int64_t keys, int64_t window,
+                    const float* bias) {
   for (int64_t r = 0; r < rows; ++r) {
     float* row = s + r * keys;
+    for (int64_t j = 0; bias && j < keys; ++j) row[j] += bias[j];
     int64_t end = first + r + 1, begin = window > 0 ? std::max<int64_t>(0, end - window) : 0;
     float top = *std::max_element(row + begin, row + end), total = 0;
     for (int64_t j = begin; j < end; ++j) total += row[j] = std::exp(row[j] - top);
@@ -66,9 +69,10 @@ void causal_softmax(float* s, int64_t first, int64_t rows, int64_t keys, int64_t
 }
 
 // One query head against its keys and values. All (rows, d) of the slice; dk and dv are added to.
-void head_backward(const Block& block, int64_t rows, int64_t d, float scale, const float* out,
-                   const float* dout, int64_t stride, Scratch& s) {
+void head_backward(const Block& block, int64_t rows, int64_t d, const float* bias,
+                   const float* out, const float* dout, int64_t stride, Scratch& s) {
   int di = to_int(d);
+  auto scale = static_cast<float>(block.layer.attention_scale);
   for (int64_t first = 0; first < rows; first += kQueries) {
     int64_t count = std::min(kQueries, rows - first), keys = first + count;
     s.p.resize(static_cast<size_t>(count * keys));
@@ -76,7 +80,7 @@ void head_backward(const Block& block, int64_t rows, int64_t d, float scale, con
     const float *q = s.q.data() + first * d, *go = dout + first * stride;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, to_int(count), to_int(keys), di, scale, q,
                 di, s.k.data(), di, 0, s.p.data(), to_int(keys));
-    causal_softmax(s.p.data(), first, count, keys, block.window);
+    causal_softmax(s.p.data(), first, count, keys, block.layer.window, bias);
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, to_int(keys), di, to_int(count), 1,
                 s.p.data(), to_int(keys), go, to_int(stride), 1, s.dv.data(), di);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, to_int(count), to_int(keys), di, 1, go,
@@ -97,38 +101,43 @@ void head_backward(const Block& block, int64_t rows, int64_t d, float scale, con
 
 }  // namespace
 
-void attention_backward(const DecoderConfig& c, const Block& block, const Rope& rope,
+void attention_backward(const DecoderConfig& c, const Block& block, const Positions& positions,
                         std::span<const Slice> slices, const BlockTape& tape, const float* dout,
-                        float* dq, float* dkv, float* dquery_norm, float* dkey_norm) {
-  int64_t d = c.head_dim, qd = c.q_dim(), kd = c.kv_dim(), shared = c.heads / c.kv_heads;
-  float scale = 1.f / std::sqrt(static_cast<float>(d));
+                        float* dqkv, float* dquery_norm, float* dkey_norm) {
+  QkvLayout at(c);
+  int64_t d = c.head_dim, qd = c.q_dim(), width = c.qkv_dim();
   const std::vector<float>& out = tape.x[static_cast<size_t>(Stage::kOut)];
   std::vector<int64_t> starts = {0};
   for (const Slice& s : slices) starts.push_back(starts.back() + s.count);
-  Head query{c, block.query_norm, rope}, key{c, block.key_norm, rope};
   auto jobs = static_cast<int64_t>(slices.size()) * c.kv_heads;
-  bool norms = dquery_norm != nullptr && c.qk_norm;
+  bool norms = dquery_norm != nullptr && c.qk_norm != QkNorm::kNone;
   std::vector<float> dnorms(norms ? static_cast<size_t>(jobs * 2 * d) : 0);
   parallel_for(jobs, [&](int64_t job) {
-    int64_t row = starts[static_cast<size_t>(job / c.kv_heads)], h = job % c.kv_heads;
-    int64_t rows = starts[static_cast<size_t>(job / c.kv_heads) + 1] - row;
+    auto slice = static_cast<size_t>(job / c.kv_heads);
+    int64_t row = starts[slice], h = job % c.kv_heads, rows = starts[slice + 1] - row;
+    int64_t longest = slices[slice].cache->capacity();
+    const Rope* rope = positions.rope(block.layer);
+    Head query{c, block.norm(NormPlace::kQuery), rope, longest};
+    Head key{c, block.norm(NormPlace::kKey), rope, longest};
     thread_local Scratch s;
     auto size = static_cast<size_t>(rows * d);
     for (auto* v : {&s.k, &s.v, &s.q, &s.dq}) v->resize(size);
     for (auto* v : {&s.dk, &s.dv}) v->assign(size, 0.f);
-    const float* k = tape.kv.data() + row * 2 * kd + h * d;
-    key.gather(k, 2 * kd, rows, s.k.data());
-    for (int64_t t = 0; t < rows; ++t) std::copy_n(k + t * 2 * kd + kd, d, s.v.data() + t * d);
+    const float* in = tape.qkv.data() + row * width;
+    float* back = dqkv + row * width;
+    int64_t k = at.k + h * at.k_step, v = at.v + h * at.v_step;
+    key.gather(in + k, width, rows, s.k.data());
+    for (int64_t t = 0; t < rows; ++t) std::copy_n(in + v + t * width, d, s.v.data() + t * d);
     float* dnorm = norms ? dnorms.data() + job * 2 * d : nullptr;
-    for (int64_t i = 0; i < shared; ++i) {
-      int64_t at = row * qd + (h * shared + i) * d;
-      query.gather(tape.q.data() + at, qd, rows, s.q.data());
-      head_backward(block, rows, d, scale, out.data() + at, dout + at, qd, s);
-      query.scatter(tape.q.data() + at, qd, rows, s.dq.data(), dq + at, dnorm);
+    for (int64_t i = 0; i < at.shared; ++i) {
+      int64_t head = h * at.shared + i, to = row * qd + head * d;
+      int64_t q = at.q + h * at.q_step + i * d;
+      query.gather(in + q, width, rows, s.q.data());
+      head_backward(block, rows, d, positions.bias(head), out.data() + to, dout + to, qd, s);
+      query.scatter(in + q, width, rows, s.dq.data(), back + q, dnorm);
     }
-    float* dk = dkv + row * 2 * kd + h * d;
-    key.scatter(k, 2 * kd, rows, s.dk.data(), dk, dnorm ? dnorm + d : nullptr);
-    for (int64_t t = 0; t < rows; ++t) std::copy_n(s.dv.data() + t * d, d, dk + t * 2 * kd + kd);
+    key.scatter(in + k, width, rows, s.dk.data(), back + k, dnorm ? dnorm + d : nullptr);
+    for (int64_t t = 0; t < rows; ++t) std::copy_n(s.dv.data() + t * d, d, back + v + t * width);
   });
   for (int64_t job = 0; norms && job < jobs; ++job)
     for (int64_t i = 0; i < d; ++i) {

@@ -8,6 +8,7 @@ namespace {
 // One call's operands, so that each half of the block reads like its forward pass.
 struct Pass {
   const DecoderConfig& c;
+  const Block& block;
   const BlockMatrices& weights;
   const BlockTape& tape;
   BlockGradient& gradient;
@@ -25,49 +26,112 @@ struct Pass {
             dw.empty() ? nullptr : dw.data()};
   }
   // dx (rows, k) of the linears of a stage, and their dL/dW.
-  void run(std::initializer_list<LinearGradient> linears, std::vector<float>& dx) const {
-    dx.resize(static_cast<size_t>(rows * linears.begin()->k));
+  void run(const std::vector<LinearGradient>& linears, std::vector<float>& dx) const {
+    dx.resize(static_cast<size_t>(rows * linears[0].k));
     std::vector<Pieces> jobs = {input_gradient(linears, rows, dx.data())};
     for (const LinearGradient& l : linears) jobs.push_back(weight_gradient(l, rows));
     run_pieces(jobs);
   }
-  void norm(const std::vector<float>& x, const std::vector<float>& weight,
-            const std::vector<float>& dy, std::vector<float>& dx,
-            std::vector<float>& dweight) const {
-    rms_norm_backward(x.data(), weight, c.norm_eps, dy.data(), rows, dx.data(),
-                      dweight.empty() ? nullptr : dweight.data());
+  // dx += what the norm at `place`, or none, gives back of dy. x: what entered it.
+  void norm(NormPlace place, const std::vector<float>& x, const std::vector<float>& dy,
+            std::vector<float>& dx) const {
+    const Norm& norm = block.norm(place);
+    std::vector<float>& dweight = gradient.of(place);
+    if (norm)
+      norm_backward(c, x.data(), norm.weight, dy.data(), rows, dx.data(),
+                    dweight.empty() ? nullptr : dweight.data());
+    else
+      for (size_t i = 0; i < dx.size(); ++i) dx[i] += dy[i];
+  }
+  // What a branch gives enters the sum times the residual's factor.
+  const float* scaled(const std::vector<float>& dh, std::vector<float>& dy) const {
+    if (c.residual_scale == 1) return dh.data();
+    dy = dh;
+    for (float& v : dy) v *= static_cast<float>(c.residual_scale);
+    return dy.data();
   }
 };
 
+// dx of the MLP's input.
+void mlp_backward(const Pass& p, const std::vector<float>& dh, BackwardScratch& s) {
+  const DecoderConfig& c = p.c;
+  const float* dy = p.scaled(dh, s.dy);
+  p.run({p.linear(Role::kDown, Stage::kDown, dy, c.hidden, c.hidden)}, s.dact);
+  s.dgate.resize(p.tape.gate.size());
+  activation_backward(c.activation, c.gated ? p.tape.gate.data() : nullptr, p.tape.up.data(),
+                      p.rows * c.mlp, s.dact.data(), s.dgate.data());
+  if (c.fused_gate_up) {
+    std::vector<float> both(static_cast<size_t>(p.rows * 2 * c.mlp));
+    for (int64_t r = 0; r < p.rows; ++r) {
+      std::copy_n(s.dgate.data() + r * c.mlp, c.mlp, both.data() + r * 2 * c.mlp);
+      std::copy_n(s.dact.data() + r * c.mlp, c.mlp, both.data() + (r * 2 + 1) * c.mlp);
+    }
+    return p.run({p.linear(Role::kGateUp, Stage::kGateUp, both.data(), 2 * c.mlp, 2 * c.mlp)},
+                 s.dx);
+  }
+  std::vector<LinearGradient> linears = {
+      p.linear(Role::kUp, Stage::kGateUp, s.dact.data(), c.mlp, c.mlp)};
+  if (c.gated)
+    linears.push_back(p.linear(Role::kGate, Stage::kGateUp, s.dgate.data(), c.mlp, c.mlp));
+  p.run(linears, s.dx);
+}
+
+// dx of the attention's input.
+void attention_part(const Pass& p, const Positions& positions, std::span<const Slice> slices,
+                    const std::vector<float>& dh, BackwardScratch& s) {
+  const DecoderConfig& c = p.c;
+  const float* dy = p.scaled(dh, s.dy);
+  p.run({p.linear(Role::kO, Stage::kOut, dy, c.hidden, c.hidden)}, s.dout);
+  s.dqkv.resize(p.tape.qkv.size());
+  std::vector<float>&dq = p.gradient.of(NormPlace::kQuery), &dk = p.gradient.of(NormPlace::kKey);
+  attention_backward(c, p.block, positions, slices, p.tape, s.dout.data(), s.dqkv.data(),
+                     dq.empty() ? nullptr : dq.data(), dk.empty() ? nullptr : dk.data());
+  int64_t width = c.qkv_dim(), qd = c.q_dim(), kd = c.kv_dim();
+  const float* d = s.dqkv.data();
+  if (c.qkv == QkvOrder::kSeparate)
+    p.run({p.linear(Role::kQ, Stage::kQkv, d, qd, width),
+           p.linear(Role::kK, Stage::kQkv, d + qd, kd, width),
+           p.linear(Role::kV, Stage::kQkv, d + qd + kd, kd, width)},
+          s.dx);
+  else
+    p.run({p.linear(Role::kQkv, Stage::kQkv, d, width, width)}, s.dx);
+}
+
 }  // namespace
 
-void block_backward(const DecoderConfig& c, const Block& block, const BlockMatrices& weights,
-                    const Rope& rope, std::span<const Slice> slices, const BlockTape& tape,
-                    std::vector<float>& dh, BlockGradient& gradient, BackwardScratch& scratch) {
-  int64_t rows = static_cast<int64_t>(dh.size()) / c.hidden;
-  Pass pass{c, weights, tape, gradient, rows};
-  auto& [dact, dgate, dx, dout, dq, dkv] = scratch;
-  dgate.resize(tape.gate.size());
-  pass.run({pass.linear(Role::kDown, Stage::kDown, dh.data(), c.hidden, c.hidden)}, dact);
-  silu_times_backward(tape.gate.data(), tape.up.data(), rows * c.mlp, dact.data(), dgate.data());
-  pass.run({pass.linear(Role::kUp, Stage::kGateUp, dact.data(), c.mlp, c.mlp),
-            pass.linear(Role::kGate, Stage::kGateUp, dgate.data(), c.mlp, c.mlp)},
-           dx);
-  pass.norm(tape.middle, block.mlp_norm, dx, dh, gradient.mlp_norm);
+std::string backward_gap(const DecoderConfig& c) {
+  for (const LayerConfig& layer : c.blocks)
+    if (layer.experts > 0) return "a mixture of experts";
+  if (c.score_softcap > 0 || c.logit_softcap > 0) return "scores or logits within bounds";
+  for (NormPlace place : {NormPlace::kAttentionOut, NormPlace::kAttentionAfter, NormPlace::kMlpOut,
+                          NormPlace::kMlpAfter})
+    if (c.has(place)) return "norms behind attention and MLP";
+  if (c.residual_is_normed) return "normed residual streams";
+  if (c.qk_norm == QkNorm::kEachHead || c.qk_norm == QkNorm::kRow)
+    return "this kind of norm of queries and keys";
+  if (c.clip_qkv > 0) return "clipped queries and keys";
+  if (c.embedding_width != c.hidden) return "embeddings of another width";
+  if (!c.final_norm) return "no norm before the head";
+  return "";
+}
 
-  int64_t qd = c.q_dim(), kd = c.kv_dim();
-  pass.run({pass.linear(Role::kO, Stage::kOut, dh.data(), c.hidden, c.hidden)}, dout);
-  dq.resize(tape.q.size());
-  dkv.resize(tape.kv.size());
-  bool norms = !gradient.query_norm.empty();
-  attention_backward(c, block, rope, slices, tape, dout.data(), dq.data(), dkv.data(),
-                     norms ? gradient.query_norm.data() : nullptr,
-                     norms ? gradient.key_norm.data() : nullptr);
-  pass.run({pass.linear(Role::kQ, Stage::kQkv, dq.data(), qd, qd),
-            pass.linear(Role::kK, Stage::kQkv, dkv.data(), kd, 2 * kd),
-            pass.linear(Role::kV, Stage::kQkv, dkv.data() + kd, kd, 2 * kd)},
-           dx);
-  pass.norm(tape.h, block.attention_norm, dx, dh, gradient.attention_norm);
+void block_backward(const DecoderConfig& c, const Block& block, const BlockMatrices& weights,
+                    const Positions& positions, std::span<const Slice> slices,
+                    const BlockTape& tape, std::vector<float>& dh, BlockGradient& gradient,
+                    BackwardScratch& scratch) {
+  Pass pass{c, block, weights, tape, gradient, static_cast<int64_t>(dh.size()) / c.hidden};
+  mlp_backward(pass, dh, scratch);
+  if (c.parallel) {
+    // The MLP read the block's input: what goes back through it waits for attention's part.
+    bool own = static_cast<bool>(block.norm(NormPlace::kMlpIn));
+    scratch.dmlp.assign(dh.size(), 0.f);
+    pass.norm(own ? NormPlace::kMlpIn : NormPlace::kAttentionIn, tape.h, scratch.dx, scratch.dmlp);
+  } else {
+    pass.norm(NormPlace::kMlpIn, tape.middle, scratch.dx, dh);
+  }
+  attention_part(pass, positions, slices, dh, scratch);
+  pass.norm(NormPlace::kAttentionIn, tape.h, scratch.dx, dh);
+  for (size_t i = 0; c.parallel && i < dh.size(); ++i) dh[i] += scratch.dmlp[i];
 }
 
 }  // namespace nibble

@@ -25,12 +25,10 @@ struct Probe {
     model = std::make_shared<Decoder>(Decoder::load(folder, Activations::kFloat).value());
     block = load_block(model->weights(), 1, Activations::kFloat).value();
     for (const LinearSpec& s : block_linears(config(), 1)) {
-      auto stored = model->weights().float_matrix(s.module + ".weight", s.n, s.k).value();
       auto& v = w[static_cast<size_t>(s.role)];
-      v.resize(static_cast<size_t>(s.n * s.k));
-      to_float(stored.dtype, stored.bytes.data(), s.n * s.k, v.data());
+      v = model->weights().floats(s.module + ".weight", s.n, s.k).value();
       TensorView view{DType::kF32, {s.n, s.k}, std::as_bytes(std::span(v)), nullptr, nullptr};
-      block.slot(s.role) = make_float_linear(view, model->weights().bias(s).value());
+      block.slot(s) = make_float_linear(view, model->weights().bias(s).value());
     }
     for (int64_t length : {9, 30}) caches.push_back(model->make_cache(length));
     slices = {{&caches[0], 0, 9}, {&caches[1], 0, 30}};
@@ -49,7 +47,7 @@ struct Probe {
     flow.h = h;
     flow.tape = tape;
     enter_block(config(), block, flow);
-    for (Stage stage : kStages) advance(stage, config(), block, *model->rope(), flow);
+    for (Stage stage : kStages) advance(stage, config(), block, *model->positions(), flow);
     double sum = 0;
     for (size_t i = 0; i < h.size(); ++i) sum += static_cast<double>(flow.h[i]) * direction[i];
     return sum;
@@ -86,23 +84,18 @@ TEST_P(BlockBackward, MatchesFiniteDifferences) {
     matrices[r] = s.w[r];
     gradient.w[r].resize(s.w[r].size());
   }
-  gradient.attention_norm.resize(s.block.attention_norm.size());
-  gradient.mlp_norm.resize(s.block.mlp_norm.size());
-  gradient.query_norm.resize(s.block.query_norm.size());
-  gradient.key_norm.resize(s.block.key_norm.size());
+  for (size_t p = 0; p < kNormPlaces; ++p)
+    gradient.norms[p].resize(s.block.norms[p].weight.size());
   std::vector<float> dh = s.direction;
   BackwardScratch scratch;
-  block_backward(s.config(), s.block, matrices, *s.model->rope(), s.slices, tape, dh, gradient,
+  block_backward(s.config(), s.block, matrices, *s.model->positions(), s.slices, tape, dh, gradient,
                  scratch);
 
   s.check("input", s.h, dh);
-  for (size_t r = 0; r < kRoles; ++r) s.check("weight", s.w[r], gradient.w[r]);
-  s.check("attention norm", s.block.attention_norm, gradient.attention_norm);
-  s.check("mlp norm", s.block.mlp_norm, gradient.mlp_norm);
-  if (!s.block.query_norm.empty()) {
-    s.check("query norm", s.block.query_norm, gradient.query_norm);
-    s.check("key norm", s.block.key_norm, gradient.key_norm);
-  }
+  for (size_t r = 0; r < kRoles; ++r)
+    if (!s.w[r].empty()) s.check("weight", s.w[r], gradient.w[r]);
+  for (size_t p = 0; p < kNormPlaces; ++p)
+    if (s.block.norms[p]) s.check("norm", s.block.norms[p].weight, gradient.norms[p]);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, BlockBackward,

@@ -23,22 +23,30 @@ Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
   for (size_t layer = 0; layer < blocks.size(); ++layer)
     d.blocks_.push_back(
         NB_TRY(LearnedBlock::create(weights, static_cast<int64_t>(layer), blocks[layer])));
-  VectorSpec norm{kFinalNormName, weights.config().hidden};
-  DType type = NB_TRY(weights.checkpoint().get(norm.name, std::array{norm.size})).dtype;
-  d.final_weight_ = teacher->final_norm();
-  d.final_norm_.emplace(norm, type, d.final_weight_);
-  d.final_gradient_.resize(d.final_weight_.size());
   const DecoderConfig& c = weights.config();
-  d.head_ = NB_TRY(
-      weights.floats(c.tied_head ? kEmbeddingName : kHeadModule + ".weight", c.vocab, c.hidden));
+  NormSpec norm = nibble::final_norm(c);
+  d.final_norm_ = teacher->final_norm();
+  if (norm.weight) {
+    d.learned_norm_ = NB_TRY(LearnedVector::create(weights, norm, d.final_norm_));
+    d.final_gradient_.resize(d.final_norm_.weight.size());
+  }
+  d.head_ = NB_TRY(weights.floats(head_source(c) + ".weight", c.vocab, c.hidden));
+  d.head_bias_ = NB_TRY(weights.bias(head_linear(c)));
   if (embedding.quantized() && c.tied_head) {
     std::vector<int32_t> all(static_cast<size_t>(c.vocab));
     std::iota(all.begin(), all.end(), 0);
-    embedding.embed(all, d.own_head_);
+    embedding.rows(all, d.own_head_);
   }
-  d.rope_ = teacher->rope();
+  for (auto* matrix : {&d.head_, &d.own_head_, &d.head_bias_})
+    for (float& v : *matrix) v *= static_cast<float>(c.logit_scale);
+  d.positions_ = teacher->positions();
   d.teacher_ = std::move(teacher);
   return d;
+}
+
+std::vector<NamedTensor> Distiller::final_norm() const {
+  if (!learned_norm_) return {};
+  return {learned_norm_->tensor()};
 }
 
 double Distiller::pass(std::span<const Ids* const> windows, double weight, bool backward) {
@@ -52,24 +60,26 @@ double Distiller::pass(std::span<const Ids* const> windows, double weight, bool 
   tapes_.resize(blocks_.size());
   flow_.slices = batch.slices;
   flow_.rows = rows;
-  embedding_.embed(batch.ids, flow_.h);
+  embedding_.embed(batch.ids, batch.slices, flow_.h);
   for (size_t b = 0; b < blocks_.size(); ++b) {
     flow_.tape = backward ? &tapes_[b] : nullptr;
     enter_block(c, blocks_[b].block(), flow_);
-    for (Stage stage : kStages) advance(stage, c, blocks_[b].block(), *rope_, flow_);
+    for (Stage stage : kStages) advance(stage, c, blocks_[b].block(), *positions_, flow_);
   }
   for (auto* v : {&hidden_, &dhidden_, &dh_}) v->resize(flow_.h.size());
-  norm_rows(c, flow_.h.data(), rows, final_weight_.data(), hidden_.data());
+  norm_rows(c, final_norm_, flow_.h.data(), rows, hidden_.data());
   const std::vector<float>& own_head = own_head_.empty() ? head_ : own_head_;
-  double total = kl_backward({answers_.data(), head_.data()}, {hidden_.data(), own_head.data()},
-                             rows, c.vocab, c.hidden, static_cast<float>(weight), dhidden_.data());
+  const float* bias = head_bias_.empty() ? nullptr : head_bias_.data();
+  double total = kl_backward({answers_.data(), head_.data(), bias},
+                             {hidden_.data(), own_head.data(), bias}, rows, c.vocab, c.hidden,
+                             static_cast<float>(weight), dhidden_.data());
   if (!backward) return total;
 
   std::fill(dh_.begin(), dh_.end(), 0.f);
-  rms_norm_backward(flow_.h.data(), final_weight_, c.norm_eps, dhidden_.data(), rows, dh_.data(),
-                    final_gradient_.data());
+  norm_backward(c, flow_.h.data(), final_norm_.weight, dhidden_.data(), rows, dh_.data(),
+                learned_norm_ ? final_gradient_.data() : nullptr);
   for (size_t b = blocks_.size(); b-- > 0;)
-    blocks_[b].backward(c, *rope_, batch.slices, tapes_[b], dh_, scratch_);
+    blocks_[b].backward(c, *positions_, batch.slices, tapes_[b], dh_, scratch_);
   return total;
 }
 
@@ -96,9 +106,9 @@ double Distiller::learn(std::span<const Ids* const> windows, const LearningRates
     at = end;
   }
   for (LearnedBlock& b : blocks_) b.learn(rates, number);
-  if (rates.norms > 0) {
-    final_norm_->learn(final_gradient_, rates.norms, number);
-    final_norm_->values(final_weight_);
+  if (rates.norms > 0 && learned_norm_) {
+    learned_norm_->learn(final_gradient_, rates.norms, number);
+    learned_norm_->values(final_norm_.weight);
   }
   std::fill(final_gradient_.begin(), final_gradient_.end(), 0.f);
   return total / tokens;
@@ -106,7 +116,7 @@ double Distiller::learn(std::span<const Ids* const> windows, const LearningRates
 
 int64_t Distiller::memory(const DecoderConfig& c) {
   int64_t weights = 0, q = c.q_dim(), kv = 2 * c.kv_dim();
-  weights += c.hidden * (2 * q + kv + 3 * c.mlp);
+  for (const LinearSpec& s : block_linears(c, 0)) weights += s.n * s.k;
   int64_t tape = 3 * c.hidden + 2 * q + kv + 3 * c.mlp + c.hidden;
   // Values, gradients, latent codes and two moments of each weight; tapes; the head.
   return c.layers * (weights * 5 * 4 + kPassTokens * tape * 4) + c.vocab * c.hidden * 4;

@@ -29,7 +29,8 @@ class Distiller {
   double learn(std::span<const Ids* const> windows, const LearningRates& rates, int64_t number);
 
   const std::vector<LearnedBlock>& blocks() const { return blocks_; }
-  NamedTensor final_norm() const { return final_norm_->tensor(); }
+  // The final norm's weight as it is now; nothing where the model stores none.
+  std::vector<NamedTensor> final_norm() const;
   // Anonymous memory that create and learn take, in bytes.
   static int64_t memory(const DecoderConfig& config);
 
@@ -37,7 +38,7 @@ class Distiller {
   double pass(std::span<const Ids* const> windows, double weight, bool backward);
 
   std::shared_ptr<const Decoder> teacher_;
-  std::shared_ptr<const Rope> rope_;
+  std::shared_ptr<const Positions> positions_;
   Embedding embedding_;
   std::vector<LearnedBlock> blocks_;
   // Of one pass, kept for the next.
@@ -45,8 +46,9 @@ class Distiller {
   BackwardScratch scratch_;
   Flow flow_;
   std::vector<float> answers_, hidden_, dhidden_, dh_;
-  std::optional<LearnedVector> final_norm_;  // always there after create
-  std::vector<float> final_weight_, final_gradient_, head_;
+  std::optional<LearnedVector> learned_norm_;
+  Norm final_norm_;
+  std::vector<float> final_gradient_, head_, head_bias_;
   std::vector<float> own_head_;  // where it is not the teacher's
 };
 

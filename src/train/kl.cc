@@ -21,6 +21,7 @@ void make_logits(const HeadInput& m, int64_t row, int64_t rows, int64_t vocab, i
               static_cast<int>(vocab), static_cast<int>(hidden), 1, m.hidden + row * hidden,
               static_cast<int>(hidden), m.head, static_cast<int>(hidden), 0, out,
               static_cast<int>(vocab));
+  for (int64_t i = 0; m.bias && i < rows * vocab; ++i) out[i] += m.bias[i % vocab];
 }
 
 // What softmax divides by: exp(x - most) summed.

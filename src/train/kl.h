@@ -5,11 +5,12 @@
 
 namespace nibble {
 
-// A model's last step: hidden states after the final norm (rows, hidden) and the head (vocab,
-// hidden).
+// A model's last step: hidden states after the final norm (rows, hidden), the head (vocab, hidden)
+// and its bias (vocab), if any.
 struct HeadInput {
   const float* hidden;
   const float* head;
+  const float* bias = nullptr;
 };
 
 // Sum over rows of KL(teacher || student), nats. dhidden (rows, hidden) is set to its gradient

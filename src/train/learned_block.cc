@@ -4,23 +4,23 @@
 
 namespace nibble {
 
-namespace {
-
-// A block's norms in BlockNorms' order; those that the family lacks are empty.
-std::array<std::vector<float>*, 4> norm_vectors(auto& of) {
-  return {&of.attention_norm, &of.mlp_norm, &of.query_norm, &of.key_norm};
-}
-std::array<VectorSpec, 4> norm_specs(const BlockNorms& n) {
-  return {n.attention, n.mlp, n.query, n.key};
-}
-
-}  // namespace
-
-LearnedVector::LearnedVector(VectorSpec spec, DType type, std::span<const float> first)
+LearnedVector::LearnedVector(VectorSpec spec, DType type, float offset,
+                             std::span<const float> first)
     : spec_(std::move(spec)),
       type_(type),
+      offset_(offset),
       latent_(first.begin(), first.end()),
-      steps_(first.size()) {}
+      steps_(first.size()) {
+  for (float& v : latent_) v -= offset_;
+}
+
+Result<LearnedVector> LearnedVector::create(const Weights& weights, const NormSpec& spec,
+                                            const Norm& norm) {
+  VectorSpec stored = spec.weights()[0];
+  DType type = NB_TRY(weights.checkpoint().get(stored.name, std::array{stored.size})).dtype;
+  float offset = weights.config().norm == NormKind::kRmsPlusOne ? 1 : 0;
+  return LearnedVector(std::move(stored), type, offset, norm.weight);
+}
 
 void LearnedVector::learn(std::span<const float> gradient, float rate, int64_t number) {
   steps_.step({rate, number}, 0, latent_.size(), gradient.data(), latent_.data());
@@ -30,6 +30,7 @@ void LearnedVector::values(std::vector<float>& out) const {
   TensorView stored = tensor().view;
   out.resize(latent_.size());
   to_float(type_, stored.bytes.data(), spec_.size, out.data());
+  for (float& v : out) v += offset_;
 }
 
 NamedTensor LearnedVector::tensor() const {
@@ -52,15 +53,14 @@ Result<LearnedBlock> LearnedBlock::create(
     }
     TensorView view{
         DType::kF32, {spec.n, spec.k}, std::as_bytes(std::span(values)), nullptr, nullptr};
-    b.block_.slot(spec.role) = make_float_linear(view, NB_TRY(weights.bias(spec)));
+    b.block_.slot(spec) = make_float_linear(view, NB_TRY(weights.bias(spec)));
   }
-  auto weights_of = norm_vectors(b.block_), gradients = norm_vectors(*b.gradient_);
-  auto specs = norm_specs(block_norms(weights.config(), layer));
-  for (size_t i = 0; i < specs.size(); ++i) {
-    if (weights_of[i]->empty()) continue;
-    gradients[i]->resize(weights_of[i]->size());
-    DType type = NB_TRY(weights.checkpoint().get(specs[i].name, std::array{specs[i].size})).dtype;
-    b.norms_.emplace_back(specs[i], type, *weights_of[i]);
+  for (const NormSpec& spec : block_norms(weights.config(), layer)) {
+    if (!spec.weight) continue;
+    const Norm& norm = b.block_.norm(spec.place);
+    b.gradient_->of(spec.place).resize(norm.weight.size());
+    b.norms_[static_cast<size_t>(spec.place)] =
+        NB_TRY(LearnedVector::create(weights, spec, norm));
   }
   b.refresh();
   return b;
@@ -71,12 +71,12 @@ void LearnedBlock::refresh() {
     if (matrices_[role]) matrices_[role]->values(values_[role].data());
 }
 
-void LearnedBlock::backward(const DecoderConfig& config, const Rope& rope,
+void LearnedBlock::backward(const DecoderConfig& config, const Positions& positions,
                             std::span<const Slice> slices, const BlockTape& tape,
                             std::vector<float>& dh, BackwardScratch& scratch) {
   BlockMatrices matrices;
   for (size_t role = 0; role < kRoles; ++role) matrices[role] = values_[role];
-  block_backward(config, block_, matrices, rope, slices, tape, dh, *gradient_, scratch);
+  block_backward(config, block_, matrices, positions, slices, tape, dh, *gradient_, scratch);
 }
 
 void LearnedBlock::learn(const LearningRates& rates, int64_t number) {
@@ -86,23 +86,22 @@ void LearnedBlock::learn(const LearningRates& rates, int64_t number) {
     matrices_[role]->learn(gradient_->w[role].data(), {codes, number}, {rates.scales, number});
     std::fill(gradient_->w[role].begin(), gradient_->w[role].end(), 0.f);
   }
-  auto weights = norm_vectors(block_), gradients = norm_vectors(*gradient_);
-  size_t at = 0;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    if (weights[i]->empty()) continue;
-    LearnedVector& norm = norms_[at++];
+  for (size_t place = 0; place < kNormPlaces; ++place) {
+    if (!norms_[place]) continue;
+    std::vector<float>& gradient = gradient_->norms[place];
     if (rates.norms > 0) {
-      norm.learn(*gradients[i], rates.norms, number);
-      norm.values(*weights[i]);
+      norms_[place]->learn(gradient, rates.norms, number);
+      norms_[place]->values(block_.norms[place].weight);
     }
-    std::fill(gradients[i]->begin(), gradients[i]->end(), 0.f);
+    std::fill(gradient.begin(), gradient.end(), 0.f);
   }
   refresh();
 }
 
 std::vector<NamedTensor> LearnedBlock::norms() const {
   std::vector<NamedTensor> out;
-  for (const LearnedVector& n : norms_) out.push_back(n.tensor());
+  for (const auto& norm : norms_)
+    if (norm) out.push_back(norm->tensor());
   return out;
 }
 

@@ -18,14 +18,18 @@ struct LearningRates {
 // A norm's weight. It runs as its file will hold it, rounded to `type`; what learns is exact.
 class LearnedVector {
  public:
-  LearnedVector(VectorSpec spec, DType type, std::span<const float> first);
+  // Of a norm as blocks run it, whose weight is stored in one piece.
+  static Result<LearnedVector> create(const Weights& weights, const NormSpec& spec,
+                                      const Norm& norm);
   void learn(std::span<const float> gradient, float rate, int64_t number);
   void values(std::vector<float>& out) const;
   NamedTensor tensor() const;
 
  private:
+  LearnedVector(VectorSpec spec, DType type, float offset, std::span<const float> first);
   VectorSpec spec_;
   DType type_;
+  float offset_;  // of what runs over what is stored
   std::vector<float> latent_;
   Adam steps_;
 };
@@ -39,8 +43,9 @@ class LearnedBlock {
 
   // What forward passes run on: the values after the last learn().
   const Block& block() const { return block_; }
-  void backward(const DecoderConfig& config, const Rope& rope, std::span<const Slice> slices,
-                const BlockTape& tape, std::vector<float>& dh, BackwardScratch& scratch);
+  void backward(const DecoderConfig& config, const Positions& positions,
+                std::span<const Slice> slices, const BlockTape& tape, std::vector<float>& dh,
+                BackwardScratch& scratch);
   // One step along the gradients added up since the last one; `number` counts from 1.
   void learn(const LearningRates& rates, int64_t number);
   QuantizedMatrix matrix(Role role) const;
@@ -55,7 +60,7 @@ class LearnedBlock {
   // What the linears multiply by, (n, k) each; the block's linears look at this memory.
   std::array<std::vector<float>, kRoles> values_;
   std::unique_ptr<BlockGradient> gradient_;
-  std::vector<LearnedVector> norms_;
+  std::array<std::optional<LearnedVector>, kNormPlaces> norms_;
 };
 
 }  // namespace nibble

@@ -11,14 +11,15 @@
 
 namespace nibble {
 
-// y = x / rms(x) * weight, rows of n: adds dL/dx to dx and, where there is one, dL/dweight to
-// dweight. dx may be dy's own memory only if nothing else is read from it.
-void rms_norm_backward(const float* x, std::span<const float> weight, double eps, const float* dy,
-                       int64_t rows, float* dx, float* dweight);
+// y = norm of x, rows of as many numbers as there are weights: adds dL/dx to dx and, where there is
+// one, dL/dweight to dweight.
+void norm_backward(const DecoderConfig& config, const float* x, std::span<const float> weight,
+                   const float* dy, int64_t rows, float* dx, float* dweight);
 
-// act = silu(gate) * up, all (count): dact becomes dL/dup, dgate is set.
-void silu_times_backward(const float* gate, const float* up, int64_t count, float* dact,
-                         float* dgate);
+// act = f(gate) * up, all (count): dact becomes dL/dup, dgate is set. Without a gate (null)
+// act = f(up).
+void activation_backward(Activation f, const float* gate, const float* up, int64_t count,
+                         float* dact, float* dgate);
 
 // A linear's part in a backward pass: y = x W', W: (n, k); dy: (rows, n), row stride ldy.
 struct LinearGradient {
@@ -35,10 +36,11 @@ Pieces weight_gradient(const LinearGradient& linear, int64_t rows);
 
 // Causal attention of whole sequences (each slice from position 0), rotation and head norms
 // included. dout: (rows, q_dim), the gradient of the attention's output, which is tape.x[kOut].
-// dq: (rows, q_dim), dkv: (rows, 2 kv_dim), of the projections as they came. dquery_norm and
-// dkey_norm (head_dim) are added to, or null.
-void attention_backward(const DecoderConfig& config, const Block& block, const Rope& rope,
-                        std::span<const Slice> slices, const BlockTape& tape, const float* dout,
-                        float* dq, float* dkv, float* dquery_norm, float* dkey_norm);
+// dqkv: (rows, qkv_dim), of the projections as they came. dquery_norm and dkey_norm (head_dim) are
+// added to, or null.
+void attention_backward(const DecoderConfig& config, const Block& block,
+                        const Positions& positions, std::span<const Slice> slices,
+                        const BlockTape& tape, const float* dout, float* dqkv, float* dquery_norm,
+                        float* dkey_norm);
 
 }  // namespace nibble

@@ -68,7 +68,7 @@ std::vector<float> candidate(const std::vector<double>& x, const std::vector<dou
 }
 
 Status transform(const DecoderConfig& config, FloatBlock& block, const TransformOptions&) {
-  for (const Fold& fold : all_folds(config)) {
+  for (const Fold& fold : all_folds(config, block)) {
     FoldJudge judge(block, fold, kJudgeRows);
     std::vector<double> x = input_size(block.input(fold.stage), fold), w = weight_size(block, fold);
     std::vector<float> best(static_cast<size_t>(fold.channels), 1.f);
@@ -81,7 +81,7 @@ Status transform(const DecoderConfig& config, FloatBlock& block, const Transform
           best = std::move(s);
         }
       }
-    apply_fold(block, fold, std::move(best));
+    apply_fold(config, block, fold, std::move(best));
   }
   return {};
 }

@@ -73,17 +73,19 @@ class Rotator {
         R2_(random_rotation(c_.head_dim, seed ^ kValueSeed)) {}
 
   // The norm's weight, which becomes a norm of ones in the result.
-  Result<std::vector<float>> take_norm(const VectorSpec& spec) {
-    std::vector<float> norm = NB_TRY(source_.vector(spec)), ones(norm.size(), 1.f);
-    DType type = NB_TRY(source_.checkpoint().get(spec.name)).dtype;
-    tensors_.push_back({spec.name, own_floats(type, {spec.size}, ones)});
-    return norm;
+  Result<std::vector<float>> take_norm(const NormSpec& spec) {
+    Norm norm = NB_TRY(source_.norm(spec)), ones{std::vector<float>(norm.weight.size(), 1.f), {}};
+    for (NamedTensor& t : NB_TRY(source_.norm_tensors(spec, ones)))
+      tensors_.push_back(std::move(t));
+    return std::move(norm.weight);
   }
 
   Status turn_block(int64_t layer) {
-    BlockNorms norms = block_norms(c_, layer);
-    std::vector<float> attention = NB_TRY(take_norm(norms.attention)),
-                       mlp = NB_TRY(take_norm(norms.mlp));
+    std::vector<float> attention, mlp;
+    for (const NormSpec& norm : block_norms(c_, layer)) {
+      if (norm.place == NormPlace::kAttentionIn) attention = NB_TRY(take_norm(norm));
+      if (norm.place == NormPlace::kMlpIn) mlp = NB_TRY(take_norm(norm));
+    }
     for (const LinearSpec& spec : block_linears(c_, layer)) {
       Matrix m = NB_TRY(load(source_, spec.module + ".weight", spec.n, spec.k));
       Matrix bias{spec.n, 1, NB_TRY(source_.bias(spec))};
@@ -103,14 +105,14 @@ class Rotator {
   }
 
   Status turn_ends(DType type) {
-    Matrix head = NB_TRY(load(source_, c_.tied_head ? kEmbeddingName : kHeadModule + ".weight",
-                              c_.vocab, c_.hidden));
-    scale_columns(head, NB_TRY(take_norm({kFinalNormName, c_.hidden})));
+    Matrix head = NB_TRY(load(source_, head_source(c_) + ".weight", c_.vocab, c_.hidden));
+    scale_columns(head, NB_TRY(take_norm(final_norm(c_))));
     turn_columns(head, R1_, c_.hidden);
-    add(kHeadModule + ".weight", type, head);
-    head = NB_TRY(load(source_, kEmbeddingName, c_.vocab, c_.hidden));
+    add(head_module(c_) + ".weight", type, head);
+    std::string embedding = embedding_module(c_) + ".weight";
+    head = NB_TRY(load(source_, embedding, c_.vocab, c_.hidden));
     turn_columns(head, R1_, c_.hidden);
-    add(kEmbeddingName, type, head);
+    add(embedding, type, head);
     return flush();
   }
 
@@ -154,6 +156,20 @@ class Rotator {
   int64_t bytes_ = 0, count_ = 0;
 };
 
+// Why a rotation of the residual stream would change what this model computes, or null.
+const char* obstacle(const DecoderConfig& c) {
+  if (c.norm == NormKind::kLayer || !c.norm_weight) return "LayerNorm depends on the mean";
+  for (size_t i = 0; i < kNormPlaces; ++i) {
+    auto place = static_cast<NormPlace>(i);
+    bool before = place == NormPlace::kAttentionIn || place == NormPlace::kMlpIn;
+    if (before != c.has(place)) return "its norms do not stand before attention and MLP alone";
+  }
+  for (const LayerConfig& layer : c.blocks)
+    if (layer.experts > 0) return "its experts are chosen by the stream";
+  if (c.qkv != QkvOrder::kSeparate) return "its values share a matrix with queries and keys";
+  return nullptr;
+}
+
 Status transform(const Weights& source, const std::string& folder, const TransformOptions& options,
                  std::vector<std::string>& notes) {
   if (source.config().tied_head) {
@@ -168,6 +184,7 @@ Status transform(const Weights& source, const std::string& folder, const Transfo
 Status rotate_model(const Weights& source, const std::string& folder, uint32_t seed,
                     std::optional<DType> embedding_type) {
   const DecoderConfig& c = source.config();
+  if (const char* why = obstacle(c)) return fail("rotate does not apply to {}: {}", c.model_type, why);
   std::error_code ec;
   std::filesystem::create_directories(folder, ec);
   if (ec) return fail("{}: cannot be made: {}", folder, ec.message());
@@ -177,7 +194,7 @@ Status rotate_model(const Weights& source, const std::string& folder, uint32_t s
     NB_OK(rotator.turn_block(layer));
     progress.step(layer + 1);
   }
-  DType stored = NB_TRY(source.float_matrix(kEmbeddingName, c.vocab, c.hidden)).dtype;
+  DType stored = NB_TRY(source.checkpoint().get(embedding_module(c) + ".weight")).dtype;
   NB_OK(rotator.turn_ends(embedding_type.value_or(stored)));
   return rotator.finish();
 }

@@ -34,7 +34,7 @@ double expected_error(const FoldJudge& judge, const InputStatistics& input,
 }
 
 Status transform(const DecoderConfig& config, FloatBlock& block, const TransformOptions& options) {
-  for (const Fold& fold : norm_folds(config)) {
+  for (const Fold& fold : norm_folds(config, block)) {
     std::vector<float> weights = column_absmax(block, fold), best;
     const InputStatistics& input = block.input(fold.stage);
     if (options.alpha > 0) {
@@ -50,7 +50,7 @@ Status transform(const DecoderConfig& config, FloatBlock& block, const Transform
         }
       }
     }
-    apply_fold(block, fold, std::move(best));
+    apply_fold(config, block, fold, std::move(best));
   }
   return {};
 }

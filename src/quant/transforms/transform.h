@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "model/weights.h"
+#include "model/block.h"
 #include "quant/methods/method.h"
 #include "quant/statistics.h"
 
@@ -16,17 +16,24 @@ namespace nibble {
 // The floats of one block and what calibration knows of its linears' inputs, while transforms work
 // on them.
 struct FloatBlock {
-  std::vector<LinearSpec> specs;  // all seven, in the order of their roles
-  std::vector<FloatMatrix> matrices;
+  std::vector<LinearSpec> specs;
+  std::vector<FloatMatrix> matrices;       // of the specs
   std::vector<std::vector<float>> biases;  // empty where the linear has none
-  BlockNorms norm_names;
-  std::vector<float> attention_norm, mlp_norm;
-  DType norm_type = DType::kF32;        // what the norms are stored as
-  std::vector<InputStatistics> inputs;  // by stage
+  std::vector<NormSpec> norm_specs;
+  std::array<Norm, kNormPlaces> norms;  // as blocks run them
+  DType norm_type = DType::kF32;        // what their weights are stored as
+  // By stage; of experts' stages nothing is gathered here.
+  std::vector<InputStatistics> inputs;
 
-  FloatMatrix& matrix(Role r) { return matrices[static_cast<size_t>(r)]; }
-  std::vector<float>& bias(Role r) { return biases[static_cast<size_t>(r)]; }
+  // Where a linear stands in specs; of a role, that of no expert, which must be there.
+  size_t index(const LinearSpec& spec) const;
+  size_t index(Role role) const;
+  FloatMatrix& matrix(const auto& linear) { return matrices[index(linear)]; }
+  std::vector<float>& bias(const auto& linear) { return biases[index(linear)]; }
   InputStatistics& input(Stage s) { return inputs[static_cast<size_t>(s)]; }
+  // The linears of a stage that are of no expert.
+  std::vector<Role> roles(Stage stage) const;
+  bool has_experts() const { return specs.back().expert >= 0; }
 };
 
 struct TransformOptions {

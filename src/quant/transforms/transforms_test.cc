@@ -71,7 +71,7 @@ struct Bench {
   FloatBlock floats;
   Flow flow;
   std::vector<KvCache> caches;
-  std::shared_ptr<Rope> rope;
+  std::shared_ptr<const Positions> positions;
 
   explicit Bench(const std::string& folder) : weights(Weights::open(folder).value()) {
     const DecoderConfig& c = weights.config();
@@ -79,14 +79,14 @@ struct Bench {
     Recipe recipe = Recipe::build({{"rest", "w4g32", ""}}).value();
     floats = load_float_block(weights, 0, recipe.resolve(weights.config()).value()).value();
     caches.emplace_back(c.layers, c.kv_heads, c.head_dim, 48);
-    rope = std::make_shared<Rope>(c.rope, c.head_dim, 48);
+    positions = std::make_shared<Positions>(c, 48);
     PythonRandom random(5);
     std::vector<int32_t> ids;
     for (int i = 0; i < 48; ++i)
       ids.push_back(static_cast<int32_t>(random.below(static_cast<uint32_t>(c.vocab))));
-    weights.embedding().value().embed(ids, flow.h);
     flow.rows = 48;
     flow.slices.push_back({&caches[0], 0, 48});
+    weights.embedding().value().embed(ids, flow.slices, flow.h);
     gather(floats);
   }
 
@@ -96,7 +96,7 @@ struct Bench {
     for (int64_t k : {c.hidden, c.q_dim(), c.hidden, c.mlp})
       out.inputs.emplace_back(k, InputStatistics::Need::kHessian);
     enter_block(c, block, flow);
-    gather_inputs(c, block, *rope, flow, out);
+    gather_inputs(c, block, *positions, flow, out);
     for (InputStatistics& s : out.inputs) EXPECT_TRUE(s.finish("x"));
   }
 
@@ -104,7 +104,7 @@ struct Bench {
     const DecoderConfig& c = weights.config();
     enter_block(c, block, flow);
     Flow f = flow;
-    for (Stage stage : kStages) advance(stage, c, block, *rope, f);
+    for (Stage stage : kStages) advance(stage, c, block, *positions, f);
     return f.h;
   }
 };
@@ -120,8 +120,7 @@ TEST(BlockTransforms, KeepTheFunctionAndTheStatistics) {
         std::vector<float> before = bench.output();
         auto untouched = bench.floats.matrices;
         ASSERT_TRUE(succeeds(t.block(bench.weights.config(), bench.floats, {alpha, 0})));
-        EXPECT_NE(bench.floats.matrix(Role::kGate).w,
-                  untouched[static_cast<size_t>(Role::kGate)].w);
+        EXPECT_NE(bench.floats.matrix(Role::kGate).w, untouched[bench.floats.index(Role::kGate)].w);
         FloatBlock told = bench.floats;
         install(bench.floats, bench.block);
         EXPECT_LT(distance(before, bench.output()), 1e-5) << t.name << " " << model;
