@@ -74,7 +74,8 @@ struct DecoderConfig {
 
   std::vector<RopeSpec> ropes;
   Alibi alibi = Alibi::kNone;
-  double alibi_max = 8;  // kMpt
+  double alibi_max = 8;     // kMpt
+  double alibi_factor = 1;  // kFalcon, on the bias
   int64_t position_offset = -1;  // learned positions: the first token's row; -1: none
 
   QkvOrder qkv = QkvOrder::kSeparate;

@@ -5,6 +5,12 @@
 #include "kernels/kernels.h"
 
 namespace nibble {
+namespace {
+
+// Rows that one chunk of an elementwise pass takes; below it threads cost more than they give.
+constexpr int64_t kRowChunk = 32;
+
+}  // namespace
 
 void norm_row(const DecoderConfig& c, const Norm& norm, int64_t at, int64_t size, const float* x,
               float* y) {

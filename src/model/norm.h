@@ -23,8 +23,7 @@ void norm_row(const DecoderConfig& config, const Norm& norm, int64_t at, int64_t
 void norm_rows(const DecoderConfig& config, const Norm& norm, const float* x, int64_t rows,
                float* y);
 
-// Rows that one chunk of an elementwise pass takes; below it threads cost more than they give.
-inline constexpr int64_t kRowChunk = 32;
+// body(first row, one behind the last) of chunks of rows.
 void for_rows(int64_t rows, const std::function<void(int64_t, int64_t)>& body);
 
 }  // namespace nibble

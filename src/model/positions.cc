@@ -43,7 +43,7 @@ float alibi(const DecoderConfig& c, int64_t head, int64_t position) {
     case Alibi::kBloom:
       return slope(c.heads, head) * p;
     case Alibi::kFalcon:
-      return bf16(bf16(slope(c.heads, head)) * bf16(p)) /
+      return static_cast<float>(c.alibi_factor) * bf16(bf16(slope(c.heads, head)) * bf16(p)) /
              std::sqrt(static_cast<float>(c.head_dim));
     case Alibi::kMpt:
       return mpt_slope(c.heads, head, c.alibi_max) * p;

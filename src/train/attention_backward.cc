@@ -17,7 +17,7 @@ constexpr int64_t kQueries = 128;
 int to_int(int64_t v) { return static_cast<int>(v); }
 
 // One head of a slice's rows: norms (where the family has them), rotates and collects it.
-struct Head {
+struct HeadRows {
   const DecoderConfig& c;
   const Norm& norm;
   const Rope* rope;
@@ -117,8 +117,8 @@ void attention_backward(const DecoderConfig& c, const Block& block, const Positi
     int64_t row = starts[slice], h = job % c.kv_heads, rows = starts[slice + 1] - row;
     int64_t longest = slices[slice].cache->capacity();
     const Rope* rope = positions.rope(block.layer);
-    Head query{c, block.norm(NormPlace::kQuery), rope, longest};
-    Head key{c, block.norm(NormPlace::kKey), rope, longest};
+    HeadRows query{c, block.norm(NormPlace::kQuery), rope, longest};
+    HeadRows key{c, block.norm(NormPlace::kKey), rope, longest};
     thread_local Scratch s;
     auto size = static_cast<size_t>(rows * d);
     for (auto* v : {&s.k, &s.v, &s.q, &s.dq}) v->resize(size);

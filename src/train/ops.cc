@@ -12,7 +12,7 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kRowChunk = 64;
+constexpr int64_t kNormRows = 64;
 
 // One row: dx += dy's way back through the norm; own (n), or null, += dL/dweight.
 void norm_row_backward(bool centered, const float* x, const float* weight, double eps,
@@ -83,11 +83,11 @@ void activation_backward_as(const float* gate, const float* up, int64_t count, f
 void norm_backward(const DecoderConfig& c, const float* x, std::span<const float> weight,
                    const float* dy, int64_t rows, float* dx, float* dweight) {
   auto n = static_cast<int64_t>(weight.size());
-  int64_t chunks = ceil_div(rows, kRowChunk);
+  int64_t chunks = ceil_div(rows, kNormRows);
   std::vector<float> sums(dweight ? static_cast<size_t>(chunks * n) : 0);
   parallel_for(chunks, [&](int64_t chunk) {
     float* own = dweight ? sums.data() + chunk * n : nullptr;
-    for (int64_t r = chunk * kRowChunk; r < std::min(rows, (chunk + 1) * kRowChunk); ++r)
+    for (int64_t r = chunk * kNormRows; r < std::min(rows, (chunk + 1) * kNormRows); ++r)
       norm_row_backward(c.norm == NormKind::kLayer, x + r * n, weight.data(), c.norm_eps,
                         dy + r * n, n, dx + r * n, own);
   });

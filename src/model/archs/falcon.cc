@@ -34,6 +34,9 @@ Status configure(const ConfigReader& r, DecoderConfig& out) {
   }
   if (!NB_TRY(r.flag("alibi", false))) return {};
   out.alibi = Alibi::kFalcon;
+  // Falcon-RW was trained with its biases once. transformers 5 with eager attention, which is our
+  // reference for checkpoints that it saves, adds them twice: to the scores and in the mask.
+  if (NB_TRY(r.text("transformers_version", "")).starts_with("5.")) out.alibi_factor = 2;
   out.ropes.clear();
   return {};
 }

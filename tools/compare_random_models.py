@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Random tiny checkpoints of every family, with flags that shared/models/golden does not have, run by
+transformers and by nibble: the largest difference of their logits in standard deviations.
+
+    tools/compare_random_models.py NIBBLE [NAME...]      needs torch, transformers, safetensors, numpy
+
+Exits 1 where a difference reaches 1e-3. Not part of ./check, which has no transformers."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+TOKENS = 40
+LLAMA = dict(hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,
+             num_key_value_heads=3, vocab_size=131, max_position_embeddings=128, bos_token_id=1,
+             eos_token_id=2, pad_token_id=0)
+OLD = dict(n_layer=2, n_head=6, vocab_size=131, bos_token_id=1, eos_token_id=2)
+LONG = [1 + .1 * i for i in range(4)]
+
+
+def llama(**more):
+    return {**LLAMA, **more}
+
+
+CASES = {
+    "llama-dynamic": ("Llama", llama(rope_parameters=dict(rope_type="dynamic", factor=2.0,
+                                                          rope_theta=1e4))),
+    "llama-linear-mlp-bias": ("Llama", llama(mlp_bias=True, tie_word_embeddings=True,
+                                             rope_parameters=dict(rope_type="linear", factor=3.0,
+                                                                  rope_theta=1e4))),
+    "llama-gelu": ("Llama", llama(hidden_act="gelu", head_dim=12)),
+    "mistral-nemo": ("Mistral", llama(head_dim=20, sliding_window=None)),
+    "mixtral-window": ("Mixtral", llama(num_local_experts=5, num_experts_per_tok=3,
+                                        sliding_window=7)),
+    "qwen2-window": ("Qwen2", llama(use_sliding_window=True, sliding_window=6, max_window_layers=1)),
+    "qwen3-window": ("Qwen3", llama(head_dim=10, attention_bias=True, use_sliding_window=True,
+                                    sliding_window=6, max_window_layers=2)),
+    "qwen3-moe-dense": ("Qwen3Moe", llama(head_dim=10, num_experts=4, num_experts_per_tok=3,
+                                          moe_intermediate_size=20, norm_topk_prob=False,
+                                          mlp_only_layers=[1])),
+    "qwen3-moe-sparse-step": ("Qwen3Moe", llama(head_dim=8, num_experts=6, num_experts_per_tok=1,
+                                                moe_intermediate_size=24, norm_topk_prob=True,
+                                                decoder_sparse_step=2)),
+    "qwen2-yarn": ("Qwen2", llama(rope_parameters=dict(
+        rope_type="yarn", factor=2.5, rope_theta=5e4, original_max_position_embeddings=24,
+        beta_fast=16.0, beta_slow=2.0))),
+    "llama-yarn-mscale": ("Llama", llama(rope_parameters=dict(
+        rope_type="yarn", factor=4.0, rope_theta=1e4, original_max_position_embeddings=32,
+        mscale=1.0, mscale_all_dim=.5, truncate=False))),
+    "smollm3-window": ("SmolLM3", llama(no_rope_layer_interval=2, use_sliding_window=True,
+                                        sliding_window=5)),
+    "gemma-bias": ("Gemma", llama(head_dim=12, attention_bias=True, num_key_value_heads=1)),
+    "gemma2": ("Gemma2", llama(head_dim=12, sliding_window=5, query_pre_attn_scalar=20,
+                               attn_logit_softcapping=3.0, final_logit_softcapping=5.0)),
+    "gemma2-uncapped": ("Gemma2", llama(head_dim=12, sliding_window=5, attn_logit_softcapping=None,
+                                        final_logit_softcapping=None)),
+    "gemma3": ("Gemma3", llama(head_dim=12, sliding_window=5, num_hidden_layers=4,
+                               layer_types=["sliding_attention", "full_attention"] * 2,
+                               final_logit_softcapping=4.0)),
+    "phi": ("Phi", llama(qk_layernorm=True, partial_rotary_factor=.25, hidden_size=96)),
+    "phi-tied": ("Phi", llama(tie_word_embeddings=True, hidden_act="relu")),
+    "phi3-partial": ("Phi3", llama(sliding_window=7, rope_parameters=dict(
+        rope_type="default", rope_theta=1e4, partial_rotary_factor=.5))),
+    "phi3-short": ("Phi3", llama(original_max_position_embeddings=64, rope_parameters=dict(
+        rope_type="longrope", rope_theta=1e4, short_factor=LONG, long_factor=LONG[::-1]))),
+    "falcon-bias": ("Falcon", dict(hidden_size=48, num_attention_heads=6, num_hidden_layers=2,
+                                   vocab_size=131, multi_query=True, parallel_attn=False, bias=True)),
+    "falcon-heads": ("Falcon", dict(hidden_size=48, num_attention_heads=6, num_hidden_layers=2,
+                                    vocab_size=131, multi_query=False, parallel_attn=True,
+                                    ffn_hidden_size=100)),
+    "falcon-11b": ("Falcon", dict(hidden_size=48, num_attention_heads=6, num_kv_heads=2,
+                                  num_hidden_layers=2, vocab_size=131, ffn_hidden_size=100,
+                                  new_decoder_architecture=True, num_ln_in_parallel_attn=1)),
+    "falcon-alibi-6": ("Falcon", dict(hidden_size=48, num_attention_heads=6, num_hidden_layers=2,
+                                      vocab_size=131, multi_query=False, parallel_attn=False,
+                                      bias=True, alibi=True)),
+    "falcon-alibi-parallel": ("Falcon", dict(hidden_size=48, num_attention_heads=4,
+                                             num_hidden_layers=2, vocab_size=131, multi_query=True,
+                                             parallel_attn=True, alibi=True)),
+    "bloom-6": ("Bloom", dict(OLD, hidden_size=48)),
+    "bloom-post": ("Bloom", dict(OLD, hidden_size=48,
+                                 apply_residual_connection_post_layernorm=True)),
+    "gpt2-scaled": ("GPT2", dict(OLD, n_embd=48, n_positions=64, n_inner=100,
+                                 scale_attn_by_inverse_layer_idx=True,
+                                 activation_function="relu")),
+    "gpt2-unscaled": ("GPT2", dict(OLD, n_embd=48, n_positions=64, scale_attn_weights=False)),
+    "gptj-full": ("GPTJ", dict(OLD, n_embd=48, n_positions=64, rotary_dim=8)),
+    "gptj-part": ("GPTJ", dict(OLD, n_embd=96, n_positions=64, rotary_dim=6, n_inner=100)),
+    "gpt-neox-full": ("GPTNeoX", dict(LLAMA, rotary_pct=1.0, attention_bias=False,
+                                      hidden_act="gelu_fast", tie_word_embeddings=True)),
+    "gpt-neox-base": ("GPTNeoX", dict(LLAMA, rotary_pct=.5, rotary_emb_base=5000)),
+    "opt-plain": ("OPT", dict(LLAMA, ffn_dim=100, enable_bias=False, word_embed_proj_dim=48,
+                              layer_norm_elementwise_affine=False)),
+    "opt-unnormed": ("OPT", dict(LLAMA, ffn_dim=100, _remove_final_layer_norm=True,
+                                 word_embed_proj_dim=32, activation_function="gelu")),
+    "opt-350m": ("OPT", dict(LLAMA, ffn_dim=100, do_layer_norm_before=False,
+                             word_embed_proj_dim=24)),
+    "mpt-6": ("Mpt", dict(d_model=48, n_heads=6, n_layers=2, vocab_size=131, max_seq_len=64,
+                          attn_config=dict(alibi_bias_max=6, clip_qkv=.5, softmax_scale=.3))),
+    "stablelm-parallel": ("StableLm", llama(use_parallel_residual=True, qk_layernorm=True,
+                                            partial_rotary_factor=.5, use_qkv_bias=False)),
+    "stablelm-2": ("StableLm", llama(use_qkv_bias=True, qk_layernorm=True)),
+    "olmo2-bias": ("Olmo2", llama(attention_bias=True)),
+    "granite": ("Granite", llama(attention_multiplier=.1, embedding_multiplier=5.0,
+                                 residual_multiplier=.3, logits_scaling=4.0, attention_bias=True,
+                                 mlp_bias=True, tie_word_embeddings=True)),
+    "starcoder2-window": ("Starcoder2", llama(use_bias=False, sliding_window=6)),
+}
+
+
+def make(name, folder):
+    family, fields = CASES[name]
+    suffix = "TextConfig" if family == "Gemma3" else "Config"
+    config = getattr(transformers, family + suffix)(**fields)
+    config._attn_implementation = "eager"
+    torch.manual_seed(sum(map(ord, name)))
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    with torch.no_grad():
+        for p in model.parameters():  # norms and biases too, so that a forgotten one shows
+            p.copy_(torch.randn_like(p) * (.5 if p.dim() == 1 else .15) + (p.dim() == 1) * p)
+    model.save_pretrained(folder)
+    ids = torch.randint(3, config.vocab_size, (1, TOKENS))
+    with torch.no_grad():
+        out = model(ids, output_hidden_states=True)
+    return ids[0].tolist(), out.logits[0]
+
+
+def difference(nibble, name):
+    with tempfile.TemporaryDirectory() as folder:
+        ids, want = make(name, folder)
+        worst = 0
+        for chunk in (0, 7):
+            out = os.path.join(folder, f"l{chunk}.safetensors")
+            call = [nibble, "logits", folder, "--ids", ",".join(map(str, ids)), "-o", "/tmp/" + os.path.basename(folder) + ".st"]
+            if chunk:
+                call += ["--chunk", str(chunk)]
+            done = subprocess.run(call, capture_output=True, text=True)
+            if done.returncode != 0:
+                return done.stderr.strip()
+            got = load_file(call[6])["logits"]
+            os.remove(call[6])
+            worst = max(worst, float((got - want).abs().max() / want.std()))
+        return worst
+
+
+def main():
+    nibble, names = sys.argv[1], sys.argv[2:] or list(CASES)
+    failed = False
+    for name in names:
+        d = difference(nibble, name)
+        good = isinstance(d, float) and d < 1e-3
+        failed |= not good
+        print(f"{'ok  ' if good else 'FAIL'} {name:24} {d if isinstance(d, str) else f'{d:.1e}'}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
