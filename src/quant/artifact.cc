@@ -91,7 +91,10 @@ Status write_artifact(OutputFolder& out, const Weights& source, const Weights& f
   NB_OK(write_sharded(out.staging(), std::move(tensors), kShardBytes));
 
   Json config = checkpoint.config();
-  if (record.plan.unties_head()) config["tie_word_embeddings"] = false;
+  if (record.plan.unties_head())
+    for (Json* fields : {&config, &config["text_config"]})
+      if (fields->is_object()) (*fields)["tie_word_embeddings"] = false;
+  if (config["text_config"].is_null()) config.erase("text_config");
   std::vector<std::string> ignored = record.plan.float_linears();
   Json quantization = compressed_tensors_config(layout.modules, ignored);
   std::string only_nibble = record.recipe.settings().bitmaps

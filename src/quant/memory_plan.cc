@@ -54,17 +54,17 @@ class Estimate {
 
   // Held from the beginning to the end: the quantized embedding.
   int64_t kept() const {
-    const auto& scheme = plan_.of(kEmbeddingModule).scheme;
-    return scheme ? 2 * QuantizedMatrix::stored_bytes(*scheme, c_.vocab, c_.hidden) : 0;
+    const auto& scheme = plan_.of(embedding_module(c_)).scheme;
+    return scheme ? 2 * QuantizedMatrix::stored_bytes(*scheme, c_.vocab, c_.embedding_width) : 0;
   }
 
   // The embedding or the head on its way to codes, and whole-model transforms of either.
   int64_t outer() const {
-    int64_t weights = c_.vocab * c_.hidden, most = 0;
-    for (const std::string& module : {kEmbeddingModule, kHeadModule})
+    int64_t weights = c_.vocab * c_.embedding_width, most = 0;
+    for (const std::string& module : {embedding_module(c_), head_module(c_)})
       if (const auto& scheme = plan_.of(module).scheme)
         most = std::max(
-            most, 6 * weights + 2 * QuantizedMatrix::stored_bytes(*scheme, c_.vocab, c_.hidden));
+            most, 6 * weights + 2 * QuantizedMatrix::stored_bytes(*scheme, c_.vocab, c_.embedding_width));
     return preparation_.changes_model() ? std::max(most, 12 * weights) : most;
   }
 
@@ -88,12 +88,10 @@ class Estimate {
     }
     int64_t floats = preparation_.changes_blocks() ? 3 * 4 * weights : 0;
     if (preparation_.changes_blocks()) worst = std::max(worst, flow() + transform_statistics());
-    for (Stage stage : kStages) {
-      std::vector<LinearSpec> part;
-      for (const LinearSpec& s : specs)
-        if (s.stage == stage && plan_.of(s.module).scheme) part.push_back(s);
-      if (!part.empty()) worst = std::max(worst, quantizing(part));
-    }
+    std::erase_if(specs, [&](const LinearSpec& s) { return !plan_.of(s.module).scheme; });
+    for (Stage stage : kStages)
+      for (const std::vector<LinearSpec>& group : input_groups(specs, stage))
+        worst = std::max(worst, quantizing(group));
     if (plan_.tunes_blocks()) worst = std::max(worst, learning(weights));
     return floats + codes + worst;
   }

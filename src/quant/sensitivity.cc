@@ -214,8 +214,8 @@ Status Measurement::measure_outer(const std::string& module, bool embedding) {
     Head head = NB_TRY(weights_.head(q));
     std::vector<std::vector<float>> kept = entry_;
     if (embedding)
-      entry_ = states(NB_TRY(
-          WindowFlows::create(config_, NB_TRY(weights_.embedding(q)), {split_.held, {}, {}})));
+      entry_ = states(NB_TRY(WindowFlows::create(config_, NB_TRY(weights_.embedding(q)),
+                                                 {split_.held, {}, {}})));
     bool own_head = !embedding || config_.tied_head;
     double kl = measure(embedding ? 0 : blocks_.size(), own_head ? head : head_);
     entry_ = std::move(kept);
