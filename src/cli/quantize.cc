@@ -115,7 +115,7 @@ void print_report(const Arguments& a, const QuantizeReport& r, double seconds, i
 
 Result<int> run(Arguments& a) {
   NB_OK(finish_options(a));
-  give_back_freed_memory();
+  if (a.options.max_memory > 0) give_back_freed_memory();  // costs time: pages come anew
   PeakMemory peak;
   auto start = std::chrono::steady_clock::now();
   if (a.mixed.wanted()) a.chosen = NB_TRY(choose_bits(a.mixed, a.recipe, a.options));
