@@ -6,7 +6,9 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "cli/chat_flags.h"
 #include "cli/common.h"
+#include "cli/generation_flags.h"
 #include "cli/help.h"
 #include "runtime/session.h"
 
@@ -14,37 +16,13 @@ namespace nibble {
 namespace {
 
 struct RunOptions {
-  std::string model, packed, prompt, ids;
-  bool has_prompt = false, has_ids = false, json = false;
+  std::string model, packed, prompt, ids, system, date;
+  bool has_prompt = false, has_ids = false, json = false, chat = false;
   int64_t context = 0;
   double load_seconds = 0;
   Activations activations = Activations::kInt8Block32;
   GenerationOptions generation;
 };
-
-void add_generation_options(CLI::App& app, GenerationOptions& g) {
-  SamplingOptions& s = g.sampling;
-  app.add_option("-n,--tokens", g.max_tokens, "Write at most N tokens (default: 128)")
-      ->type_name("N");
-  app.add_option("--temperature", s.temperature,
-                 "Flatten (> 1) or sharpen (< 1) the choice; 0: always the most likely token "
-                 "(default: 0.8)")
-      ->type_name("T");
-  app.add_option("--top-k", s.top_k, "Choose among the K most likely tokens; 0: all (default: 0)")
-      ->type_name("K");
-  app.add_option("--top-p", s.top_p,
-                 "Choose among the most likely tokens that together reach P (default: 1)")
-      ->type_name("P");
-  app.add_option("--min-p", s.min_p,
-                 "Leave out tokens less than P times as likely as the likeliest (default: 0)")
-      ->type_name("P");
-  app.add_option("--repetition-penalty", s.repetition_penalty,
-                 "Above 1: avoid tokens that stand in the text already (default: 1)")
-      ->type_name("X");
-  app.add_option("--seed", s.seed, "The same seed writes the same text (default: 0)")
-      ->type_name("N");
-  app.add_flag("--ignore-eos", g.ignore_eos, "Write on after the model's end-of-text token");
-}
 
 double rate(int64_t tokens, double seconds) {
   return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
@@ -91,7 +69,19 @@ void tell_timing(const TextModel& model, size_t prompt_tokens, const Generation&
       g.first_token_seconds * 1e3, g.ids.size(), decode_rate(g));
 }
 
-// One prompt, its text streamed; `prompt` is shown before it.
+// A prompt as the model gets it: as it stands, or in a conversation of its own.
+Result<ChatPrompt> make_prompt(const RunOptions& o, const TextModel& model,
+                               const std::optional<ChatTemplate>& form, const std::string& text) {
+  const Tokenizer* tokenizer = NB_TRY(model.need_tokenizer());
+  if (!form) return ChatPrompt{text, NB_TRY(encode_prompt(*tokenizer, text))};
+  Conversation conversation;
+  if (!o.system.empty()) conversation.messages.push_back(chat_message("system", o.system));
+  conversation.messages.push_back(chat_message("user", text));
+  conversation.add_generation_prompt = true;
+  return chat_prompt(*form, *tokenizer, conversation, NB_TRY(parse_date(o.date)));
+}
+
+// One prompt, its text streamed; `prompt` is shown before it, but not in a chat.
 Status answer(const RunOptions& o, const TextModel& model, std::string_view prompt,
               std::span<const int32_t> ids, bool json_lines) {
   if (o.json) {
@@ -106,7 +96,7 @@ Status answer(const RunOptions& o, const TextModel& model, std::string_view prom
   }
   bool shown = false;
   auto show = [&](std::string_view text) {
-    if (!shown) put(prompt);  // only once the request has proved sound
+    if (!shown && !o.chat) put(prompt);  // only once the request has proved sound
     shown = true;
     put(text);
     std::fflush(stdout);
@@ -122,8 +112,9 @@ Status answer(const RunOptions& o, const TextModel& model, std::string_view prom
 }
 
 // Every line of standard input is a prompt of its own.
-Status answer_lines(const RunOptions& o, const TextModel& model) {
-  const Tokenizer* tokenizer = NB_TRY(model.need_tokenizer());
+Status answer_lines(const RunOptions& o, const TextModel& model,
+                    const std::optional<ChatTemplate>& form) {
+  NB_TRY(model.need_tokenizer());
   bool terminal = isatty(STDIN_FILENO) == 1;
   if (terminal) note("One line is one prompt; an empty line or Ctrl-D ends.");
   std::string line;
@@ -133,7 +124,8 @@ Status answer_lines(const RunOptions& o, const TextModel& model) {
     if (line.empty() && terminal) break;
     if (line.empty()) continue;
     auto done = [&]() -> Status {
-      return answer(o, model, line, NB_TRY(encode_prompt(*tokenizer, line)), /*json_lines=*/true);
+      ChatPrompt prompt = NB_TRY(make_prompt(o, model, form, line));
+      return answer(o, model, prompt.text, prompt.ids, /*json_lines=*/true);
     }();
     if (!done && !terminal) return done;
     if (!done) log_line(done.error().message);  // the person at the terminal tries another line
@@ -153,23 +145,32 @@ Result<int> run(RunOptions o) {
   if (o.has_prompt && o.has_ids) return usage("-p and --ids are two prompts; give one");
   std::vector<int32_t> ids = NB_TRY(parse_ids(o.ids));
   if (o.has_ids && ids.empty()) return usage("--ids names no token");
+  if (o.has_ids && o.chat) return usage("--chat writes the ids itself; give -p or lines");
+  if (!o.system.empty() && !o.chat) return usage("--system is for --chat");
   std::string folder = NB_TRY(model_folder(o.model));
   auto start = std::chrono::steady_clock::now();
   TextModel model = NB_TRY(TextModel::load(folder, o.activations, o.context, o.packed));
   o.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::optional<ChatTemplate> form;
+  if (o.chat) {
+    form = NB_TRY(ChatTemplate::load(folder));
+    add_end_of_turn(*form, model);
+  }
   std::string arithmetic =
       NB_TRY(describe_arithmetic(o.activations, model.decoder.integer_linears()));
   if (o.context > model.decoder.config().context)
     warn("the model was made for a context of {}", model.decoder.config().context);
   if (!o.has_prompt && !o.has_ids) {
     note("arithmetic: {}", arithmetic);
-    NB_OK(answer_lines(o, model));
+    NB_OK(answer_lines(o, model, form));
     if (!o.json) tell_machine(o);
     return 0;
   }
   std::string prompt = o.prompt;
   if (o.has_prompt) {
-    ids = NB_TRY(encode_prompt(*NB_TRY(model.need_tokenizer()), prompt));
+    ChatPrompt made = NB_TRY(make_prompt(o, model, form, prompt));
+    prompt = std::move(made.text);
+    ids = std::move(made.ids);
   } else {
     NB_OK(check_ids(ids, model.decoder.config().vocab));
     if (model.tokenizer) prompt = NB_TRY(model.tokenizer->decode(ids, /*skip_special=*/true));
@@ -189,6 +190,10 @@ CommandBody setup(CLI::App& app) {
                      ->type_name("TEXT");
   auto* ids =
       app.add_option("--ids", o->ids, "Exact token ids of the prompt, as 1,5,9")->type_name("LIST");
+  app.add_flag("--chat", o->chat, "Ask in the model's chat template; only the answer is shown");
+  app.add_option("--system", o->system, "With --chat: what the model is told first")
+      ->type_name("TEXT");
+  add_date_option(app, o->date);
   add_generation_options(app, o->generation);
   // Read raw below: CLI11's own conversion to a list takes "{}" and "[a,b]" for lists.
   auto* stop = app.add_option("--stop")

@@ -68,6 +68,20 @@ class TextOut {
   std::string pending_, text_;
 };
 
+// Makes room in the past for a sequence that begins with `prompt` -> how many of its ids are known.
+size_t take_up(const TextModel& model, std::span<const int32_t> prompt, int64_t capacity,
+               KvType type, Past& past) {
+  if (!past.cache || past.cache->capacity() != capacity || past.cache->type() != type) {
+    past.cache.emplace(model.decoder.make_cache(capacity, type));
+    past.ids.clear();
+  }
+  auto differs = std::mismatch(past.ids.begin(), past.ids.end(), prompt.begin(), prompt.end());
+  // The last id is fed in any case: its logits are wanted.
+  size_t known = std::min(static_cast<size_t>(differs.first - past.ids.begin()), prompt.size() - 1);
+  past.ids.resize(known);
+  return known;
+}
+
 Status check_request(const TextModel& model, std::span<const int32_t> prompt,
                      const GenerationOptions& options) {
   int64_t vocab = model.decoder.config().vocab, context = model.decoder.context();
@@ -103,6 +117,8 @@ const char* finish_name(Finish finish) {
       return "length";
     case Finish::kContext:
       return "context";
+    case Finish::kInterrupted:
+      return "interrupted";
   }
   return "";
 }
@@ -119,7 +135,7 @@ void prefill(const Decoder& decoder, std::span<const int32_t> ids, KvCache& cach
 }
 
 Result<Generation> generate(const TextModel& model, std::span<const int32_t> prompt,
-                            const GenerationOptions& options, const TextSink& sink) {
+                            const GenerationOptions& options, const TextSink& sink, Past* past) {
   NB_OK(check_request(model, prompt, options));
   Clock clock;
   Generation out;
@@ -128,11 +144,23 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
   auto position = static_cast<int64_t>(prompt.size());
   // Sequences beyond the short context rotate otherwise from their first token on: a text that
   // begins within it is read anew when it grows out of it.
-  int64_t all = position + budget, limit = model.decoder.config().short_context();
-  KvCache cache =
-      model.decoder.make_cache(position <= limit ? std::min(all, limit) : all, options.cache);
+  int64_t all = past ? model.decoder.context() : position + budget;
+  int64_t limit = model.decoder.config().short_context();
+  int64_t capacity = position <= limit ? std::min(all, limit) : all;
+  Past once;
+  Past& known = past ? *past : once;
+  auto interrupted = [&] { return options.interrupt && options.interrupt->load(); };
   std::vector<float> logits;
-  prefill(model.decoder, prompt, cache, 0, logits);
+  for (size_t at = take_up(model, prompt, capacity, options.cache, known); at < prompt.size();) {
+    if (interrupted()) {
+      out.finish = Finish::kInterrupted;
+      return out;
+    }
+    auto chunk = prompt.subspan(at, std::min<size_t>(kPrefillChunk, prompt.size() - at));
+    prefill(model.decoder, chunk, *known.cache, static_cast<int64_t>(at), logits);
+    known.ids.insert(known.ids.end(), chunk.begin(), chunk.end());
+    at += chunk.size();
+  }
   out.prefill_seconds = clock.seconds();
 
   TextOut text(model.tokenizer.get(), options.stop, sink);
@@ -141,6 +169,10 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
   std::vector<int32_t> history(prompt.begin(), prompt.end());
   out.finish = options.max_tokens > room ? Finish::kContext : Finish::kLength;
   for (int64_t n = 0; n < budget; ++n) {
+    if (interrupted()) {
+      out.finish = Finish::kInterrupted;
+      break;
+    }
     int32_t id = NB_TRY(sampler.next(logits, history));
     out.ids.push_back(id);
     history.push_back(id);
@@ -156,13 +188,14 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
       break;
     }
     if (n + 1 == budget) break;
-    if (position == cache.capacity()) {
-      cache = model.decoder.make_cache(all, options.cache);
-      prefill(model.decoder, history, cache, 0, logits);
+    known.ids.push_back(id);
+    if (position == known.cache->capacity()) {
+      known.cache.emplace(model.decoder.make_cache(all, options.cache));
+      prefill(model.decoder, history, *known.cache, 0, logits);
       ++position;
       continue;
     }
-    Slice slice{&cache, position++, 1};
+    Slice slice{&*known.cache, position++, 1};
     model.decoder.forward({&id, 1}, {&slice, 1}, Decoder::Rows::kLast, logits);
   }
   NB_OK(text.finish());

@@ -1,7 +1,9 @@
 // Writes text: a prompt goes in, tokens come out one by one until something ends them.
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +19,7 @@ struct GenerationOptions {
   std::vector<std::string> stop;  // none empty
   bool ignore_eos = false;
   KvType cache = KvType::kF32;
+  const std::atomic<bool>* interrupt = nullptr;  // set by another: ends the text soon
 };
 // What is wrong with them whatever the model.
 Status check_options(const GenerationOptions& options);
@@ -26,8 +29,9 @@ enum class Finish : uint8_t {
   kStop,     // a stop string appeared
   kLength,   // max_tokens are written
   kContext,  // prompt and text fill the context
+  kInterrupted,
 };
-const char* finish_name(Finish finish);  // "eos", "stop", "length", "context"
+const char* finish_name(Finish finish);  // "eos", "stop", "length", "context", "interrupted"
 
 struct Generation {
   std::vector<int32_t> ids;  // the new tokens, an end-of-text token included
@@ -48,9 +52,16 @@ inline constexpr int64_t kPrefillChunk = 512;
 void prefill(const Decoder& decoder, std::span<const int32_t> ids, KvCache& cache, int64_t position,
              std::vector<float>& logits);
 
+// What a sequence left behind: a prompt that begins with the same ids is not fed again.
+struct Past {
+  std::vector<int32_t> ids;  // those whose keys and values the cache holds
+  std::optional<KvCache> cache;
+};
+
 // Continues the prompt. It must hold at least one id, all within the vocabulary, and fewer than the
 // decoder's context. Without a tokenizer the text stays empty and stop strings are refused.
 Result<Generation> generate(const TextModel& model, std::span<const int32_t> prompt,
-                            const GenerationOptions& options, const TextSink& sink = {});
+                            const GenerationOptions& options, const TextSink& sink = {},
+                            Past* past = nullptr);
 
 }  // namespace nibble

@@ -1,0 +1,43 @@
+// From the source of a template to tokens, as jinja2/lexer.py with trim_blocks and lstrip_blocks.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace nibble::jinja {
+
+struct Token {
+  enum class Type : uint8_t {
+    kData,   // text between the tags
+    kPrint,  // {{
+    kPrintEnd,
+    kBlock,  // {%
+    kBlockEnd,
+    kName,
+    kText,
+    kInteger,
+    kReal,
+    kOperator,
+    kEnd,
+  };
+  Type type = Type::kEnd;
+  std::string text;  // a text's value, a name, an operator, a number's digits
+  int line = 1;
+
+  bool is(Type t, std::string_view what) const { return type == t && text == what; }
+  bool op(std::string_view what) const { return is(Type::kOperator, what); }
+  bool name(std::string_view what) const { return is(Type::kName, what); }
+};
+
+// The last token is kEnd. The source is UTF-8.
+Result<std::vector<Token>> tokenize_template(std::string_view source);
+
+// White space as Python's str.isspace and \s have it.
+bool is_python_space(char32_t c);
+std::string_view strip_left(std::string_view text);
+std::string_view strip_right(std::string_view text);
+
+}  // namespace nibble::jinja
