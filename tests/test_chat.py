@@ -25,7 +25,7 @@ def test_published_templates_render_as_transformers_does(file, tmp_path):
         messages = tmp_path / f"{name}.json"
         messages.write_text(json.dumps(case["messages"]))
         args = ["template", template, "--messages", messages, "--set", "bos_token=<s>",
-                "--set", "eos_token=</s>", "--date", "2024-07-26"]
+                "--set", "eos_token=</s>", "--set", "strftime_now=26 Jul 2024"]
         if case["add_generation_prompt"]:
             args.append("--add-generation-prompt")
         if "error" in case:

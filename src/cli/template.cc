@@ -54,8 +54,9 @@ CommandBody setup(CLI::App& app) {
                "End with what opens the model's answer");
   auto* set = app.add_option("--set")
                   ->description(
-                      "NAME=VALUE: a variable of the template, as bos_token=<s> or "
-                      "enable_thinking=false; may be given several times")
+                      "NAME=VALUE: a variable of the template, as bos_token=<s>, "
+                      "enable_thinking=false, or strftime_now=TEXT for a date in no format; may be "
+                      "given several times")
                   ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
                   ->allow_extra_args(false)
                   ->type_name("NAME=VALUE");

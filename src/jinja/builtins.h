@@ -90,7 +90,5 @@ Result<Value> sort_key(Interpreter& in, const Value& value, const Value& path, b
 // Text with Unicode's simple case mapping (and German sharp s).
 std::string upper_text(std::string_view text);
 std::string lower_text(std::string_view text);
-// As Python's str.isprintable has it: what repr need not escape.
-bool is_printable(char32_t c);
 
 }  // namespace nibble::jinja

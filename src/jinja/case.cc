@@ -23,21 +23,4 @@ std::string mapped(std::string_view text, utf8proc_int32_t (*map)(utf8proc_int32
 std::string upper_text(std::string_view text) { return mapped(text, utf8proc_toupper, true); }
 std::string lower_text(std::string_view text) { return mapped(text, utf8proc_tolower, false); }
 
-bool is_printable(char32_t c) {
-  if (c == U' ') return true;
-  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
-    case UTF8PROC_CATEGORY_CN:
-    case UTF8PROC_CATEGORY_CC:
-    case UTF8PROC_CATEGORY_CF:
-    case UTF8PROC_CATEGORY_CS:
-    case UTF8PROC_CATEGORY_CO:
-    case UTF8PROC_CATEGORY_ZS:
-    case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-      return false;
-    default:
-      return true;
-  }
-}
-
 }  // namespace nibble::jinja

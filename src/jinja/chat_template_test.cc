@@ -99,7 +99,8 @@ TEST(PublishedTemplates, RenderAsTransformersDoes) {
       Conversation conversation;
       conversation.messages = one["messages"];
       conversation.add_generation_prompt = one["add_generation_prompt"].get<bool>();
-      conversation.variables = {{"bos_token", "<s>"}, {"eos_token", "</s>"}};
+      conversation.variables = {
+          {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"strftime_now", "26 Jul 2024"}};
       auto text = form->render(conversation, kDay);
       ++cases;
       if (one.contains("rendered"))

@@ -43,8 +43,14 @@ Status Interpreter::keep(std::shared_ptr<Object> object) {
 
 Result<std::string> Interpreter::render(const std::vector<Statement>& body, const Json& variables) {
   auto root = std::make_shared<Scope>();
-  for (const auto& [name, value] : variables.items())
-    root->variables[name] = NB_TRY(from_json(budget_, value));
+  for (const auto& [name, value] : variables.items()) {
+    Value given = NB_TRY(from_json(budget_, value));
+    if (name == "strftime_now" && given.is(Kind::kText))
+      given = NB_TRY(make_callable(budget_, name, 0, [given](Interpreter&, const Arguments&) {
+        return Result<Value>(given);
+      }));
+    root->variables[name] = std::move(given);
+  }
   Output out(budget_);
   NB_TRY(run(body, root, out));
   return out.take();

@@ -1,13 +1,32 @@
 #include "jinja/print.h"
 
+#include <utf8proc.h>
+
 #include <charconv>
 #include <cmath>
 
-#include "jinja/builtins.h"
 #include "text/utf8.h"
 
 namespace nibble::jinja {
 namespace {
+
+// As Python's str.isprintable has it; repr escapes the rest.
+bool is_printable(char32_t c) {
+  if (c == U' ') return true;
+  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_ZS:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+      return false;
+    default:
+      return true;
+  }
+}
 
 std::string repr_text(const std::string& text) {
   bool single = text.find('\'') != text.npos, twice = text.find('"') != text.npos;

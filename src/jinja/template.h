@@ -21,7 +21,8 @@ class JinjaTemplate {
   ~JinjaTemplate();
 
   // The text that these variables (a JSON object) give. `date`: what strftime_now tells, seconds
-  // since 1970. What the template raises is an error; so is more work than the limits allow.
+  // since 1970; a text as the variable "strftime_now" is told instead, whatever format is asked
+  // for. What the template raises is an error; so is more work than the limits allow.
   Result<std::string> render(const Json& variables, int64_t date,
                              const jinja::Limits& limits = {}) const;
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 
 #include "base/test_util.h"
 
@@ -63,7 +63,7 @@ TEST(Jinja, NumbersBeyond64BitsAreErrors) {
 
 // Each would take forever, or all memory, or the whole stack.
 TEST(Jinja, HostileTemplatesEnd) {
-  auto start = std::chrono::steady_clock::now();
+  std::clock_t start = std::clock();  // of this process alone: the machine may be busy
   std::string deep(100'000, '(');
   for (const std::string& source : {
            std::string(
@@ -111,8 +111,7 @@ TEST(Jinja, HostileTemplatesEnd) {
   EXPECT_TRUE(fails_with(rendered(ifs), "nested deeper"));
   EXPECT_TRUE(fails_with(rendered(nots + "1 }}"), "nested deeper"));
   EXPECT_TRUE(fails_with(rendered(sums + " }}"), "in a row"));
-  std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  EXPECT_LT(took.count(), 120) << "bounded, but slow";
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 120);
 }
 
 // A namespace may hold itself: showing it ends, and nothing is lost (the sanitizers' check).
