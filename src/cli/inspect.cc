@@ -131,7 +131,9 @@ Json list_tensors(const Checkpoint& checkpoint) {
 // Whether the folder has weights at all; where it has, they must be sound.
 Result<bool> has_weights(const std::string& folder) {
   for (const std::string& name : NB_TRY(list_files(folder)))
-    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) return true;
+    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") ||
+        name == "pytorch_model.bin" || name == "pytorch_model.bin.index.json")
+      return true;
   return false;
 }
 

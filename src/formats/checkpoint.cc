@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "formats/pytorch_bin.h"
 #include "formats/safetensors.h"
 
 namespace nibble {
@@ -12,6 +13,13 @@ namespace {
 
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
+constexpr const char* kPickled = "pytorch_model.bin";
+constexpr const char* kPickledIndex = "pytorch_model.bin.index.json";
+
+Result<std::vector<NamedTensor>> open_file(const std::string& path) {
+  if (path.ends_with(".bin")) return open_pytorch_bin(path);
+  return NB_TRY(open_safetensors(path)).tensors;
+}
 
 // A name in the index is data from outside: it must not lead out of the folder. (Links do pass:
 // the Hugging Face cache consists of them.)
@@ -37,8 +45,8 @@ Result<Shards> read_index(const std::string& path) {
   return shards;
 }
 
-Result<std::vector<NamedTensor>> open_shards(const std::string& folder) {
-  std::string index = folder + "/" + kIndex;
+Result<std::vector<NamedTensor>> open_shards(const std::string& folder, const char* index_name) {
+  std::string index = folder + "/" + index_name;
   Shards shards = NB_TRY(read_index(index));
   std::vector<NamedTensor> tensors;
   for (auto& [name, wanted] : shards) {
@@ -46,16 +54,17 @@ Result<std::vector<NamedTensor>> open_shards(const std::string& folder) {
     if (!path_exists(path))
       return fail("{}: names the file {}, which is missing; download it again", index,
                   in_quotes(name));
-    auto file = NB_TRY(open_safetensors(path));
+    auto file = NB_TRY(open_file(path));
     std::sort(wanted.begin(), wanted.end());
     size_t found = tensors.size();
-    for (NamedTensor& t : file.tensors)
+    for (NamedTensor& t : file)
       if (std::binary_search(wanted.begin(), wanted.end(), t.name)) tensors.push_back(std::move(t));
     if (tensors.size() - found == wanted.size()) continue;
     for (const auto& w : wanted)
       if (std::none_of(tensors.begin() + static_cast<std::ptrdiff_t>(found), tensors.end(),
                        [&](const NamedTensor& t) { return t.name == w; }))
-        return fail("{}: lacks the tensor {}, which {} promises there", path, in_quotes(w), kIndex);
+        return fail("{}: lacks the tensor {}, which {} promises there", path, in_quotes(w),
+                    index_name);
   }
   return tensors;
 }
@@ -63,31 +72,22 @@ Result<std::vector<NamedTensor>> open_shards(const std::string& folder) {
 // The only *.safetensors file of a folder that has neither of the usual names.
 Result<std::string> find_single(const std::string& folder) {
   std::vector<std::string> found;
-  bool pickled = false;
-  for (const auto& name : NB_TRY(list_files(folder))) {
+  for (const auto& name : NB_TRY(list_files(folder)))
     if (name.ends_with(".safetensors")) found.push_back(name);
-    pickled = pickled || (name.starts_with("pytorch_model") && name.ends_with(".bin"));
-  }
   if (found.size() == 1) return found[0];
   if (found.size() > 1)
     return fail("{}: has {} .safetensors files but no {} that says which belong together", folder,
                 found.size(), kIndex);
-  if (pickled)  // a reader of pytorch_model.bin goes here
-    return fail(
-        "{}: has its weights only as pytorch_model.bin, which nibble does not read; save the model "
-        "as safetensors first",
-        folder);
-  return fail("{}: has no weights; a model folder holds {} or shards with {}", folder, kSingle,
-              kIndex);
+  return fail("{}: has no weights; a model folder holds {} or {}, or shards with {}", folder,
+              kSingle, kPickled, kIndex);
 }
 
 Result<std::vector<NamedTensor>> open_weights(const std::string& folder) {
-  std::string single = kSingle;
-  if (!path_exists(folder + "/" + kSingle)) {
-    if (path_exists(folder + "/" + kIndex)) return open_shards(folder);
-    single = NB_TRY(find_single(folder));
-  }
-  return NB_TRY(open_safetensors(folder + "/" + single)).tensors;
+  if (path_exists(folder + "/" + kSingle)) return open_file(folder + "/" + kSingle);
+  if (path_exists(folder + "/" + kIndex)) return open_shards(folder, kIndex);
+  if (path_exists(folder + "/" + kPickled)) return open_file(folder + "/" + kPickled);
+  if (path_exists(folder + "/" + kPickledIndex)) return open_shards(folder, kPickledIndex);
+  return open_file(folder + "/" + NB_TRY(find_single(folder)));
 }
 
 class Hasher {

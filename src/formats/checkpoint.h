@@ -15,7 +15,7 @@ class Checkpoint {
  public:
   // Opens config.json and the weights of a folder: model.safetensors, or the shards that
   // model.safetensors.index.json names (single path components only; every mapped tensor must be
-  // in its file), or the only *.safetensors file there.
+  // in its file), the same as pytorch_model.bin, or the only *.safetensors file there.
   static Result<Checkpoint> open(const std::string& folder);
 
   // Tensors that are already open, under a name for messages; no config.
