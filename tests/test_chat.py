@@ -8,7 +8,7 @@ import time
 
 import pytest
 from folders import Folder
-from nibble import BINARY, SHARED, needs_shared, refused, run, run_json
+from nibble import BINARY, SHARED, TALES, needs_shared, refused, run, run_json
 
 TEMPLATES = SHARED / "data/chat-templates"
 GOLDEN = sorted(TEMPLATES.glob("*.golden.json")) if TEMPLATES.is_dir() else []
@@ -108,7 +108,7 @@ def test_run_chat(tmp_path):
                               "<|assistant|>\n")
     text = run_json(*args)["text"]
     assert run(*args).stdout.rstrip("\n") == text.rstrip("\n")  # the answer alone
-    refused("run", "--chat", "-p", "x", words=["chat template"])
+    refused("run", TALES, "--chat", "-p", "x", words=["chat template"])
     assert "--chat" in run("run", model, "--system", "x", "-p", "y", code=2).stderr
 
 

@@ -8,7 +8,7 @@
 namespace nibble::jinja {
 
 struct Limits {
-  int64_t steps = 20'000'000;             // nodes evaluated, items visited, 64-byte pieces copied
+  int64_t steps = 10'000'000;             // nodes evaluated, items visited, 64-byte pieces copied
   int64_t live_bytes = int64_t{1} << 28;  // of all values that exist at one time
   int64_t output_bytes = int64_t{1} << 26;
   int64_t depth = 400;  // of statements, expressions and calls inside one another
