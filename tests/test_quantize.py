@@ -111,13 +111,19 @@ def test_killed_jobs_resume_to_the_same_bytes(method, kills, tiny, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "whole"]
 
 
-def test_a_killed_job_without_resume_starts_anew(gptq, tmp_path):
-    whole, seconds = gptq
-    out = tmp_path / "out"
+def killed_midway(out):
+    """A job that was killed when its first block was done."""
     job = start(*GPTQ, "-o", out)
-    time.sleep(seconds / 2)
+    while job.poll() is None and not list(out.parent.glob("out.partial/block-*")):
+        time.sleep(.001)
     job.kill()
     job.communicate()
+
+
+def test_a_killed_job_without_resume_starts_anew(gptq, tmp_path):
+    whole = gptq[0]
+    out = tmp_path / "out"
+    killed_midway(out)
     assert not out.exists()
     run(*GPTQ, "-o", out)
     assert digest(out) == digest(whole)
@@ -125,10 +131,7 @@ def test_a_killed_job_without_resume_starts_anew(gptq, tmp_path):
 
 def test_resume_of_another_job_is_refused(gptq, tmp_path):
     out = tmp_path / "out"
-    job = start(*GPTQ, "-o", out)
-    time.sleep(gptq[1] / 2)
-    job.kill()
-    job.communicate()
+    killed_midway(out)
     before = digest(tmp_path)
     other = [arg if arg != "w4g128-asym" else "w3g128-asym" for arg in GPTQ]
     done = run(*other, "-o", out, "--resume", code=1)
