@@ -37,7 +37,7 @@ Status read_sizes(const ConfigReader& r, const ConfigKeys& keys, DecoderConfig& 
   out.hidden = NB_TRY(r.count(r.first(keys.hidden), std::nullopt));
   out.layers = NB_TRY(r.count(r.first(keys.layers), std::nullopt, 10000));
   out.heads = NB_TRY(r.count(r.first(keys.heads), std::nullopt));
-  out.kv_heads = NB_TRY(r.count(r.first(keys.kv_heads), out.heads));
+  out.kv_heads = keys.kv_heads[0] ? NB_TRY(r.count(r.first(keys.kv_heads), out.heads)) : out.heads;
   int64_t head_dim =
       keys.usual_head_dim > 0 ? keys.usual_head_dim : std::max<int64_t>(1, out.hidden / out.heads);
   out.head_dim = NB_TRY(r.count("head_dim", head_dim, 4096));
@@ -91,11 +91,10 @@ Result<DecoderConfig> parse_config(const Json& config, const std::string& what) 
   out.model_type = arch->model_type;
   NB_OK(read_sizes(r, arch->keys, out));
   if (arch->keys.rotary)
-    out.ropes = {NB_TRY(r.rope(out.head_dim, out.context, arch->keys.usual_theta,
-                               arch->keys.usual_rotary_share))};
-  out.tied_head = NB_TRY(
-      r.flag("tie_word_embeddings", NB_TRY(outer.flag("tie_word_embeddings",
-                                                      arch->keys.usually_tied))));
+    out.ropes = {NB_TRY(
+        r.rope(out.head_dim, out.context, arch->keys.usual_theta, arch->keys.usual_rotary_share))};
+  out.tied_head = NB_TRY(r.flag(
+      "tie_word_embeddings", NB_TRY(outer.flag("tie_word_embeddings", arch->keys.usually_tied))));
   NB_OK(read_special_ids(config, what, out));
   if (out.eos.empty()) NB_OK(read_special_ids(*fields, what, out));
   NB_OK(arch->configure(r, out));

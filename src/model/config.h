@@ -45,10 +45,10 @@ enum class Alibi : uint8_t { kNone, kBloom, kFalcon, kMpt };
 
 // Of one block.
 struct LayerConfig {
-  int64_t window = 0;         // keys a query sees, itself included; 0: all
-  int rope = 0;               // which of the config's ropes; -1: none
+  int64_t window = 0;          // keys a query sees, itself included; 0: all
+  int rope = 0;                // which of the config's ropes; -1: none
   double attention_scale = 0;  // on scores
-  int64_t experts = 0;        // 0: one MLP for all tokens
+  int64_t experts = 0;         // 0: one MLP for all tokens
 };
 
 struct DecoderConfig {
@@ -74,14 +74,13 @@ struct DecoderConfig {
 
   std::vector<RopeSpec> ropes;
   Alibi alibi = Alibi::kNone;
-  double alibi_max = 8;     // kMpt
-  double alibi_factor = 1;  // kFalcon, on the bias
+  double alibi_factor = 1;       // kFalcon, on the bias
   int64_t position_offset = -1;  // learned positions: the first token's row; -1: none
 
   QkvOrder qkv = QkvOrder::kSeparate;
   bool qkv_bias = false, out_bias = false, mlp_bias = false, head_bias = false;
-  bool conv1d = false;   // the blocks' matrices are stored (k, n)
-  double clip_qkv = 0;   // queries, keys and values stay within; 0: as they come
+  bool conv1d = false;  // the blocks' matrices are stored (k, n)
+  double clip_qkv = 0;  // queries, keys and values stay within; 0: as they come
   double score_softcap = 0, logit_softcap = 0;  // c tanh(x / c); 0: none
 
   Activation activation = Activation::kSilu;
@@ -104,8 +103,8 @@ struct DecoderConfig {
   }
   bool has(NormPlace place) const { return norms[static_cast<size_t>(place)]; }
   void set(NormPlace place, bool there) { norms[static_cast<size_t>(place)] = there; }
-  // States of the full width: before the blocks and behind each, the last one behind the final norm;
-  // what project_out then narrows is none.
+  // States of the full width: before the blocks and behind each, the last one behind the final
+  // norm; what project_out then narrows is none.
   int64_t hidden_states() const { return embedding_width == hidden ? layers + 1 : layers; }
   // Sequences of at most so many tokens rotate otherwise than longer ones; 0: all alike.
   int64_t short_context() const;

@@ -25,14 +25,14 @@ float slope(int64_t heads, int64_t head) {
   return head < below ? power(below, head + 1) : power(2 * below, 2 * (head - below) + 1);
 }
 
-// MPT takes the power above throughout: first its second, fourth ... slope, then the others.
-float mpt_slope(int64_t heads, int64_t head, double most) {
+// MPT, as transformers runs it whatever its alibi_bias_max, takes the power above throughout: first
+// its second, fourth ... slope, then the others.
+float mpt_slope(int64_t heads, int64_t head) {
   int64_t above = largest_power_of_2_up_to(heads);
   if (above < heads) above *= 2;
   int64_t i = head;
   if (above != heads) i = head < above / 2 ? 2 * head + 1 : 2 * (head - above / 2);
-  return 1.f / std::pow(2.f, static_cast<float>(i + 1) *
-                                 static_cast<float>(most / static_cast<double>(above)));
+  return 1.f / std::pow(2.f, static_cast<float>(i + 1) * (8.f / static_cast<float>(above)));
 }
 
 float alibi(const DecoderConfig& c, int64_t head, int64_t position) {
@@ -46,7 +46,7 @@ float alibi(const DecoderConfig& c, int64_t head, int64_t position) {
       return static_cast<float>(c.alibi_factor) * bf16(bf16(slope(c.heads, head)) * bf16(p)) /
              std::sqrt(static_cast<float>(c.head_dim));
     case Alibi::kMpt:
-      return mpt_slope(c.heads, head, c.alibi_max) * p;
+      return mpt_slope(c.heads, head) * p;
   }
   return 0;
 }

@@ -16,6 +16,7 @@ struct ConfigKeys {
   std::array<const char*, 2> hidden = {"hidden_size", "n_embed"};
   std::array<const char*, 2> layers = {"num_hidden_layers", "n_layer"};
   std::array<const char*, 2> heads = {"num_attention_heads", "n_head"};
+  // Nothing of a family in which no heads share keys, whatever its file says.
   std::array<const char*, 2> kv_heads = {"num_key_value_heads", "n_head_kv"};
   std::array<const char*, 2> mlp = {"intermediate_size", "n_inner"};
   std::array<const char*, 2> context = {"max_position_embeddings", "n_positions"};

@@ -1,5 +1,5 @@
-// GPT-NeoX and Pythia: a quarter of each head rotated, attention and MLP side by side, each behind a
-// LayerNorm of its own, or one after the other.
+// GPT-NeoX and Pythia: a quarter of each head rotated, attention and MLP side by side, each behind
+// a LayerNorm of its own, or one after the other.
 #include "model/archs/arch.h"
 
 namespace nibble {
@@ -35,7 +35,8 @@ Status configure(const ConfigReader& r, DecoderConfig& out) {
 
 extern const Architecture kArch_gpt_neox = {"gpt_neox",
                                             "GPT-NeoX, Pythia",
-                                            {.norm_eps = "layer_norm_eps",
+                                            {.kv_heads = {},
+                                             .norm_eps = "layer_norm_eps",
                                              .usual_activation = "gelu",
                                              .usual_eps = 1e-5,
                                              .rotary = false},

@@ -1,5 +1,5 @@
-// GPT-J: attention and MLP side by side behind one LayerNorm, neighbouring numbers of a head rotated
-// as pairs.
+// GPT-J: attention and MLP side by side behind one LayerNorm, neighbouring numbers of a head
+// rotated as pairs.
 #include "model/archs/arch.h"
 
 namespace nibble {
@@ -43,6 +43,7 @@ extern const Architecture kArch_gptj = {"gptj",
                                         {.hidden = {"n_embd", "hidden_size"},
                                          .layers = {"n_layer", "num_hidden_layers"},
                                          .heads = {"n_head", "num_attention_heads"},
+                                         .kv_heads = {},
                                          .mlp = {"n_inner", "n_inner"},
                                          .context = {"n_positions", "max_position_embeddings"},
                                          .norm_eps = "layer_norm_epsilon",

@@ -6,10 +6,7 @@ namespace nibble {
 Status configure_llama(const ConfigReader& r, DecoderConfig& out);
 
 extern const Architecture kArch_granite = {
-    "granite",
-    "Granite 3",
-    {},
-    [](const ConfigReader& r, DecoderConfig& out) -> Status {
+    "granite", "Granite 3", {}, [](const ConfigReader& r, DecoderConfig& out) -> Status {
       NB_OK(configure_llama(r, out));
       out.embedding_scale = NB_TRY(r.positive("embedding_multiplier", 1));
       out.residual_scale = NB_TRY(r.positive("residual_multiplier", 1));

@@ -3,14 +3,14 @@
 
 namespace nibble {
 
-extern const Architecture kArch_mistral = {
-    "mistral",
-    "Mistral 7B and its kin (sliding window)",
-    {},
-    [](const ConfigReader& r, DecoderConfig& out) -> Status {
-      int64_t window = NB_TRY(r.window(4096));
-      for (LayerConfig& layer : out.blocks) layer.window = window;
-      return {};
-    }};
+extern const Architecture kArch_mistral = {"mistral",
+                                           "Mistral 7B and its kin (sliding window)",
+                                           {},
+                                           [](const ConfigReader& r, DecoderConfig& out) -> Status {
+                                             int64_t window = NB_TRY(r.window(4096));
+                                             for (LayerConfig& layer : out.blocks)
+                                               layer.window = window;
+                                             return {};
+                                           }};
 
 }  // namespace nibble

@@ -26,7 +26,6 @@ Status configure(const ConfigReader& r, DecoderConfig& out) {
   out.alibi = Alibi::kMpt;
   if (!r.has("attn_config")) return {};
   ConfigReader attention = NB_TRY(r.object("attn_config"));
-  out.alibi_max = NB_TRY(attention.positive("alibi_bias_max", 8));
   out.clip_qkv = NB_TRY(attention.optional_positive("clip_qkv", 0));
   double scale = NB_TRY(attention.optional_positive("softmax_scale", 0));
   for (LayerConfig& layer : out.blocks) layer.attention_scale = scale;
@@ -40,6 +39,7 @@ extern const Architecture kArch_mpt = {"mpt",
                                        {.hidden = {"d_model", "hidden_size"},
                                         .layers = {"n_layers", "num_hidden_layers"},
                                         .heads = {"n_heads", "num_attention_heads"},
+                                        .kv_heads = {},
                                         .mlp = {"intermediate_size", "intermediate_size"},
                                         .context = {"max_seq_len", "max_position_embeddings"},
                                         .norm_eps = "layer_norm_epsilon",

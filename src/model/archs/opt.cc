@@ -1,5 +1,5 @@
-// OPT: learned positions from row 2 on, ReLU; the 350m model norms behind the residual sums and keeps
-// narrower embeddings.
+// OPT: learned positions from row 2 on, ReLU; the 350m model norms behind the residual sums and
+// keeps narrower embeddings.
 #include "model/archs/arch.h"
 
 namespace nibble {
@@ -40,7 +40,8 @@ Status configure(const ConfigReader& r, DecoderConfig& out) {
 
 extern const Architecture kArch_opt = {"opt",
                                        "OPT",
-                                       {.mlp = {"ffn_dim", "ffn_dim"},
+                                       {.kv_heads = {},
+                                        .mlp = {"ffn_dim", "ffn_dim"},
                                         .norm_eps = "layer_norm_eps",
                                         .activation = "activation_function",
                                         .usual_activation = "relu",

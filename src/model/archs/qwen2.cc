@@ -11,12 +11,10 @@ Status configure_qwen_window(const ConfigReader& r, DecoderConfig& out) {
   return r.windows(window, [=](int64_t layer) { return layer >= first; }, out);
 }
 
-extern const Architecture kArch_qwen2 = {"qwen2",
-                                         "Qwen 2, Qwen 2.5",
-                                         {},
-                                         [](const ConfigReader& r, DecoderConfig& out) -> Status {
-                                           out.qkv_bias = true;
-                                           return configure_qwen_window(r, out);
-                                         }};
+extern const Architecture kArch_qwen2 = {
+    "qwen2", "Qwen 2, Qwen 2.5", {}, [](const ConfigReader& r, DecoderConfig& out) -> Status {
+      out.qkv_bias = true;
+      return configure_qwen_window(r, out);
+    }};
 
 }  // namespace nibble
