@@ -13,8 +13,8 @@ constexpr int64_t kMostParameters = int64_t{1} << 50;
 
 const char* role_name(const LinearSpec& spec) {
   constexpr std::array names = {"q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down"};
-  constexpr std::array experts = {"", "", "", "", "", "experts' gate", "experts' up", "",
-                                  "experts' down"};
+  constexpr std::array experts = {
+      "", "", "", "", "", "experts' gate", "experts' up", "", "experts' down"};
   static_assert(names.size() == kRoles && experts.size() == kRoles);
   return (spec.expert < 0 ? names : experts)[static_cast<size_t>(spec.role)];
 }

@@ -46,8 +46,8 @@ inline int64_t attention_scratch(const AttentionTile& t) {
   return rows * (d + v + kAttentionKeys + 2) + kAttentionKeys * (d + v);
 }
 
-// Between the matrices of an MLP. kGelu is x Phi(x), kGeluTanh its approximation by tanh, kGeluQuick
-// that by a sigmoid (Hendrycks and Gimpel, arXiv 1606.08415); kRelu2 is relu squared.
+// Between the matrices of an MLP. kGelu is x Phi(x), kGeluTanh its approximation by tanh,
+// kGeluQuick that by a sigmoid (Hendrycks and Gimpel, arXiv 1606.08415); kRelu2 is relu squared.
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kGeluQuick, kRelu, kRelu2 };
 
 // Weights as stored, row by row.

@@ -82,9 +82,10 @@ void project(const DecoderConfig& c, const Block& block, const Flow& flow, float
   LinearInput in(flow.x.data(), flow.rows, c.hidden);
   int64_t width = c.qkv_dim();
   if (c.qkv == QkvOrder::kSeparate)
-    run_pieces(std::array{block.linear(Role::kQ).pieces(in, y, width, {}),
-                          block.linear(Role::kK).pieces(in, y + c.q_dim(), width, {}),
-                          block.linear(Role::kV).pieces(in, y + c.q_dim() + c.kv_dim(), width, {})});
+    run_pieces(
+        std::array{block.linear(Role::kQ).pieces(in, y, width, {}),
+                   block.linear(Role::kK).pieces(in, y + c.q_dim(), width, {}),
+                   block.linear(Role::kV).pieces(in, y + c.q_dim() + c.kv_dim(), width, {})});
   else
     block.linear(Role::kQkv).run(in, y, width);
   if (c.clip_qkv <= 0) return;
@@ -142,8 +143,8 @@ void add_linear(const char* name, const DecoderConfig& c, const Block& block, Ro
       add_normed(c, norm, y, flow);
     } else {
       linear.run(in, y, c.hidden,
-                 [=, n = c.hidden, rows = flow.rows,
-                  scale = static_cast<float>(c.residual_scale)](int64_t first, int64_t last) {
+                 [=, n = c.hidden, rows = flow.rows, scale = static_cast<float>(c.residual_scale)](
+                     int64_t first, int64_t last) {
                    for (int64_t r = 0; r < rows; ++r)
                      for (int64_t i = r * n + first; i < r * n + last; ++i) h[i] += scale * y[i];
                  });
@@ -245,7 +246,8 @@ Result<Block> load_block(const Weights& weights, int64_t layer, Activations mode
   b.index = layer;
   b.layer = c.blocks[static_cast<size_t>(layer)];
   b.experts.resize(static_cast<size_t>(b.layer.experts));
-  for (const NormSpec& spec : block_norms(c, layer)) b.norm(spec.place) = NB_TRY(weights.norm(spec));
+  for (const NormSpec& spec : block_norms(c, layer))
+    b.norm(spec.place) = NB_TRY(weights.norm(spec));
   if (b.layer.experts > 0) b.router = NB_TRY(weights.float_linear(router(c, layer)));
   for (const LinearSpec& spec : block_linears(c, layer))
     b.slot(spec) = NB_TRY(weights.linear(spec, mode, store));

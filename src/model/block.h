@@ -15,7 +15,7 @@ namespace nibble {
 using BlockLinears = std::array<std::unique_ptr<Linear>, kRoles>;
 
 struct Block {
-  int64_t index = 0;   // which layer of the KV cache is its own
+  int64_t index = 0;  // which layer of the KV cache is its own
   LayerConfig layer;
   std::array<Norm, kNormPlaces> norms;
   BlockLinears linears;
@@ -45,7 +45,7 @@ struct BlockTape {
   std::vector<float> h;       // (rows, hidden): the residual stream as it entered
   std::vector<float> middle;  // the same before the MLP
   std::array<std::vector<float>, kStages.size()> x;  // the input of each stage's linears
-  std::vector<float> qkv;       // as projected: (rows, qkv_dim)
+  std::vector<float> qkv;                            // as projected: (rows, qkv_dim)
   std::vector<float> gate, up;  // (rows, mlp) before the activation; gate only where there is one
 };
 
@@ -78,8 +78,8 @@ void enter_block(const DecoderConfig& config, const Block& block, Flow& flow);
 void advance(Stage stage, const DecoderConfig& config, const Block& block,
              const Positions& positions, Flow& flow);
 
-// The rows that enter a linear of this spec, (count, spec.k), before its stage: a flow's x (rows, k),
-// or, of an expert, those of its tokens, gathered in `gathered` where they do not lie together.
+// The rows that enter a linear of this spec, (count, spec.k), before its stage: a flow's x (rows,
+// k), or, of an expert, those of its tokens, gathered in `gathered` where they do not lie together.
 struct InputRows {
   const float* x;
   int64_t count;
@@ -89,8 +89,8 @@ InputRows input_rows(const float* x, int64_t rows, const Routes& routes, const L
 
 // Where a token's queries, keys and values lie in the (qkv_dim) that its projections gave.
 struct QkvLayout {
-  int64_t shared = 1;                       // query heads to a head of keys
-  int64_t q = 0, k = 0, v = 0;              // of the first head of keys
+  int64_t shared = 1;                          // query heads to a head of keys
+  int64_t q = 0, k = 0, v = 0;                 // of the first head of keys
   int64_t q_step = 0, k_step = 0, v_step = 0;  // to the next one's
   explicit QkvLayout(const DecoderConfig& config);
 };

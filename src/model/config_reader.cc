@@ -128,9 +128,8 @@ Status read_longrope(const ConfigReader& r, int64_t context, RopeSpec& rope) {
   }
   auto original = static_cast<double>(rope.original_context);
   double factor = NB_TRY(r.positive("factor", static_cast<double>(context) / original));
-  double usual = factor <= 1 || original <= 1
-                     ? 1
-                     : std::sqrt(1 + std::log(factor) / std::log(original));
+  double usual =
+      factor <= 1 || original <= 1 ? 1 : std::sqrt(1 + std::log(factor) / std::log(original));
   rope.attention_factor = NB_TRY(r.positive("attention_factor", usual));
   return {};
 }
@@ -151,12 +150,13 @@ Result<RopeSpec> ConfigReader::rope(const ConfigReader& outer, int64_t head_dim,
   constexpr int64_t kMostContext = int64_t{1} << 31;
   RopeSpec rope;
   rope.theta = NB_TRY(positive("rope_theta", NB_TRY(outer.positive("rope_theta", theta))));
-  share = NB_TRY(positive("partial_rotary_factor",
-                          NB_TRY(outer.positive("partial_rotary_factor", share))));
+  share = NB_TRY(
+      positive("partial_rotary_factor", NB_TRY(outer.positive("partial_rotary_factor", share))));
   rope.dims = static_cast<int64_t>(static_cast<double>(head_dim) * share);
   if (rope.dims < 2 || rope.dims > head_dim || rope.dims % 2 != 0)
-    return fail("{}: {} of the {} numbers of a head are rotated, should be even and as many at most",
-                what_, rope.dims, head_dim);
+    return fail(
+        "{}: {} of the {} numbers of a head are rotated, should be even and as many at most", what_,
+        rope.dims, head_dim);
   rope.kind = NB_TRY(rope_kind(*this));
   rope.original_context = context;
   if (rope.kind == Kind::kDefault) return rope;

@@ -97,7 +97,8 @@ int64_t Decoder::read_bytes() const {
       for (const auto& linear : expert)
         if (linear) experts += linear->read_bytes();
     b.each(add);
-    bytes += b.router->read_bytes() - experts + experts * config().experts_per_token / b.layer.experts;
+    bytes +=
+        b.router->read_bytes() - experts + experts * config().experts_per_token / b.layer.experts;
   }
   return bytes;
 }

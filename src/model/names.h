@@ -39,9 +39,9 @@ struct Names {
   std::string head = "lm_head";                                    // does not begin with base
   // Behind "BASE LAYERS.N.".
   std::array<std::string, kRoles> linears = {
-      "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",  "self_attn.qkv_proj",
-      "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",       "mlp.gate_up_proj",
-      "mlp.down_proj"};
+      "self_attn.q_proj",   "self_attn.k_proj", "self_attn.v_proj",
+      "self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_proj",
+      "mlp.up_proj",        "mlp.gate_up_proj", "mlp.down_proj"};
   std::array<std::string, kNormPlaces> norms = {"input_layernorm",
                                                 "post_attention_layernorm",
                                                 "",

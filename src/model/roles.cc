@@ -11,8 +11,7 @@ class Lister {
  public:
   Lister(const DecoderConfig& c, int64_t layer) : c_(c), prefix_(block_prefix(c, layer)) {}
   void add(Role role, Stage stage, int64_t n, int64_t k, bool bias) {
-    out.push_back(
-        {role, stage, prefix_ + c_.names.linears[static_cast<size_t>(role)], n, k, bias});
+    out.push_back({role, stage, prefix_ + c_.names.linears[static_cast<size_t>(role)], n, k, bias});
   }
   void add_expert(Role role, Stage stage, int64_t expert, const std::string& name, int64_t n,
                   int64_t k) {
@@ -81,7 +80,7 @@ std::vector<NormSpec> block_norms(const DecoderConfig& c, int64_t layer) {
     auto place = static_cast<NormPlace>(i);
     bool of_heads = place == NormPlace::kQuery || place == NormPlace::kKey;
     if (of_heads ? c.qk_norm == QkNorm::kNone : !c.has(place)) continue;
-    NormSpec norm{place, block_prefix(c, layer) + c.names.norms[i], c.hidden, 1, c.norm_weight,
+    NormSpec norm{place,      block_prefix(c, layer) + c.names.norms[i], c.hidden, 1, c.norm_weight,
                   c.norm_bias};
     if (of_heads) {
       int64_t heads = place == NormPlace::kQuery ? c.heads : c.kv_heads;
@@ -99,8 +98,12 @@ NormSpec final_norm(const DecoderConfig& c) {
           c.norm_bias};
 }
 NormSpec embedding_norm(const DecoderConfig& c) {
-  return {NormPlace::kAttentionIn, c.names.base + c.names.embedding_norm, c.hidden, 1,
-          c.norm_weight, c.norm_bias};
+  return {NormPlace::kAttentionIn,
+          c.names.base + c.names.embedding_norm,
+          c.hidden,
+          1,
+          c.norm_weight,
+          c.norm_bias};
 }
 
 MatrixSpec router(const DecoderConfig& c, int64_t layer) {

@@ -66,7 +66,8 @@ MatrixSpec project_in(const DecoderConfig& config);
 MatrixSpec project_out(const DecoderConfig& config);
 // Those of them that the model has.
 std::vector<MatrixSpec> other_matrices(const DecoderConfig& config);
-// Floats beside the linears of the blocks, the embedding, the head and other_matrices: of all norms.
+// Floats beside the linears of the blocks, the embedding, the head and other_matrices: of all
+// norms.
 std::vector<VectorSpec> norm_vectors(const DecoderConfig& config);
 
 std::string embedding_module(const DecoderConfig& config);

@@ -62,8 +62,8 @@ float frequency(const RopeSpec& spec, double theta, int64_t i, bool beyond) {
     case RopeSpec::Kind::kYarn:
       return yarn_frequency(spec, f, i);
     case RopeSpec::Kind::kLongrope:
-      return 1.f / ((beyond ? spec.long_factors : spec.short_factors)[static_cast<size_t>(i)] *
-                    power);
+      return 1.f /
+             ((beyond ? spec.long_factors : spec.short_factors)[static_cast<size_t>(i)] * power);
   }
   return f;
 }

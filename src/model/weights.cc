@@ -143,8 +143,8 @@ Result<Norm> Weights::norm(const NormSpec& spec) const {
 Result<std::vector<NamedTensor>> Weights::norm_tensors(const NormSpec& spec,
                                                        const Norm& norm) const {
   std::vector<NamedTensor> out;
-  auto add = [&](const std::vector<VectorSpec>& specs, std::span<const float> values,
-                 float less, std::optional<DType> wanted) -> Status {
+  auto add = [&](const std::vector<VectorSpec>& specs, std::span<const float> values, float less,
+                 std::optional<DType> wanted) -> Status {
     for (const VectorSpec& v : specs) {
       std::vector<float> part(values.begin(), values.begin() + v.size);
       values = values.subspan(static_cast<size_t>(v.size));

@@ -197,9 +197,9 @@ Status BlockPass::quantize_group(const std::vector<LinearSpec>& group, Block& bl
     const Method* used = method;
     if (!statistics && method->need != InputStatistics::Need::kNothing) {
       used = NB_TRY(find_method("rtn"));
-      out.notes.push_back(fmt::format(
-          "block {}, expert {}: no calibration token reached {}; rounded to nearest", block.index,
-          group[0].expert, group[0].module));
+      out.notes.push_back(
+          fmt::format("block {}, expert {}: no calibration token reached {}; rounded to nearest",
+                      block.index, group[0].expert, group[0].module));
     }
     NB_OK(quantize_linears(*method, *used, group, statistics.get(), block, floats, out));
   }

@@ -63,8 +63,8 @@ class Estimate {
     int64_t weights = c_.vocab * c_.embedding_width, most = 0;
     for (const std::string& module : {embedding_module(c_), head_module(c_)})
       if (const auto& scheme = plan_.of(module).scheme)
-        most = std::max(
-            most, 6 * weights + 2 * QuantizedMatrix::stored_bytes(*scheme, c_.vocab, c_.embedding_width));
+        most = std::max(most, 6 * weights + 2 * QuantizedMatrix::stored_bytes(*scheme, c_.vocab,
+                                                                              c_.embedding_width));
     return preparation_.changes_model() ? std::max(most, 12 * weights) : most;
   }
 

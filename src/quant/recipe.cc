@@ -169,8 +169,7 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
       plan.distillation_ = choice.method->distillation;
   if (settings_.distill) plan.distillation_.what = *settings_.distill;
   plan.distillation_.steps = settings_.distill_steps;
-  bool learns =
-      plan.distillation_.what != DistillationPlan::What::kNothing || plan.tunes_blocks();
+  bool learns = plan.distillation_.what != DistillationPlan::What::kNothing || plan.tunes_blocks();
   if (learns) plan.learning_gap_ = backward_gap(c);
   if (!plan.learning_gap_.empty()) plan.distillation_.what = DistillationPlan::What::kNothing;
   return plan;
@@ -181,9 +180,7 @@ bool Plan::any(bool Method::* what) const {
                      [&](const auto& c) { return c.second.scheme && c.second.method->*what; });
 }
 bool Plan::takes_drift() const { return any(&Method::takes_drift); }
-bool Plan::tunes_blocks() const {
-  return learning_gap_.empty() && any(&Method::tunes_block);
-}
+bool Plan::tunes_blocks() const { return learning_gap_.empty() && any(&Method::tunes_block); }
 
 Json Recipe::json() const {
   Json out = {{"rules", Json::array()}};

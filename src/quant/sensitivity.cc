@@ -204,9 +204,8 @@ Status Measurement::measure_outer(const std::string& module, bool embedding) {
   item.weights = config_.vocab * config_.embedding_width;
   item.read_by_token = !embedding || config_.tied_head;
   const Method* rtn = NB_TRY(find_method("rtn"));
-  FloatMatrix m =
-      NB_TRY(load_matrix(weights_, module, config_.vocab, config_.embedding_width,
-                         options_.schemes[0]));
+  FloatMatrix m = NB_TRY(
+      load_matrix(weights_, module, config_.vocab, config_.embedding_width, options_.schemes[0]));
   for (const Scheme& scheme : options_.schemes) {
     m.scheme = scheme;
     MethodResult result = NB_TRY(rtn->quantize(std::span(&m, 1), nullptr, options_.methods));
@@ -214,8 +213,8 @@ Status Measurement::measure_outer(const std::string& module, bool embedding) {
     Head head = NB_TRY(weights_.head(q));
     std::vector<std::vector<float>> kept = entry_;
     if (embedding)
-      entry_ = states(NB_TRY(WindowFlows::create(config_, NB_TRY(weights_.embedding(q)),
-                                                 {split_.held, {}, {}})));
+      entry_ = states(NB_TRY(
+          WindowFlows::create(config_, NB_TRY(weights_.embedding(q)), {split_.held, {}, {}})));
     bool own_head = !embedding || config_.tied_head;
     double kl = measure(embedding ? 0 : blocks_.size(), own_head ? head : head_);
     entry_ = std::move(kept);

@@ -142,8 +142,7 @@ void WindowFlows::advance(Stage stage, const Block& block) {
   cols_ = after;
 }
 
-InputStatistics WindowFlows::statistics(const LinearSpec& spec,
-                                        InputStatistics::Need need) const {
+InputStatistics WindowFlows::statistics(const LinearSpec& spec, InputStatistics::Need need) const {
   InputStatistics out(spec.k, need);
   std::vector<float> gathered;
   for (int64_t i = 0; i < count(); ++i) {

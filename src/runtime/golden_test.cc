@@ -102,18 +102,19 @@ TEST_P(GoldenTest, GreedyIds) {
   EXPECT_EQ(out->finish, Finish::kLength);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Models, GoldenTest,
-    testing::Values("bloom", "falcon-7b-style", "falcon-alibi", "falcon-new", "gemma", "gemma2",
-                    "gemma3", "gpt-neox", "gpt-neox-sequential", "gpt2", "gptj", "granite", "llama",
-                    "llama-bias", "llama3-rope", "mistral-window", "mixtral", "mpt", "olmo2", "opt",
-                    "opt-350m-style", "phi", "phi3", "phi3-longrope", "qwen2", "qwen2-yarn",
-                    "qwen3", "qwen3-moe", "smollm3", "stablelm", "starcoder2"),
-    [](const auto& info) {
-      std::string name = info.param;
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name;
-    });
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
+                         testing::Values("bloom", "falcon-7b-style", "falcon-alibi", "falcon-new",
+                                         "gemma", "gemma2", "gemma3", "gpt-neox",
+                                         "gpt-neox-sequential", "gpt2", "gptj", "granite", "llama",
+                                         "llama-bias", "llama3-rope", "mistral-window", "mixtral",
+                                         "mpt", "olmo2", "opt", "opt-350m-style", "phi", "phi3",
+                                         "phi3-longrope", "qwen2", "qwen2-yarn", "qwen3",
+                                         "qwen3-moe", "smollm3", "stablelm", "starcoder2"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace nibble

@@ -69,8 +69,8 @@ void causal_softmax(float* s, int64_t first, int64_t rows, int64_t keys, int64_t
 }
 
 // One query head against its keys and values. All (rows, d) of the slice; dk and dv are added to.
-void head_backward(const Block& block, int64_t rows, int64_t d, const float* bias,
-                   const float* out, const float* dout, int64_t stride, Scratch& s) {
+void head_backward(const Block& block, int64_t rows, int64_t d, const float* bias, const float* out,
+                   const float* dout, int64_t stride, Scratch& s) {
   int di = to_int(d);
   auto scale = static_cast<float>(block.layer.attention_scale);
   for (int64_t first = 0; first < rows; first += kQueries) {

@@ -15,7 +15,7 @@ std::string backward_gap(const DecoderConfig& config);
 
 // dL/dparameter of one block, added up over calls. A vector left empty is not computed.
 struct BlockGradient {
-  std::array<std::vector<float>, kRoles> w;          // (n, k)
+  std::array<std::vector<float>, kRoles> w;           // (n, k)
   std::array<std::vector<float>, kNormPlaces> norms;  // of their weights as blocks run them
 
   std::vector<float>& of(Role r) { return w[static_cast<size_t>(r)]; }

@@ -84,8 +84,7 @@ TEST_P(BlockBackward, MatchesFiniteDifferences) {
     matrices[r] = s.w[r];
     gradient.w[r].resize(s.w[r].size());
   }
-  for (size_t p = 0; p < kNormPlaces; ++p)
-    gradient.norms[p].resize(s.block.norms[p].weight.size());
+  for (size_t p = 0; p < kNormPlaces; ++p) gradient.norms[p].resize(s.block.norms[p].weight.size());
   std::vector<float> dh = s.direction;
   BackwardScratch scratch;
   block_backward(s.config(), s.block, matrices, *s.model->positions(), s.slices, tape, dh, gradient,

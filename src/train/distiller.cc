@@ -70,9 +70,9 @@ double Distiller::pass(std::span<const Ids* const> windows, double weight, bool 
   norm_rows(c, final_norm_, flow_.h.data(), rows, hidden_.data());
   const std::vector<float>& own_head = own_head_.empty() ? head_ : own_head_;
   const float* bias = head_bias_.empty() ? nullptr : head_bias_.data();
-  double total = kl_backward({answers_.data(), head_.data(), bias},
-                             {hidden_.data(), own_head.data(), bias}, rows, c.vocab, c.hidden,
-                             static_cast<float>(weight), dhidden_.data());
+  double total =
+      kl_backward({answers_.data(), head_.data(), bias}, {hidden_.data(), own_head.data(), bias},
+                  rows, c.vocab, c.hidden, static_cast<float>(weight), dhidden_.data());
   if (!backward) return total;
 
   std::fill(dh_.begin(), dh_.end(), 0.f);

@@ -59,8 +59,7 @@ Result<LearnedBlock> LearnedBlock::create(
     if (!spec.weight) continue;
     const Norm& norm = b.block_.norm(spec.place);
     b.gradient_->of(spec.place).resize(norm.weight.size());
-    b.norms_[static_cast<size_t>(spec.place)] =
-        NB_TRY(LearnedVector::create(weights, spec, norm));
+    b.norms_[static_cast<size_t>(spec.place)] = NB_TRY(LearnedVector::create(weights, spec, norm));
   }
   b.refresh();
   return b;

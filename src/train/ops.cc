@@ -30,8 +30,7 @@ void norm_row_backward(bool centered, const float* x, const float* weight, doubl
   auto scale = static_cast<float>(inverse);
   auto back = static_cast<float>(along * inverse * inverse * inverse / static_cast<double>(n));
   auto level = centered ? static_cast<float>(sum * inverse / static_cast<double>(n)) : 0.f;
-  for (int64_t i = 0; i < n; ++i)
-    dx[i] += dy[i] * weight[i] * scale - (x[i] - mean) * back - level;
+  for (int64_t i = 0; i < n; ++i) dx[i] += dy[i] * weight[i] * scale - (x[i] - mean) * back - level;
   for (int64_t i = 0; own && i < n; ++i) own[i] += dy[i] * (x[i] - mean) * scale;
 }
 
@@ -48,8 +47,7 @@ std::pair<Lanes, Lanes> with_slope(Lanes x) {
     return {y, .5f * (erf(x * .70710678f) + 1.f) + x * .39894228f * exp(-.5f * x * x)};
   if constexpr (f == Activation::kGeluTanh) {
     Lanes square = x * x, t = tanh(.79788456f * x * (1.f + .044715f * square));
-    return {y, .5f * (1.f + t) +
-                   .5f * x * (1.f - t * t) * .79788456f * (1.f + .134145f * square)};
+    return {y, .5f * (1.f + t) + .5f * x * (1.f - t * t) * .79788456f * (1.f + .134145f * square)};
   }
   if constexpr (f == Activation::kRelu) return {y, x > Lanes{} ? all(1) : Lanes{}};
   return {y, x > Lanes{} ? 2.f * x : Lanes{}};

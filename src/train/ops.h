@@ -38,9 +38,8 @@ Pieces weight_gradient(const LinearGradient& linear, int64_t rows);
 // included. dout: (rows, q_dim), the gradient of the attention's output, which is tape.x[kOut].
 // dqkv: (rows, qkv_dim), of the projections as they came. dquery_norm and dkey_norm (head_dim) are
 // added to, or null.
-void attention_backward(const DecoderConfig& config, const Block& block,
-                        const Positions& positions, std::span<const Slice> slices,
-                        const BlockTape& tape, const float* dout, float* dqkv, float* dquery_norm,
-                        float* dkey_norm);
+void attention_backward(const DecoderConfig& config, const Block& block, const Positions& positions,
+                        std::span<const Slice> slices, const BlockTape& tape, const float* dout,
+                        float* dqkv, float* dquery_norm, float* dkey_norm);
 
 }  // namespace nibble

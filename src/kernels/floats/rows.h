@@ -35,7 +35,8 @@ void layer_norm(const float* x, int64_t n, const float* weight, const float* bia
   for (; i < n; ++i) total += static_cast<double>(x[i] - mean) * (x[i] - mean);
   auto scale = static_cast<float>(1 / __builtin_sqrt(total / static_cast<double>(n) + eps));
   for (i = 0; i + kLanes <= n; i += kLanes)
-    store(y + i, (load(x + i) - mean) * scale * load(weight + i) + (bias ? load(bias + i) : Lanes{}));
+    store(y + i,
+          (load(x + i) - mean) * scale * load(weight + i) + (bias ? load(bias + i) : Lanes{}));
   for (; i < n; ++i) y[i] = (x[i] - mean) * scale * weight[i] + (bias ? bias[i] : 0);
 }
 

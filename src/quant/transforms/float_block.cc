@@ -40,8 +40,8 @@ Result<FloatBlock> load_float_block(const Weights& weights, int64_t layer, const
   return out;
 }
 
-void gather_inputs(const DecoderConfig& config, const Block& block, const Positions& positions, Flow flow,
-                   FloatBlock& floats) {
+void gather_inputs(const DecoderConfig& config, const Block& block, const Positions& positions,
+                   Flow flow, FloatBlock& floats) {
   for (Stage stage : kStages) {
     InputStatistics& input = floats.input(stage);
     bool experts = floats.has_experts() && stage >= Stage::kGateUp;

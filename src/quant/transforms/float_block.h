@@ -15,8 +15,8 @@ Result<FloatBlock> load_float_block(const Weights& weights, int64_t layer, const
 
 // Runs one flow's tokens through the block's stages and adds what enters each. The flow itself
 // stays where it is; its caches are written.
-void gather_inputs(const DecoderConfig& config, const Block& block, const Positions& positions, Flow flow,
-                   FloatBlock& floats);
+void gather_inputs(const DecoderConfig& config, const Block& block, const Positions& positions,
+                   Flow flow, FloatBlock& floats);
 
 // Puts those of a block's norms that are among the tensors, as a checkpoint stores them, in place.
 void take_norms(const DecoderConfig& config, const std::vector<NamedTensor>& tensors, Block& block);

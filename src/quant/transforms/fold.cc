@@ -92,8 +92,7 @@ std::vector<Fold> all_folds(const DecoderConfig& c, const FloatBlock& block) {
   return out;
 }
 
-void apply_fold(const DecoderConfig& c, FloatBlock& block, const Fold& fold,
-                std::vector<float> s) {
+void apply_fold(const DecoderConfig& c, FloatBlock& block, const Fold& fold, std::vector<float> s) {
   if (fold.rows.empty())
     divide_norm(block.norms[static_cast<size_t>(fold.norm)], offset(c), block.norm_type, s);
   else

@@ -184,7 +184,8 @@ Status transform(const Weights& source, const std::string& folder, const Transfo
 Status rotate_model(const Weights& source, const std::string& folder, uint32_t seed,
                     std::optional<DType> embedding_type) {
   const DecoderConfig& c = source.config();
-  if (const char* why = obstacle(c)) return fail("rotate does not apply to {}: {}", c.model_type, why);
+  if (const char* why = obstacle(c))
+    return fail("rotate does not apply to {}: {}", c.model_type, why);
   std::error_code ec;
   std::filesystem::create_directories(folder, ec);
   if (ec) return fail("{}: cannot be made: {}", folder, ec.message());
