@@ -8,7 +8,7 @@
 namespace nibble {
 namespace {
 
-using Made = Result<std::unique_ptr<Decoder>>;
+using Made = Result<std::unique_ptr<PieceDecoder>>;
 
 std::string joined(const std::vector<std::string>& tokens) {
   std::string all;
@@ -16,7 +16,7 @@ std::string joined(const std::vector<std::string>& tokens) {
   return all;
 }
 
-class ByteLevelDecoder : public Decoder {
+class ByteLevelDecoder : public PieceDecoder {
  public:
   static Made make(const Json&, const std::string&) { return std::make_unique<ByteLevelDecoder>(); }
   Status apply(std::vector<std::string>& tokens) const override {
@@ -39,7 +39,7 @@ class ByteLevelDecoder : public Decoder {
   }
 };
 
-class ReplaceDecoder : public Decoder {
+class ReplaceDecoder : public PieceDecoder {
  public:
   static Made make(const Json& j, const std::string& what) {
     auto d = std::make_unique<ReplaceDecoder>();
@@ -58,7 +58,7 @@ class ReplaceDecoder : public Decoder {
 };
 
 // A run of "<0xE2>" tokens becomes text where its bytes are UTF-8, else one U+FFFD for each.
-class ByteFallback : public Decoder {
+class ByteFallback : public PieceDecoder {
  public:
   static Made make(const Json&, const std::string&) { return std::make_unique<ByteFallback>(); }
   Status apply(std::vector<std::string>& tokens) const override {
@@ -87,7 +87,7 @@ class ByteFallback : public Decoder {
   }
 };
 
-class Fuse : public Decoder {
+class Fuse : public PieceDecoder {
  public:
   static Made make(const Json&, const std::string&) { return std::make_unique<Fuse>(); }
   Status apply(std::vector<std::string>& tokens) const override {
@@ -96,7 +96,7 @@ class Fuse : public Decoder {
   }
 };
 
-class StripDecoder : public Decoder {
+class StripDecoder : public PieceDecoder {
  public:
   static Made make(const Json& j, const std::string& what) {
     auto d = std::make_unique<StripDecoder>();
@@ -122,7 +122,7 @@ class StripDecoder : public Decoder {
   int64_t start_ = 0, stop_ = 0;
 };
 
-class MetaspaceDecoder : public Decoder {
+class MetaspaceDecoder : public PieceDecoder {
  public:
   static Made make(const Json& j, const std::string& what) {
     auto d = std::make_unique<MetaspaceDecoder>();
@@ -152,7 +152,7 @@ class MetaspaceDecoder : public Decoder {
   bool prepends_ = true;
 };
 
-constexpr Kind<Decoder> kKinds[] = {
+constexpr Kind<PieceDecoder> kKinds[] = {
     {"ByteLevel", ByteLevelDecoder::make}, {"Replace", ReplaceDecoder::make},
     {"ByteFallback", ByteFallback::make},  {"Fuse", Fuse::make},
     {"Strip", StripDecoder::make},         {"Metaspace", MetaspaceDecoder::make},
@@ -160,9 +160,9 @@ constexpr Kind<Decoder> kKinds[] = {
 
 }  // namespace
 
-Result<std::vector<std::unique_ptr<Decoder>>> make_decoders(const Json& j,
-                                                            const std::string& what) {
-  return make_parts<Decoder>(j, "decoders", "decoder", kKinds, what);
+Result<std::vector<std::unique_ptr<PieceDecoder>>> make_decoders(const Json& j,
+                                                                 const std::string& what) {
+  return make_parts<PieceDecoder>(j, "decoders", "decoder", kKinds, what);
 }
 
 }  // namespace nibble

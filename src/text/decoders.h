@@ -6,13 +6,14 @@
 namespace nibble {
 
 // Kinds: the table at the end of decoders.cc.
-class Decoder {
+class PieceDecoder {
  public:
-  virtual ~Decoder() = default;
+  virtual ~PieceDecoder() = default;
   // Rewrites the list of tokens; their concatenation after the last step is the text.
   virtual Status apply(std::vector<std::string>& tokens) const = 0;
 };
 
-Result<std::vector<std::unique_ptr<Decoder>>> make_decoders(const Json& j, const std::string& what);
+Result<std::vector<std::unique_ptr<PieceDecoder>>> make_decoders(const Json& j,
+                                                                 const std::string& what);
 
 }  // namespace nibble

@@ -52,7 +52,7 @@ class HfTokenizer : public Tokenizer {
   std::unique_ptr<TokenModel> model_;
   std::vector<std::unique_ptr<Normalizer>> normalizers_;
   std::vector<std::unique_ptr<PreTokenizer>> pre_tokenizers_;
-  std::vector<std::unique_ptr<Decoder>> decoders_;
+  std::vector<std::unique_ptr<PieceDecoder>> decoders_;
   bool joins_with_spaces_ = false;  // without a decoder the tokens are words
   Surround surround_;
   std::vector<Added> added_;
