@@ -1,4 +1,4 @@
-"""run_tests.py: the unit tests of build/dev, those of the kernels on emulated ARM CPUs, the fuzz
+"""run_tests.py: the unit tests of build/release, those of the kernels on emulated ARM CPUs, the fuzz
 targets for some seconds, and the whole-binary tests of tests/, counted together.
 
 Fails when a test failed, when a runner crashed or ran nothing, and when a test was skipped although
@@ -81,7 +81,7 @@ def main():
     RESULTS.mkdir(parents=True, exist_ok=True)
     unit, whole = RESULTS / "unit.json", RESULTS / "whole.xml"
     tests = run("nibble_tests",
-                [ROOT / "build/dev/nibble_tests", "--gtest_brief=1", f"--gtest_output=json:{unit}"],
+                [ROOT / "build/release/nibble_tests", "--gtest_brief=1", f"--gtest_output=json:{unit}"],
                 unit, unit_tests)
     if platform.machine() == "x86_64":  # an ARM host has just tested its own
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

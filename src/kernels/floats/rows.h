@@ -26,7 +26,7 @@ void layer_norm(const float* x, int64_t n, const float* weight, const float* bia
   double total = sum(sums);
   for (; i < n; ++i) total += x[i];
   auto mean = static_cast<float>(total / static_cast<double>(n));
-  sums = {};
+  sums = Lanes{};
   for (i = 0; i + kLanes <= n; i += kLanes) {
     Lanes d = load(x + i) - mean;
     sums = fma(d, d, sums);
