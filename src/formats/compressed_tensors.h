@@ -23,10 +23,9 @@ std::vector<NamedTensor> to_compressed_tensors(const std::string& module, const 
 // What quantization_config says of one module, or nothing for an unquantized one.
 class CompressedTensorsConfig {
  public:
-  // Reads config.json's quantization_config; empty where there is none. Refuses other quant_methods
-  // by name, and strategies that are not tensor, channel or group.
-  static Result<CompressedTensorsConfig> parse(const Json& config, const std::string& what);
-  bool empty() const { return groups_.empty(); }
+  // q: config.json's quantization_config, called `where` in errors. Refuses strategies that are not
+  // tensor, channel or group.
+  static Result<CompressedTensorsConfig> parse(const Json& q, const std::string& where);
   // The scheme of a linear: of the config group whose target names it most closely (see
   // name_pattern.h), none when ignored. scale_type is left for from_compressed_tensors to fill.
   std::optional<Scheme> scheme_of(const std::string& module) const;

@@ -139,15 +139,9 @@ Result<CompressedTensorsConfig::Group> CompressedTensorsConfig::parse_group(
   return out;
 }
 
-Result<CompressedTensorsConfig> CompressedTensorsConfig::parse(const Json& config,
-                                                               const std::string& what) {
+Result<CompressedTensorsConfig> CompressedTensorsConfig::parse(const Json& q,
+                                                               const std::string& where) {
   CompressedTensorsConfig out;
-  const Json& q = member(config, "quantization_config");
-  if (q.is_null()) return out;
-  std::string where = what + " quantization_config";
-  std::string method = NB_TRY(get_string(q, "quant_method", {}, where));
-  if (method != "compressed-tensors")
-    return fail("{}: quant_method {} is not read; compressed-tensors is", where, in_quotes(method));
   NB_OK(refuse_foreign(q, where));
   const Json& groups = member(q, "config_groups");
   if (!groups.is_object() || groups.empty()) return fail("{}: has no config_groups", where);

@@ -11,7 +11,7 @@ Result<Weights> Weights::open(const std::string& folder) {
   w.checkpoint_ = NB_TRY(Checkpoint::open(folder));
   std::string what = folder + "/config.json";
   w.config_ = NB_TRY(parse_config(w.checkpoint_.config(), what));
-  w.quantization_ = NB_TRY(CompressedTensorsConfig::parse(w.checkpoint_.config(), what));
+  w.format_ = NB_TRY(weight_format_of(w.checkpoint_.config(), what));
   w.input_rules_ = NB_TRY(InputRules::read(folder));
   NB_OK(w.find_base());
   NB_OK(w.check_shapes());
@@ -22,7 +22,7 @@ Result<Weights> Weights::open(const std::string& folder) {
 Status Weights::find_base() {
   Names& names = config_.names;
   auto has_module = [&](const std::string& module) {
-    return checkpoint_.has(module + ".weight") || checkpoint_.has(module + ".weight_packed");
+    return checkpoint_.has(module + ".weight") || formatted(module);
   };
   auto found = std::find_if(names.bases.begin(), names.bases.end(), [&](const std::string& base) {
     return has_module(base + names.embedding);
@@ -73,20 +73,20 @@ Result<std::vector<float>> joined(const Weights& weights, const std::vector<Vect
 }  // namespace
 
 Status Weights::check_matrix(const std::string& module, int64_t n, int64_t k) const {
-  if (scheme_of(module))
-    NB_OK(quantized(module, n, k));
+  if (formatted(module))
+    NB_OK(format_->check(checkpoint_, module, n, k));
   else
     NB_OK(float_view(checkpoint_, module + ".weight",
                      transposed(module) ? std::array{k, n} : std::array{n, k}));
   return {};
 }
 
+bool Weights::formatted(const std::string& module) const {
+  return format_ && format_->holds(checkpoint_, module);
+}
+
 std::optional<Scheme> Weights::scheme_of(const std::string& module) const {
-  if (quantization_.empty()) return std::nullopt;
-  // A float weight under a quantized pattern was left out by the one who wrote the folder.
-  bool packed =
-      checkpoint_.has(module + ".weight_packed") || checkpoint_.has(module + ".weight_scale");
-  return packed ? quantization_.scheme_of(module) : std::nullopt;
+  return formatted(module) ? format_->scheme_of(checkpoint_, module) : std::nullopt;
 }
 
 bool Weights::transposed(const std::string& name) const {
@@ -98,6 +98,11 @@ std::array<int64_t, 2> Weights::stored_shape(int64_t n, int64_t k) const {
 }
 
 Result<TensorView> Weights::float_matrix(const std::string& name, int64_t n, int64_t k) const {
+  constexpr std::string_view kWeight = ".weight";
+  if (name.ends_with(kWeight)) {
+    std::string module = name.substr(0, name.size() - kWeight.size());
+    if (formatted(module)) return format_->floats(checkpoint_, module, n, k);
+  }
   if (!transposed(name)) return float_view(checkpoint_, name, std::array{n, k});
   TensorView stored = NB_TRY(float_view(checkpoint_, name, std::array{k, n}));
   int64_t size = dtype_size(stored.dtype);
@@ -110,8 +115,9 @@ Result<TensorView> Weights::float_matrix(const std::string& name, int64_t n, int
   return own_bytes(stored.dtype, {n, k}, std::move(bytes));
 }
 
-Result<int64_t> Weights::stored_bytes(const std::string& name) const {
-  return static_cast<int64_t>(NB_TRY(checkpoint_.get(name)).bytes.size());
+Result<int64_t> Weights::stored_bytes(const std::string& module, int64_t n, int64_t k) const {
+  if (formatted(module)) return format_->stored_bytes(checkpoint_, module, n, k);
+  return static_cast<int64_t>(NB_TRY(checkpoint_.get(module + ".weight")).bytes.size());
 }
 
 Result<std::vector<float>> Weights::floats(const std::string& name, int64_t n, int64_t k) const {
@@ -167,9 +173,8 @@ Result<std::vector<float>> Weights::bias(const LinearSpec& spec) const {
 }
 
 Result<QuantizedMatrix> Weights::quantized(const std::string& module, int64_t n, int64_t k) const {
-  auto scheme = scheme_of(module);
-  if (!scheme) return fail("{}: {} is not quantized", checkpoint_.folder(), module);
-  return from_compressed_tensors(checkpoint_, module, *scheme, n, k);
+  if (!formatted(module)) return fail("{}: {} is not quantized", checkpoint_.folder(), module);
+  return format_->quantized(checkpoint_, module, n, k);
 }
 
 Result<InputRule> Weights::input_rule(const std::string& module, Activations mode) const {

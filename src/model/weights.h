@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "formats/checkpoint.h"
-#include "formats/compressed_tensors.h"
+#include "formats/weights/weight_format.h"
 #include "model/config.h"
 #include "model/embedding.h"
 #include "model/head.h"
@@ -23,15 +23,16 @@ class Weights {
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const DecoderConfig& config() const { return config_; }
-  // The scheme of a quantized module, none for a float one. The embedding and the head count too.
+  // The scheme of a quantized module, none for a float one and for one whose values are no integers
+  // times a scale. The embedding and the head count too.
   std::optional<Scheme> scheme_of(const std::string& module) const;
 
   // As (n, k), also where the checkpoint stores it the other way round: a copy is made then.
   Result<TensorView> float_matrix(const std::string& name, int64_t n, int64_t k) const;
   // The stored matrix as floats, (n, k); gives its mapped pages back.
   Result<std::vector<float>> floats(const std::string& name, int64_t n, int64_t k) const;
-  // Bytes of that tensor, as stored.
-  Result<int64_t> stored_bytes(const std::string& name) const;
+  // Bytes of a module's weight (n, k), as stored.
+  Result<int64_t> stored_bytes(const std::string& module, int64_t n, int64_t k) const;
   // The shape under which a checkpoint of this family stores the matrix (n, k) of a block's linear.
   std::array<int64_t, 2> stored_shape(int64_t n, int64_t k) const;
   Result<std::vector<float>> vector(const VectorSpec& spec) const;
@@ -65,11 +66,12 @@ class Weights {
   Status check_shapes() const;
   Status check_matrix(const std::string& module, int64_t n, int64_t k) const;
   bool transposed(const std::string& name) const;
+  bool formatted(const std::string& module) const;
   Result<std::shared_ptr<const EmbeddingTail>> embedding_tail() const;
   Result<Head> head(std::unique_ptr<Linear> linear) const;
   Checkpoint checkpoint_;
   DecoderConfig config_;
-  CompressedTensorsConfig quantization_;
+  std::shared_ptr<const WeightFormat> format_;  // null: floats only
   InputRules input_rules_;
 };
 

@@ -143,7 +143,7 @@ Status run_blocks(const Weights& weights, const Embedding& embedding,
 Result<int64_t> planned_bytes(const Weights& weights, const Plan& plan, const LinearSpec& s) {
   if (const auto& scheme = plan.of(s.module).scheme)
     return QuantizedMatrix::stored_bytes(*scheme, s.n, s.k);
-  return weights.stored_bytes(s.module + ".weight");
+  return weights.stored_bytes(s.module, s.n, s.k);
 }
 
 struct PlannedSize {
@@ -170,7 +170,7 @@ Result<int64_t> disk_need(const Weights& weights, const PlannedSize& size) {
     kept += static_cast<int64_t>(t.view.bytes.size());
   for (int64_t layer = 0; layer < c.layers; ++layer)
     for (const LinearSpec& s : block_linears(c, layer))
-      kept -= NB_TRY(weights.stored_bytes(s.module + ".weight"));
+      kept -= NB_TRY(weights.stored_bytes(s.module, s.n, s.k));
   return 2 * size.bytes + kept;
 }
 

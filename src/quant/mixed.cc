@@ -16,7 +16,7 @@ Result<Fixed> fixed_bytes(const Weights& weights, const Plan& plan, const MixedO
   auto bytes_of = [&](const std::string& module, const std::string& stored) -> Result<int64_t> {
     if (const auto& scheme = plan.of(module).scheme)
       return QuantizedMatrix::stored_bytes(*scheme, c.vocab, c.embedding_width);
-    return weights.stored_bytes(stored + ".weight");
+    return weights.stored_bytes(stored, c.vocab, c.embedding_width);
   };
   std::string embedding_name = embedding_module(c), head = head_module(c);
   Fixed out;
@@ -26,9 +26,9 @@ Result<Fixed> fixed_bytes(const Weights& weights, const Plan& plan, const MixedO
     out.stored += static_cast<int64_t>(t.view.bytes.size());
   for (int64_t layer = 0; layer < c.layers; ++layer)
     for (const LinearSpec& s : block_linears(c, layer))
-      out.stored += kShape - NB_TRY(weights.stored_bytes(s.module + ".weight"));
-  out.stored -= NB_TRY(weights.stored_bytes(embedding_name + ".weight"));
-  if (!c.tied_head) out.stored -= NB_TRY(weights.stored_bytes(head + ".weight"));
+      out.stored += kShape - NB_TRY(weights.stored_bytes(s.module, s.n, s.k));
+  out.stored -= NB_TRY(weights.stored_bytes(embedding_name, c.vocab, c.embedding_width));
+  if (!c.tied_head) out.stored -= NB_TRY(weights.stored_bytes(head, c.vocab, c.embedding_width));
   int64_t embedding = o.embedding ? 0 : NB_TRY(bytes_of(embedding_name, embedding_name));
   out.stored += embedding;
   if (c.tied_head && !plan.unties_head()) {

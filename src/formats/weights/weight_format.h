@@ -1,0 +1,45 @@
+// How a checkpoint stores the weights of its linears where it does not store plain floats: one
+// class a form (a file here, a line in weight_formats.inc), chosen by quantization_config.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+#include "formats/checkpoint.h"
+#include "tensor/quantized.h"
+
+namespace nibble {
+
+// A module is a linear's name without ".weight"; its shape (n, k) is outputs, inputs.
+class WeightFormat {
+ public:
+  virtual ~WeightFormat() = default;
+  // Whether the checkpoint stores the module in this form; one that quantization_config means but
+  // whose weight is a plain float was left out by the one who wrote the folder.
+  virtual bool holds(const Checkpoint& checkpoint, const std::string& module) const = 0;
+  // Of a module that it holds: the scheme where every value is (code - zero) * scale; none where
+  // the values lie on another grid, so that only floats() reads it. scale_type may still be open.
+  virtual std::optional<Scheme> scheme_of(const Checkpoint& checkpoint,
+                                          const std::string& module) const = 0;
+  // Dtypes, sizes and values that reading would refuse, where that costs less than reading.
+  virtual Status check(const Checkpoint& checkpoint, const std::string& module, int64_t n,
+                       int64_t k) const = 0;
+  // The integers as stored. An error where scheme_of is none.
+  virtual Result<QuantizedMatrix> quantized(const Checkpoint& checkpoint, const std::string& module,
+                                            int64_t n, int64_t k) const;
+  // The values, (n, k), in a float type that holds each of them exactly. Here: quantized() spread
+  // out as F32.
+  virtual Result<TensorView> floats(const Checkpoint& checkpoint, const std::string& module,
+                                    int64_t n, int64_t k) const;
+  // Bytes of the module's weight in the file, codes and grids.
+  virtual Result<int64_t> stored_bytes(const Checkpoint& checkpoint, const std::string& module,
+                                       int64_t n, int64_t k) const = 0;
+};
+
+// The form that config.json's quantization_config names; null where there is none. Refuses a
+// quant_method that is not in weight_formats.inc by name. `what` names the file in errors.
+Result<std::unique_ptr<WeightFormat>> weight_format_of(const Json& config, const std::string& what);
+
+}  // namespace nibble

@@ -1,0 +1,52 @@
+#include "formats/weights/weight_format.h"
+
+namespace nibble {
+
+using Made = Result<std::unique_ptr<WeightFormat>>;
+// q: the quantization_config; `what` names it in errors.
+#define X(name, method) Made make_##name(const Json& q, const std::string& what);
+#include "formats/weights/weight_formats.inc"
+#undef X
+
+namespace {
+
+struct Form {
+  const char* method;
+  Made (*make)(const Json& q, const std::string& what);
+};
+constexpr Form kForms[] = {
+#define X(name, method) {method, make_##name},
+#include "formats/weights/weight_formats.inc"
+#undef X
+};
+
+}  // namespace
+
+Made weight_format_of(const Json& config, const std::string& what) {
+  auto q = config.is_object() ? config.find("quantization_config") : config.end();
+  if (q == config.end() || q->is_null()) return nullptr;
+  std::string where = what + " quantization_config";
+  std::string method = NB_TRY(get_string(*q, "quant_method", {}, where));
+  std::string known;
+  for (const Form& form : kForms) {
+    if (method == form.method) return form.make(*q, where);
+    known += (known.empty() ? "" : ", ") + std::string(form.method);
+  }
+  return fail("{}: quant_method {} is not read; known: {}", where, in_quotes(method), known);
+}
+
+Result<QuantizedMatrix> WeightFormat::quantized(const Checkpoint& checkpoint,
+                                                const std::string& module, int64_t, int64_t) const {
+  return fail("{}: the values of {} are no integers times a scale", checkpoint.folder(),
+              in_quotes(module));
+}
+
+Result<TensorView> WeightFormat::floats(const Checkpoint& checkpoint, const std::string& module,
+                                        int64_t n, int64_t k) const {
+  QuantizedMatrix w = NB_TRY(quantized(checkpoint, module, n, k));
+  std::vector<std::byte> bytes(static_cast<size_t>(n * k * 4));
+  for (int64_t i = 0; i < n; ++i) w.dequantize(i, reinterpret_cast<float*>(bytes.data()) + i * k);
+  return own_bytes(DType::kF32, {n, k}, std::move(bytes));
+}
+
+}  // namespace nibble
