@@ -3,6 +3,8 @@
 #include "base/cores.h"
 #include "base/file.h"
 #include "cli/common.h"
+#include "cli/fits.h"
+#include "cli/inspect_text.h"
 #include "cli/machine.h"
 #include "cli/sizes.h"
 #include "model/archs/arch.h"
@@ -13,10 +15,13 @@ namespace {
 
 struct InspectOptions {
   std::string model;
+  int64_t context = 0;  // tokens in the cache; 0: the model's own context
+  KvType cache = KvType::kF32;
   bool tensors = false, cpu = false, json = false;
 };
 
-constexpr const char* kSchemes[] = {"w8", "w4g128", "w4g128-asym", "w3g128", "w2g64"};
+constexpr const char* kSchemes[] = {"w8",     "w6g128",      "w5g128", "w4g32",
+                                    "w4g128", "w4g128-asym", "w3g128", "w2g64"};
 
 const char* family_of(const DecoderConfig& c) {
   for (const Architecture* a : known_architectures())
@@ -79,17 +84,49 @@ Json describe_architecture(const DecoderConfig& c) {
 }
 
 Result<Json> describe_parameters(const DecoderConfig& c) {
-  Json roles;
+  Json roles, parts = Json::object();
   int64_t total = 0;
   for (const RoleSize& r : NB_TRY(parameters_by_role(c))) {
     roles[r.role] = r.parameters;
+    parts[r.part] = parts.value(r.part, int64_t{0}) + r.parameters;
     total += r.parameters;
   }
-  return Json{{"total", total}, {"by_role", roles}};
+  return Json{{"total", total}, {"by_part", parts}, {"by_role", roles}};
 }
 
-Result<Json> describe_memory(const DecoderConfig& c, int64_t kept_width) {
-  int64_t cache = NB_TRY(kv_cache_bytes(c));
+Json describe_applicable(const std::vector<Applicable>& list) {
+  Json out = Json::array();
+  for (const Applicable& a : list)
+    out.push_back({{"name", a.name},
+                   {"summary", a.summary},
+                   {"calibrated", a.calibrated},
+                   {"obstacle", a.obstacle.empty() ? Json(nullptr) : Json(a.obstacle)}});
+  return out;
+}
+
+Json describe_fits(const DecoderConfig& c) {
+  Json out = Json::array();
+  for (const Fit& fit : fits(c)) {
+    Json skipped = Json::array();
+    for (const Misfit& m : fit.skipped)
+      skipped.push_back({{"why", m.why}, {"linears", m.linears}, {"example", m.example}});
+    out.push_back({{"form", fit.form},
+                   {"linears", fit.linears},
+                   {"skipped", skipped},
+                   {"otherwise", fit.skipped.empty() ? Json(nullptr) : Json(fit.otherwise)},
+                   {"refused", fit.refused.empty() ? Json(nullptr) : Json(fit.refused)}});
+  }
+  return out;
+}
+
+Result<Json> describe_cache(const DecoderConfig& c, int64_t tokens, KvType chosen) {
+  Json j = {{"tokens", tokens}, {"type", cache_name(chosen)}};
+  for (KvType type : {KvType::kF32, KvType::kF16, KvType::kInt8})
+    j["bytes"][cache_name(type)] = NB_TRY(kv_cache_bytes(c, tokens, type));
+  return j;
+}
+
+Result<Json> describe_memory(const DecoderConfig& c, int64_t kept_width, int64_t cache) {
   Json rows = Json::array();
   auto add = [&](const char* name, std::optional<Scheme> scheme) {
     int64_t weights = bytes_at(c, scheme, kept_width);
@@ -144,7 +181,7 @@ int64_t stated_width(const Json& config) {
   return 2;
 }
 
-Result<Json> describe(const std::string& folder, bool tensors) {
+Result<Json> describe(const std::string& folder, const InspectOptions& o) {
   std::string path = folder + "/config.json";
   Json config = NB_TRY(read_json(path));
   DecoderConfig c = NB_TRY(parse_config(config, path));
@@ -157,71 +194,15 @@ Result<Json> describe(const std::string& folder, bool tensors) {
     // What is kept as it is has the norms' type, also where the embedding is quantized.
     kept_width = dtype_size(NB_TRY(weights.checkpoint().get(norm_vectors(c).at(0).name)).dtype);
     j["stored"] = NB_TRY(describe_stored(weights));
-    if (tensors) j["tensors"] = list_tensors(weights.checkpoint());
+    if (o.tensors) j["tensors"] = list_tensors(weights.checkpoint());
   }
-  j["memory"] = NB_TRY(describe_memory(c, kept_width));
+  int64_t tokens = o.context > 0 ? o.context : c.context;
+  j["kv_cache"] = NB_TRY(describe_cache(c, tokens, o.cache));
+  j["memory"] = NB_TRY(describe_memory(c, kept_width, NB_TRY(kv_cache_bytes(c, tokens, o.cache))));
+  j["methods"] = describe_applicable(applicable_methods(c));
+  j["transforms"] = describe_applicable(applicable_transforms(c));
+  j["forms"] = describe_fits(c);
   return j;
-}
-
-std::string count_text(int64_t n) {
-  auto d = static_cast<double>(n);
-  if (n >= 1000000000) return fmt::format("{:.2f} B", d / 1e9);
-  return n >= 1000000 ? fmt::format("{:.2f} M", d / 1e6) : std::to_string(n);
-}
-
-std::string joined(const Json& object) {
-  std::string out;
-  for (const auto& [key, value] : object.items())
-    out += fmt::format("{}{} {}", out.empty() ? "" : ", ", value.get<int64_t>(), key);
-  return out;
-}
-
-void put_stored(const Json& s) {
-  put_line("{:<14}{} tensors ({}), {}", "stored", s["tensors"].get<int64_t>(), joined(s["dtypes"]),
-           bytes_text(s["bytes"]));
-  if (!s["schemes"].empty()) put_line("{:<14}{} linears", "quantized", joined(s["schemes"]));
-  put_line("{:<14}{:.3f} in the blocks' linears, {:.3f} over the whole file", "bits/weight",
-           s["bpw"].get<double>(), s["file_bpw"].get<double>());
-}
-
-void put_text(const Json& j) {
-  auto number = [&](const char* key) { return j[key].get<int64_t>(); };
-  put_line("{:<14}{}", "folder", j["folder"].get<std::string>());
-  put_line("{:<14}{} ({})", "architecture", j["architecture"].get<std::string>(),
-           j["family"].get<std::string>());
-  put_line("{:<14}{} blocks, hidden {}, {} heads of {} ({} for keys and values), MLP {}", "shape",
-           number("layers"), number("hidden"), number("heads"), number("head_dim"),
-           number("kv_heads"), number("mlp"));
-  put_line("{:<14}{} tokens, context {}", "vocabulary", number("vocab"), number("context"));
-  put_line("{:<14}{}", "positions", j["positions"].get<std::string>());
-  if (j.contains("experts"))
-    put_line("{:<14}{} of {} to a token in {} of the blocks, MLP {}", "experts",
-             j["experts"]["per_token"].get<int64_t>(), j["experts"]["number"].get<int64_t>(),
-             j["experts"]["layers"].get<int64_t>(), j["experts"]["mlp"].get<int64_t>());
-  if (j.contains("window"))
-    put_line("{:<14}{} tokens in {} of the blocks", "window", j["window"]["size"].get<int64_t>(),
-             j["window"]["layers"].get<int64_t>());
-  put_line("{:<14}{}", "parameters", count_text(j["parameters"]["total"]));
-  for (const auto& [role, count] : j["parameters"]["by_role"].items())
-    put_line("  {:<14}{:>12}", role, count_text(count));
-  if (j.contains("stored"))
-    put_stored(j["stored"]);
-  else
-    put_line("{:<14}no weights here; sizes from config.json alone", "stored");
-  put_line(
-      "\nMemory to run it (blocks' linears in the scheme, the rest as stored, cache for {} "
-      "tokens):",
-      number("context"));
-  put_line("  {:<14}{:>12}{:>12}{:>12}", "scheme", "weights", "KV cache", "together");
-  for (const Json& m : j["memory"])
-    put_line("  {:<14}{:>12}{:>12}{:>12}", m["scheme"].get<std::string>(),
-             bytes_text(m["weights_bytes"]), bytes_text(m["kv_cache_bytes"]),
-             bytes_text(m["total_bytes"]));
-  if (!j.contains("tensors")) return;
-  put("\n");
-  for (const Json& t : j["tensors"])
-    put_line("{} {} {} {}", t["name"].get<std::string>(), t["dtype"].get<std::string>(),
-             t["shape"].dump(), t["bytes"].get<int64_t>());
 }
 
 Result<int> inspect_cpu(bool json) {
@@ -246,17 +227,20 @@ Result<int> inspect_cpu(bool json) {
 
 Result<int> inspect(const InspectOptions& o) {
   if (o.cpu) return inspect_cpu(o.json);
-  Json j = NB_TRY(describe(NB_TRY(model_folder(o.model)), o.tensors));
+  Json j = NB_TRY(describe(NB_TRY(model_folder(o.model)), o));
   if (o.json)
     put_json(j);
   else
-    put_text(j);
+    put_inspection(j);
   return 0;
 }
 
 CommandBody setup(CLI::App& app) {
   auto o = std::make_shared<InspectOptions>();
   add_model_option(app, o->model);
+  app.add_option("--context", o->context, "Tokens of the KV cache [the model's context]")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
+  add_cache_option(app, o->cache);
   app.add_flag("--tensors", o->tensors, "List every tensor: name, type, shape, bytes");
   app.add_flag("--cpu", o->cpu,
                "Instead, the kernel tables: which this CPU has, which is chosen and why");

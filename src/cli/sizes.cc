@@ -19,11 +19,17 @@ const char* role_name(const LinearSpec& spec) {
   return (spec.expert < 0 ? names : experts)[static_cast<size_t>(spec.role)];
 }
 
+const char* part_of(const LinearSpec& spec) {
+  if (spec.expert >= 0) return "experts";
+  return spec.stage == Stage::kQkv || spec.stage == Stage::kOut ? "attention" : "mlp";
+}
+
 // Matrices of the same name are one row.
-void add(std::vector<RoleSize>& out, const std::string& role, int64_t parameters) {
+void add(std::vector<RoleSize>& out, const std::string& role, const char* part,
+         int64_t parameters) {
   auto at = std::find_if(out.begin(), out.end(), [&](const auto& r) { return r.role == role; });
   if (at == out.end())
-    out.push_back({role, parameters});
+    out.push_back({role, part, parameters});
   else
     at->parameters += parameters;
 }
@@ -40,7 +46,7 @@ int64_t vector_parameters(const DecoderConfig& c) {
 }  // namespace
 
 Result<std::vector<RoleSize>> parameters_by_role(const DecoderConfig& c) {
-  std::vector<RoleSize> out = {{"embedding", c.vocab * c.embedding_width}};
+  std::vector<RoleSize> out = {{"embedding", "embedding", c.vocab * c.embedding_width}};
   int64_t total = 0, biases = c.head_bias ? c.vocab : 0, norms = 0;
   auto absurd = [&] {
     return fail(
@@ -51,17 +57,18 @@ Result<std::vector<RoleSize>> parameters_by_role(const DecoderConfig& c) {
     for (const LinearSpec& s : block_linears(c, layer)) {
       auto size = checked_product(std::array{s.n, s.k});
       if (!size || *size > kMostParameters || (total += *size) > kMostParameters) return absurd();
-      add(out, role_name(s), *size);
+      add(out, role_name(s), part_of(s), *size);
       if (s.bias) biases += s.n;
     }
   for (int64_t layer = 0; layer < c.layers; ++layer)
-    if (MatrixSpec m = router(c, layer); m.n > 0) add(out, "router", m.n * m.k);
-  if (c.position_offset >= 0) add(out, "positions", position_matrix(c).n * c.hidden);
-  if (c.embedding_width != c.hidden) add(out, "projections", 2 * c.hidden * c.embedding_width);
-  if (!c.tied_head) add(out, "head", c.vocab * c.embedding_width);
+    if (MatrixSpec m = router(c, layer); m.n > 0) add(out, "router", "experts", m.n * m.k);
+  if (c.position_offset >= 0) add(out, "positions", "embedding", position_matrix(c).n * c.hidden);
+  if (c.embedding_width != c.hidden)
+    add(out, "projections", "embedding", 2 * c.hidden * c.embedding_width);
+  if (!c.tied_head) add(out, "head", "head", c.vocab * c.embedding_width);
   for (const VectorSpec& v : norm_vectors(c)) norms += v.size;
-  if (norms > 0) add(out, "norms", norms);
-  if (biases > 0) add(out, "biases", biases);
+  if (norms > 0) add(out, "norms", "norms", norms);
+  if (biases > 0) add(out, "biases", "biases", biases);
   total = 0;
   for (const RoleSize& r : out)
     if ((total += r.parameters) > kMostParameters) return absurd();
@@ -78,11 +85,12 @@ int64_t bytes_at(const DecoderConfig& c, std::optional<Scheme> scheme, int64_t k
   return linears + kept_width * kept;
 }
 
-Result<int64_t> kv_cache_bytes(const DecoderConfig& c) {
-  auto elements = checked_product(std::array{c.layers, c.kv_heads, c.head_dim, c.context});
+Result<int64_t> kv_cache_bytes(const DecoderConfig& c, int64_t tokens, KvType type) {
+  auto elements = checked_product(std::array{c.layers, c.kv_heads, c.head_dim, tokens});
   if (!elements || *elements > kMostParameters)
-    return fail("config.json describes a KV cache beyond any machine; some size in it is wrong");
-  return KvCache::bytes(c.layers, c.kv_heads, c.head_dim, c.context);
+    return fail("a KV cache of {} tokens is beyond any machine; some size in config.json is wrong",
+                tokens);
+  return KvCache::bytes(c.layers, c.kv_heads, c.head_dim, tokens, type);
 }
 
 std::vector<std::pair<std::string, int64_t>> quantized_linears(const Weights& weights) {

@@ -12,6 +12,7 @@ namespace nibble {
 
 struct RoleSize {
   std::string role;  // "embedding", "q", ..., "router", "head", "norms", "biases"
+  std::string part;  // "embedding", "attention", "mlp", "experts", "norms", "head", "biases"
   int64_t parameters;
 };
 
@@ -22,8 +23,9 @@ Result<std::vector<RoleSize>> parameters_by_role(const DecoderConfig& config);
 // `kept_width` bytes an element. The config has passed parameters_by_role.
 int64_t bytes_at(const DecoderConfig& config, std::optional<Scheme> scheme, int64_t kept_width);
 
-// Bytes of the KV cache at the model's whole context; an error where that overflows.
-Result<int64_t> kv_cache_bytes(const DecoderConfig& config);
+// Bytes of the KV cache of so many tokens; an error where that overflows.
+Result<int64_t> kv_cache_bytes(const DecoderConfig& config, int64_t tokens,
+                               KvType type = KvType::kF32);
 
 // How many of the blocks' linears each scheme has in a folder, by its name; the float ones not.
 std::vector<std::pair<std::string, int64_t>> quantized_linears(const Weights& weights);

@@ -58,7 +58,7 @@ TEST(Sizes, AbsurdConfigsAreRefusedWithoutOverflow) {
   c.blocks.resize(10000);
   c.context = int64_t{1} << 31;
   EXPECT_FALSE(parameters_by_role(c));
-  EXPECT_FALSE(kv_cache_bytes(c));
+  EXPECT_FALSE(kv_cache_bytes(c, c.context));
 }
 
 }  // namespace

@@ -37,22 +37,34 @@ Bpe::Bpe(Vocab vocab, const Options& options, std::vector<char32_t> extra_chars)
       extra_chars_(std::move(extra_chars)),
       byte_pieces_(byte_piece_ids(vocab_)),
       joins_((size_t{1} << kJoinBits) / 64) {
-  for (char32_t unit = 0; unit < 256; ++unit) low_symbols_.push_back(unknown_symbol(unit));
+  for (int affixes = 0; affixes < (options_.affixed() ? 4 : 1); ++affixes)
+    index_symbols(affixes & 1, affixes & 2);
+}
+
+// Fills the next of symbols_ with the pieces of one unit and these affixes.
+void Bpe::index_symbols(bool prefixed, bool suffixed) {
+  Symbols& to = symbols_.emplace_back();
+  for (char32_t unit = 0; unit < 256; ++unit) to.low.push_back(unknown_symbol(unit));
   for (size_t i = 0; i < extra_chars_.size(); ++i)
-    chars_.insert(extra_chars_[i], static_cast<int32_t>(vocab_.size() + static_cast<int64_t>(i)));
+    to.chars.insert(extra_chars_[i], static_cast<int32_t>(vocab_.size() + static_cast<int64_t>(i)));
+  std::string_view before = prefixed ? options_.prefix : "",
+                   behind = suffixed ? options_.suffix : "";
   for (int64_t id = 0; id < vocab_.size(); ++id) {
     std::string_view piece = vocab_.piece(id);
-    auto c = single_char(piece);
+    if (piece.size() <= before.size() + behind.size() || !piece.starts_with(before) ||
+        !piece.ends_with(behind))
+      continue;
+    auto c = single_char(piece.substr(before.size(), piece.size() - before.size() - behind.size()));
     if (!c) continue;
     if (!options_.byte_level) {
-      chars_.insert(*c, static_cast<int32_t>(id));
+      to.chars.insert(*c, static_cast<int32_t>(id));
     } else if (int b = byte_of_char(*c); b >= 0) {
-      low_symbols_[static_cast<size_t>(b)] = static_cast<int32_t>(id);
+      to.low[static_cast<size_t>(b)] = static_cast<int32_t>(id);
     }
   }
   if (options_.byte_level) return;
   for (char32_t c = 0; c < 256; ++c)
-    if (const int32_t* id = chars_.find(c)) low_symbols_[c] = *id;
+    if (const int32_t* id = to.chars.find(c)) to.low[c] = *id;
 }
 
 void Bpe::add_merge(int32_t left, int32_t right, Merge merge, std::string_view left_spelling,
@@ -76,7 +88,7 @@ Status Bpe::encode(std::string_view text, EncodeScratch& scratch, std::vector<in
     encode_word(text, scratch, out);
     return {};
   }
-  if (options_.ignore_merges) {
+  if (options_.ignore_merges || options_.affixed()) {
     split(text, scratch, out);
     return {};
   }
@@ -110,6 +122,16 @@ std::optional<int32_t> Bpe::whole_word(std::string_view word) const {
   return vocab_.find(options_.byte_level ? spell_bytes(word) : std::string(word));
 }
 
+// Gives the units of a word, which has begun and ends here, the symbols of their places.
+void Bpe::spell_affixes(std::string_view word, std::vector<int32_t>& symbols) const {
+  size_t at = 0;
+  bool prefix = !options_.prefix.empty(), suffix = !options_.suffix.empty();
+  for_each_unit(word, options_.byte_level, [&](size_t i, char32_t unit) {
+    bool last = at + 1 == symbols.size();
+    symbols[at++] = symbols_[(prefix && i > 0 ? 1u : 0u) + (suffix && last ? 2u : 0u)].of(unit);
+  });
+}
+
 void Bpe::split(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const {
   if (options_.ignore_merges) {
     if (auto id = whole_word(word)) return out.push_back(*id);
@@ -119,20 +141,27 @@ void Bpe::split(std::string_view word, EncodeScratch& scratch, std::vector<int32
   symbols.reserve(word.size());
   for_each_unit(word, options_.byte_level,
                 [&](size_t, char32_t unit) { symbols.push_back(symbol_of(unit)); });
+  if (options_.affixed()) spell_affixes(word, symbols);
   constexpr size_t kShort = 40;
   symbols.size() <= kShort ? merge_short(symbols) : merge_long(symbols, scratch.spans);
   bool after_unk = false;
-  for (int32_t symbol : symbols) {
-    auto unknown = unknown_unit(symbol);
-    unknown ? emit_unknown(*unknown, after_unk, out) : out.push_back(symbol);
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    auto unknown = unknown_unit(symbols[i]);
+    if (!unknown)
+      out.push_back(symbols[i]);
+    else
+      emit_unknown(*unknown, i > 0 ? options_.prefix : "",
+                   i + 1 == symbols.size() ? options_.suffix : "", after_unk, out);
     after_unk = unknown.has_value();
   }
 }
 
-void Bpe::emit_unknown(char32_t unit, bool after_unk, std::vector<int32_t>& out) const {
+void Bpe::emit_unknown(char32_t unit, std::string_view before, std::string_view behind,
+                       bool after_unk, std::vector<int32_t>& out) const {
   if (options_.byte_fallback) {
-    std::string bytes;
+    std::string bytes(before);
     options_.byte_level ? bytes.push_back(static_cast<char>(unit)) : append_char(bytes, unit);
+    bytes += behind;
     bool all = true;
     for (unsigned char b : bytes) all &= byte_pieces_[b] >= 0;
     if (all) {

@@ -22,6 +22,10 @@ class Bpe : public TokenModel {
     bool fuse_unk = false;       // a run of unknown characters becomes one unk
     bool ignore_merges = false;  // a word that is in the vocabulary is not merged at all
     std::optional<int32_t> unk;  // without it unknown characters vanish
+    // What the vocabulary spells before every character of a word but its first, and after its
+    // last. A merge's right side begins with the prefix, and what it makes has it only in front.
+    std::string prefix, suffix;
+    bool affixed() const { return !prefix.empty() || !suffix.empty(); }
   };
 
   // `extra_chars` are characters that are in pieces but no pieces themselves: the symbol of the
@@ -38,7 +42,10 @@ class Bpe : public TokenModel {
  private:
   void encode_word(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const;
   void split(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const;
-  void emit_unknown(char32_t unit, bool after_unk, std::vector<int32_t>& out) const;
+  void emit_unknown(char32_t unit, std::string_view before, std::string_view behind, bool after_unk,
+                    std::vector<int32_t>& out) const;
+  void index_symbols(bool prefixed, bool suffixed);
+  void spell_affixes(std::string_view word, std::vector<int32_t>& symbols) const;
   void merge_short(std::vector<int32_t>& symbols) const;
   void merge_long(std::vector<int32_t>& symbols, std::vector<uint32_t>& spans) const;
   std::optional<int32_t> whole_word(std::string_view word) const;
@@ -48,11 +55,7 @@ class Bpe : public TokenModel {
   }
   // The symbol of a unit: a byte where byte_level, else a code point. A unit that is unknown has a
   // negative symbol of its own, which never merges.
-  int32_t symbol_of(char32_t unit) const {
-    if (unit < 256) return low_symbols_[unit];
-    const int32_t* id = chars_.find(unit);
-    return id ? *id : unknown_symbol(unit);
-  }
+  int32_t symbol_of(char32_t unit) const { return symbols_[0].of(unit); }
   static int32_t unknown_symbol(char32_t unit) { return -1 - static_cast<int32_t>(unit); }
   // The unit of a symbol that stands for an unknown one, else nothing.
   std::optional<char32_t> unknown_unit(int32_t symbol) const {
@@ -73,8 +76,17 @@ class Bpe : public TokenModel {
   Options options_;
   FlatMap<Merge> merges_;
   std::vector<char32_t> extra_chars_;
-  FlatMap<int32_t> chars_;            // symbols of characters
-  std::vector<int32_t> low_symbols_;  // of units below 256
+  // The symbols of units, by whether the prefix (1) and the suffix (2) are spelled with them.
+  struct Symbols {
+    FlatMap<int32_t> chars;
+    std::vector<int32_t> low;  // of units below 256
+    int32_t of(char32_t unit) const {
+      if (unit < 256) return low[unit];
+      const int32_t* id = chars.find(unit);
+      return id ? *id : unknown_symbol(unit);
+    }
+  };
+  std::vector<Symbols> symbols_;      // one, or four with affixes
   std::vector<int32_t> byte_pieces_;  // see byte_piece_ids
   std::vector<uint64_t> joins_;       // bitmap with collisions: a set bit proves nothing
 };

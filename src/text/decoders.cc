@@ -126,7 +126,9 @@ class MetaspaceDecoder : public PieceDecoder {
  public:
   static Made make(const Json& j, const std::string& what) {
     auto d = std::make_unique<MetaspaceDecoder>();
-    append_char(d->mark_, NB_TRY(get_char(j, "replacement", std::string(kMetaspace), what)));
+    std::string mark;
+    append_char(mark, NB_TRY(get_char(j, "replacement", std::string(kMetaspace), what)));
+    d->mark_ = Pattern::literal(mark);
     bool prefix = NB_TRY(get_bool(j, "add_prefix_space", true, what));
     std::string fallback = prefix ? "always" : "never";
     d->prepends_ = NB_TRY(get_string(j, "prepend_scheme", fallback, what)) != "never";
@@ -134,28 +136,78 @@ class MetaspaceDecoder : public PieceDecoder {
   }
   // Every mark is a space, but those of the first token were not in the text.
   Status apply(std::vector<std::string>& tokens) const override {
+    for (size_t i = 0; i < tokens.size(); ++i)
+      NB_TRY(replace_all(mark_, i > 0 || !prepends_ ? " " : "", tokens[i]));
+    return {};
+  }
+
+ private:
+  Pattern mark_;
+  bool prepends_ = true;
+};
+
+// Tokens that begin with the prefix go on with the word, others begin one.
+class WordPieceDecoder : public PieceDecoder {
+ public:
+  static Made make(const Json& j, const std::string& what) {
+    auto d = std::make_unique<WordPieceDecoder>();
+    d->prefix_ = NB_TRY(get_string(j, "prefix", "##", what));
+    d->cleanup_ = NB_TRY(get_bool(j, "cleanup", true, what));
+    return d;
+  }
+  Status apply(std::vector<std::string>& tokens) const override {
     for (size_t i = 0; i < tokens.size(); ++i) {
-      std::string out;
-      size_t copied = 0;
-      for (size_t at; (at = tokens[i].find(mark_, copied)) != std::string::npos;) {
-        out.append(tokens[i], copied, at - copied);
-        if (i > 0 || !prepends_) out += ' ';
-        copied = at + mark_.size();
-      }
-      tokens[i] = out.append(tokens[i], copied);
+      std::string& token = tokens[i];
+      if (i > 0 && token.starts_with(prefix_))
+        token.erase(0, prefix_.size());
+      else if (i > 0)
+        token.insert(0, 1, ' ');
+      if (cleanup_) NB_OK(clean(token));
     }
     return {};
   }
 
  private:
-  std::string mark_;
-  bool prepends_ = true;
+  // The reference's list, which joins punctuation and contractions to the word before.
+  static Status clean(std::string& token) {
+    static const std::pair<Pattern, std::string_view> kRules[] = {
+        {Pattern::literal(" ."), "."},     {Pattern::literal(" ?"), "?"},
+        {Pattern::literal(" !"), "!"},     {Pattern::literal(" ,"), ","},
+        {Pattern::literal(" ' "), "'"},    {Pattern::literal(" n't"), "n't"},
+        {Pattern::literal(" 'm"), "'m"},   {Pattern::literal(" do not"), " don't"},
+        {Pattern::literal(" 's"), "'s"},   {Pattern::literal(" 've"), "'ve"},
+        {Pattern::literal(" 're"), "'re"},
+    };
+    for (const auto& [from, to] : kRules) NB_TRY(replace_all(from, to, token));
+    return {};
+  }
+  std::string prefix_;
+  bool cleanup_ = true;
+};
+
+// The mark of a word's end becomes a space, at the end of all nothing.
+class BpeDecoder : public PieceDecoder {
+ public:
+  static Made make(const Json& j, const std::string& what) {
+    auto d = std::make_unique<BpeDecoder>();
+    d->suffix_ = Pattern::literal(NB_TRY(get_string(j, "suffix", "</w>", what)));
+    return d;
+  }
+  Status apply(std::vector<std::string>& tokens) const override {
+    for (size_t i = 0; i < tokens.size(); ++i)
+      NB_TRY(replace_all(suffix_, i + 1 < tokens.size() ? " " : "", tokens[i]));
+    return {};
+  }
+
+ private:
+  Pattern suffix_;
 };
 
 constexpr Kind<PieceDecoder> kKinds[] = {
     {"ByteLevel", ByteLevelDecoder::make}, {"Replace", ReplaceDecoder::make},
     {"ByteFallback", ByteFallback::make},  {"Fuse", Fuse::make},
     {"Strip", StripDecoder::make},         {"Metaspace", MetaspaceDecoder::make},
+    {"WordPiece", WordPieceDecoder::make}, {"BPEDecoder", BpeDecoder::make},
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "text/bpe.h"
 #include "text/unigram.h"
+#include "text/wordpiece.h"
 
 namespace nibble {
 namespace {
@@ -29,13 +30,15 @@ Result<std::pair<std::string_view, std::string_view>> merge_sides(const Json& me
   return std::pair(left, right);
 }
 
-Status add_merges(const Json& model, const std::string& what, Bpe& bpe) {
+Status add_merges(const Json& model, std::string_view prefix, const std::string& what, Bpe& bpe) {
   auto merges = model.find("merges");
   if (merges == model.end() || !merges->is_array()) return fail("{}: \"merges\" is missing", what);
   std::string joined;
   for (size_t rank = 0; rank < merges->size(); ++rank) {
     auto [left, right] = NB_TRY(merge_sides((*merges)[rank], rank, what));
-    joined.assign(left).append(right);
+    if (!right.starts_with(prefix))
+      return fail("{}: right side of merge {} does not begin with \"{}\"", what, rank, prefix);
+    joined.assign(left).append(right.substr(prefix.size()));
     auto a = bpe.vocab().find(left), b = bpe.vocab().find(right), c = bpe.vocab().find(joined);
     if (!a || !b || !c)
       return fail("{}: merge {} names \"{}\", which is not in the vocabulary", what, rank,
@@ -48,27 +51,31 @@ Status add_merges(const Json& model, const std::string& what, Bpe& bpe) {
   return {};
 }
 
-Made make_bpe(const Json& model, const VocabEntries& entries, bool raw_bytes,
-              const std::string& what) {
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
-    if (!NB_TRY(get_string(model, key, "", what)).empty())
-      return fail("{}: BPE with a {} is not supported yet", what, key);
-  if (NB_TRY(get_number(model, "dropout", 0.0, what)) != 0)
-    return fail("{}: BPE dropout is for training; set it to null", what);
+Result<Vocab> make_vocab(const VocabEntries& entries, const std::string& what) {
   Vocab vocab;
   for (const auto& [piece, id] : entries) NB_OK(vocab.add(piece, id, entries.size(), what));
+  return vocab;
+}
+
+Made make_bpe(const Json& model, const VocabEntries& entries, bool raw_bytes,
+              const std::string& what) {
+  if (NB_TRY(get_number(model, "dropout", 0.0, what)) != 0)
+    return fail("{}: BPE dropout is for training; set it to null", what);
+  Vocab vocab = NB_TRY(make_vocab(entries, what));
   Bpe::Options options;
   options.byte_level = raw_bytes;
   options.byte_fallback = NB_TRY(get_bool(model, "byte_fallback", false, what));
   options.fuse_unk = NB_TRY(get_bool(model, "fuse_unk", false, what));
   options.ignore_merges = NB_TRY(get_bool(model, "ignore_merges", false, what));
+  options.prefix = NB_TRY(get_string(model, "continuing_subword_prefix", "", what));
+  options.suffix = NB_TRY(get_string(model, "end_of_word_suffix", "", what));
   std::string unk = NB_TRY(get_string(model, "unk_token", "", what));
   if (!unk.empty()) {
     options.unk = vocab.find(unk);
     if (!options.unk) return fail("{}: unk_token \"{}\" is not in the vocabulary", what, unk);
   }
   auto bpe = std::make_unique<Bpe>(std::move(vocab), options);
-  NB_OK(add_merges(model, what, *bpe));
+  NB_OK(add_merges(model, options.prefix, what, *bpe));
   return bpe;
 }
 
@@ -94,6 +101,21 @@ Made make_unigram(const Json& model, const VocabEntries&, bool, const std::strin
   return NB_TRY(Unigram::create(std::move(vocab), std::move(scores), uses, options, what));
 }
 
+Made make_wordpiece(const Json& model, const VocabEntries& entries, bool, const std::string& what) {
+  Vocab vocab = NB_TRY(make_vocab(entries, what));
+  WordPiece::Options options;
+  options.prefix = NB_TRY(get_string(model, "continuing_subword_prefix", "##", what));
+  options.longest_word = NB_TRY(get_int(model, "max_input_chars_per_word", 100, what));
+  options.unk = vocab.find(NB_TRY(get_string(model, "unk_token", "[UNK]", what)));
+  return NB_TRY(WordPiece::create(std::move(vocab), options, what));
+}
+
+Made make_wordlevel(const Json& model, const VocabEntries& entries, bool, const std::string& what) {
+  Vocab vocab = NB_TRY(make_vocab(entries, what));
+  auto unk = vocab.find(NB_TRY(get_string(model, "unk_token", "<unk>", what)));
+  return std::make_unique<WordLevel>(std::move(vocab), unk);
+}
+
 struct ModelKind {
   const char* name;
   Made (*make)(const Json&, const VocabEntries&, bool, const std::string&);
@@ -101,6 +123,8 @@ struct ModelKind {
 constexpr ModelKind kKinds[] = {
     {"BPE", make_bpe},
     {"Unigram", make_unigram},
+    {"WordPiece", make_wordpiece},
+    {"WordLevel", make_wordlevel},
 };
 
 // Files before tokenizers 0.14 may leave out the type.

@@ -9,8 +9,8 @@
 
 namespace nibble {
 
-// Kinds: BPE, Unigram. `vocab` is what cut_vocab took out of the document; raw_bytes says that the
-// pre-tokenizer leaves words as raw bytes (byte_level.h).
+// Kinds: the table in hf_models.cc. `vocab` is what cut_vocab took out of the document; raw_bytes
+// says that the pre-tokenizer leaves words as raw bytes (byte_level.h).
 Result<std::unique_ptr<TokenModel>> make_model(const Json& model, const VocabEntries& vocab,
                                                bool raw_bytes, const std::string& what);
 // Whether a model of this kind can read raw bytes.

@@ -215,8 +215,13 @@ Result<std::unique_ptr<Tokenizer>> load_hf_tokenizer(const std::string& path) {
   auto entries = NB_TRY(cut_vocab(text, path));
   Json json = NB_TRY(parse_json(text, path));
   if (!json.is_object()) return fail("{}: should hold a JSON object", path);
+  return make_hf_tokenizer(json, entries, path);
+}
+
+Result<std::unique_ptr<Tokenizer>> make_hf_tokenizer(const Json& json, const VocabEntries& entries,
+                                                     const std::string& what) {
   auto tokenizer = std::make_unique<HfTokenizer>();
-  NB_OK(tokenizer->read(json, entries, path));
+  NB_OK(tokenizer->read(json, entries, what));
   return tokenizer;
 }
 

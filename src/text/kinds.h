@@ -44,6 +44,11 @@ Result<std::vector<std::unique_ptr<Part>>> make_parts(const Json& j, const char*
 class Pattern {
  public:
   static Result<Pattern> read(const Json& j, const std::string& what);
+  static Pattern literal(std::string_view text) {
+    Pattern pattern;
+    pattern.literal_ = text;
+    return pattern;
+  }
   // Calls found(Match) for each match, left to right. An empty string matches nowhere.
   template <class F>
   Status for_each(std::string_view text, F&& found) const {

@@ -57,9 +57,24 @@ Made make_template(const Json& j, const std::string& what) {
   return processor;
 }
 
+// "cls" before the text and "sep" behind it, each [spelling, id].
+Made make_bert(const Json& j, const std::string& what) {
+  auto processor = std::make_unique<PostProcessor>();
+  for (auto [key, side] : {std::pair("cls", &processor->before), {"sep", &processor->after}}) {
+    auto token = j.find(key);
+    if (token == j.end() || !token->is_array() || token->size() != 2 ||
+        !(*token)[1].is_number_integer())
+      return fail("{}: \"{}\" should be [text, id]", what, key);
+    side->push_back((*token)[1].get<int64_t>());
+  }
+  return processor;
+}
+
 constexpr Kind<PostProcessor> kKinds[] = {
     {"ByteLevel", make_byte_level},
     {"TemplateProcessing", make_template},
+    {"BertProcessing", make_bert},
+    {"RobertaProcessing", make_bert},
 };
 
 }  // namespace

@@ -163,6 +163,66 @@ class Whitespace : public PreTokenizer {
   }
 };
 
+class WhitespaceSplit : public PreTokenizer {
+ public:
+  static Made make(const Json&, const std::string&) { return std::make_unique<WhitespaceSplit>(); }
+  Status apply(PreTokens& tokens) const override {
+    split_at_chars(tokens, SplitBehavior::kRemoved, is_space);
+    return {};
+  }
+};
+
+class BertPreTokenizer : public PreTokenizer {
+ public:
+  static Made make(const Json&, const std::string&) { return std::make_unique<BertPreTokenizer>(); }
+  Status apply(PreTokens& tokens) const override {
+    split_at_chars(tokens, SplitBehavior::kRemoved, is_space);
+    split_at_chars(tokens, SplitBehavior::kIsolated, is_punctuation);
+    return {};
+  }
+};
+
+class CharDelimiterSplit : public PreTokenizer {
+ public:
+  static Made make(const Json& j, const std::string& what) {
+    auto p = std::make_unique<CharDelimiterSplit>();
+    p->delimiter_ = NB_TRY(get_char(j, "delimiter", std::nullopt, what));
+    return p;
+  }
+  Status apply(PreTokens& tokens) const override {
+    split_at_chars(tokens, SplitBehavior::kRemoved, [&](char32_t c) { return c == delimiter_; });
+    return {};
+  }
+
+ private:
+  char32_t delimiter_ = 0;
+};
+
+class FixedLength : public PreTokenizer {
+ public:
+  static Made make(const Json& j, const std::string& what) {
+    auto p = std::make_unique<FixedLength>();
+    p->length_ = NB_TRY(get_int(j, "length", 5, what));
+    if (p->length_ < 1) return fail("{}: \"length\" should be above 0", what);
+    return p;
+  }
+  Status apply(PreTokens& tokens) const override {
+    std::vector<Match> words;
+    for (Match word : tokens.words) {
+      for (size_t i = word.begin, end = i; i < word.end; i = end) {
+        for (int64_t n = 0; n < length_ && end < word.end; ++n)
+          end += char_length(static_cast<unsigned char>(tokens.text[end]));
+        words.push_back({i, end});
+      }
+    }
+    tokens.words.swap(words);
+    return {};
+  }
+
+ private:
+  int64_t length_ = 0;  // in characters
+};
+
 class Metaspace : public PreTokenizer {
  public:
   static Made make(const Json& j, const std::string& what) {
@@ -195,9 +255,16 @@ class Metaspace : public PreTokenizer {
 };
 
 constexpr Kind<PreTokenizer> kKinds[] = {
-    {"ByteLevel", ByteLevel::make},   {"Split", Split::make},
-    {"Digits", Digits::make},         {"Punctuation", Punctuation::make},
-    {"Whitespace", Whitespace::make}, {"Metaspace", Metaspace::make},
+    {"ByteLevel", ByteLevel::make},
+    {"Split", Split::make},
+    {"Digits", Digits::make},
+    {"Punctuation", Punctuation::make},
+    {"Whitespace", Whitespace::make},
+    {"WhitespaceSplit", WhitespaceSplit::make},
+    {"BertPreTokenizer", BertPreTokenizer::make},
+    {"CharDelimiterSplit", CharDelimiterSplit::make},
+    {"FixedLength", FixedLength::make},
+    {"Metaspace", Metaspace::make},
 };
 
 }  // namespace

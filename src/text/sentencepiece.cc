@@ -162,7 +162,7 @@ Status SentencePiece::read(const SpmModel& spm, const SpmOptions& options,
   normalizer_.remove_extra_whitespaces = spm.remove_extra_whitespaces;
   normalizer_.escape_whitespaces = spm.escape_whitespaces;
   normalizer_.whitespace_as_suffix = spm.whitespace_as_suffix;
-  NB_OK(normalizer_.set_charsmap(spm.charsmap, what));
+  NB_OK(normalizer_.rules.read(spm.charsmap, what));
   unk_surface_ = spm.unk_surface;
   bos = control_piece(spm, spm.bos);
   eos = control_piece(spm, spm.eos);

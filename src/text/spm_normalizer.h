@@ -1,13 +1,12 @@
 // SentencePiece's text normalization: a table of replacements, then the handling of spaces.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
 #include "text/byte_trie.h"
+#include "text/charsmap.h"
 
 namespace nibble {
 
@@ -19,8 +18,7 @@ class SpmNormalizer {
   bool whitespace_as_suffix = false;
   ByteTrie user_defined;  // pieces that are left as they are
 
-  // The precompiled_charsmap of a model: a double-array trie and the texts that it points to.
-  Status set_charsmap(std::string_view blob, const std::string& what);
+  Charsmap rules;
   // Errors where a replacement of the table is not UTF-8.
   Result<std::string> normalize(std::string_view text) const;
 
@@ -30,10 +28,6 @@ class SpmNormalizer {
     size_t length;
   };
   Prefix next(std::string_view text) const;
-  Prefix longest_rule(std::string_view text) const;
-
-  std::vector<uint32_t> trie_;
-  std::string replacements_;  // each ends with a NUL
 };
 
 }  // namespace nibble

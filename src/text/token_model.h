@@ -29,7 +29,8 @@ struct EncodeScratch {
   std::vector<Path> paths;
 };
 
-// Kinds: Bpe (bpe.h), Unigram (unigram.h); made in hf_models.cc and sentencepiece.cc.
+// Kinds: Bpe (bpe.h), Unigram (unigram.h), WordPiece and WordLevel (wordpiece.h); made in
+// hf_models.cc and sentencepiece.cc.
 class TokenModel {
  public:
   virtual ~TokenModel() = default;

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "text/hf_tokenizer.h"
 #include "text/sentencepiece.h"
+#include "text/vocab_merges.h"
 
 namespace nibble {
 namespace {
@@ -57,9 +58,9 @@ std::string folder_of(const std::string& path) {
 
 Result<std::string> tokenizer_file(const std::string& path) {
   if (!is_folder(path)) return path;
-  for (const char* name : {"/tokenizer.json", "/tokenizer.model"})
+  for (const char* name : {"/tokenizer.json", "/tokenizer.model", "/vocab.json"})
     if (path_exists(path + name)) return path + name;
-  return fail("{}: holds neither tokenizer.json nor tokenizer.model", path);
+  return fail("{}: holds neither tokenizer.json nor tokenizer.model nor vocab.json", path);
 }
 
 }  // namespace
@@ -67,7 +68,8 @@ Result<std::string> tokenizer_file(const std::string& path) {
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path) {
   std::string file = NB_TRY(tokenizer_file(path));
   Config config = NB_TRY(read_config(folder_of(file) + "/tokenizer_config.json"));
-  auto tokenizer = file.ends_with(".json")
+  auto tokenizer = file.ends_with("vocab.json") ? NB_TRY(load_vocab_merges(file))
+                   : file.ends_with(".json")
                        ? NB_TRY(load_hf_tokenizer(file))
                        : NB_TRY(load_sentencepiece(file, {config.add_bos, config.add_eos}));
   NB_OK(set_token(*tokenizer, config.bos, config, tokenizer->bos));

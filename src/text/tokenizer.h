@@ -37,8 +37,8 @@ class Tokenizer {
   std::optional<int32_t> bos, eos;
 };
 
-// `path` is a model folder (tokenizer.json preferred, then tokenizer.model; tokenizer_config.json
-// read beside it) or one such file alone.
+// `path` is a model folder (tokenizer.json preferred, then tokenizer.model, then vocab.json with
+// merges.txt; tokenizer_config.json read beside it) or one such file alone.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path);
 
 // Decodes one token after another; a character is handed out only when its last byte is there.

@@ -17,7 +17,27 @@ TEST_F(TokenizerLimits, BadBpeFiles) {
            {"", "not valid JSON"},
            {"[]", "should hold a JSON object"},
            {"{}", "\"model\" is missing"},
-           {R"({"model": {"type": "WordLevel"}})", "model \"WordLevel\" is not supported"},
+           {R"({"model": {"type": "Odd"}})", "model \"Odd\" is not supported"},
+           {R"({"model": {"type": "WordPiece", "vocab": {"a": "0"}}})", "whole numbers"},
+           {R"({"model": {"type": "WordPiece", "vocab": {")" + std::string(2000, 'a') +
+                R"(": 0}}})",
+            "token 0 has 2000 bytes"},
+           {R"({"model": {"type": "BPE", "vocab": {"a": 0, "##a": 1, "aa": 2}, "merges": ["a a"],
+              "continuing_subword_prefix": "##"}})",
+            "right side of merge 0 does not begin with \"##\""},
+           {bpe_json(ab, "",
+                     R"("normalizer": {"type": "Precompiled", "precompiled_charsmap": "A"})"),
+            "not base64"},
+           {bpe_json(ab, "",
+                     R"("normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"})"),
+            "charsmap of 3 bytes is damaged"},
+           {bpe_json(ab, "", R"("pre_tokenizer": {"type": "FixedLength", "length": 0})"),
+            "above 0"},
+           {bpe_json(ab, "",
+                     R"("pre_tokenizer": {"type": "CharDelimiterSplit", "delimiter": "xy"})"),
+            "should be one character"},
+           {bpe_json(ab, "", R"("post_processor": {"type": "BertProcessing", "cls": ["a", 0]})"),
+            "\"sep\" should be [text, id]"},
            {bpe_json(ab, R"("a c")"), "merge 0 names \"c\""},
            {bpe_json(ab, R"("b a")"), "merge 0 names \"ba\""},
            {bpe_json(ab, R"("a ")"), "merge 0 is not a pair"},
@@ -155,6 +175,31 @@ TEST(Tokenizer, LongRunsOfOneKindEncode) {
       EXPECT_LT(ids->size(), 2 * kBytes) << file << " " << unit;
     }
     EXPECT_TRUE((*t)->encode(random_ascii(kBytes), false)) << file;
+  }
+}
+
+// The same of the parts that those vocabularies have not.
+TEST_F(TokenizerLimits, LongRunsThroughOtherParts) {
+  const std::string words = R"("vocab": {"[UNK]": 0, "a": 1, "##a": 2, "##aa": 3, "b": 4}, )";
+  const std::string bert = R"("normalizer": {"type": "BertNormalizer"},
+      "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece"})";
+  for (const std::string& json :
+       {R"({"model": {"type": "WordPiece", )" + words + R"("max_input_chars_per_word": 100}, )" +
+            bert + "}",
+        R"({"model": {"type": "WordPiece", )" + words +
+            R"("max_input_chars_per_word": 1000000000}, )" + bert + "}",
+        R"({"model": {"type": "WordLevel", )" + words + R"("unk_token": "[UNK]"}})",
+        R"({"model": {"type": "BPE", )" + words + R"("merges": ["a ##a", "##a ##a"],
+            "unk_token": "[UNK]", "continuing_subword_prefix": "##"}})"}) {
+    auto t = load_json(json);
+    ASSERT_TRUE(t) << t.error().message;
+    constexpr size_t kBytes = 1'000'000;
+    for (const char* unit : {"a", " ", "ab", "\xCC\x81", "\xE4\xBD\xA0", " ."}) {
+      auto ids = (*t)->encode(repeated(unit, kBytes), false);
+      ASSERT_TRUE(ids) << json << unit << ids.error().message;
+      EXPECT_TRUE((*t)->decode(*ids, false));
+    }
+    EXPECT_TRUE((*t)->encode(random_ascii(kBytes), false));
   }
 }
 

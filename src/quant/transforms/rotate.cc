@@ -156,8 +156,18 @@ class Rotator {
   int64_t bytes_ = 0, count_ = 0;
 };
 
-// Why a rotation of the residual stream would change what this model computes, or null.
-const char* obstacle(const DecoderConfig& c) {
+Status transform(const Weights& source, const std::string& folder, const TransformOptions& options,
+                 std::vector<std::string>& notes) {
+  if (source.config().tied_head) {
+    notes.emplace_back("rotate: the tied head became an lm_head of its own");
+    note("{}", notes.back());
+  }
+  return rotate_model(source, folder, options.seed, std::nullopt);
+}
+
+}  // namespace
+
+const char* rotation_obstacle(const DecoderConfig& c) {
   if (c.norm == NormKind::kLayer || !c.norm_weight) return "LayerNorm depends on the mean";
   for (size_t i = 0; i < kNormPlaces; ++i) {
     auto place = static_cast<NormPlace>(i);
@@ -170,21 +180,10 @@ const char* obstacle(const DecoderConfig& c) {
   return nullptr;
 }
 
-Status transform(const Weights& source, const std::string& folder, const TransformOptions& options,
-                 std::vector<std::string>& notes) {
-  if (source.config().tied_head) {
-    notes.emplace_back("rotate: the tied head became an lm_head of its own");
-    note("{}", notes.back());
-  }
-  return rotate_model(source, folder, options.seed, std::nullopt);
-}
-
-}  // namespace
-
 Status rotate_model(const Weights& source, const std::string& folder, uint32_t seed,
                     std::optional<DType> embedding_type) {
   const DecoderConfig& c = source.config();
-  if (const char* why = obstacle(c))
+  if (const char* why = rotation_obstacle(c))
     return fail("rotate does not apply to {}: {}", c.model_type, why);
   std::error_code ec;
   std::filesystem::create_directories(folder, ec);

@@ -1,0 +1,123 @@
+#include "cli/fits.h"
+
+#include <algorithm>
+
+#include "quant/methods/method.h"
+#include "quant/transforms/fold.h"
+#include "quant/transforms/rotate.h"
+#include "train/block_backward.h"
+
+namespace nibble {
+namespace {
+
+using Need = InputStatistics::Need;
+
+// Multiples that a form wants of a matrix of n outputs and k inputs, and the models that it does
+// not have. Sources: shared/reference/formats.md 2; each program's own loader.
+struct Form {
+  const char* name;
+  int64_t n_multiple, k_multiple;
+  const char* otherwise;
+  const char* (*refusal)(const DecoderConfig&);
+};
+
+const char* none(const DecoderConfig&) { return nullptr; }
+const char* gguf_refusal(const DecoderConfig& c) {
+  if (c.model_type == "opt") return "llama.cpp has no OPT";
+  if (c.alibi == Alibi::kFalcon) return "llama.cpp's Falcon has no ALiBi";
+  return nullptr;
+}
+
+constexpr const char* kFloat = "they stay float";
+constexpr const char* kRefused = "the format holds one group size for all: it is refused";
+constexpr Form kForms[] = {
+    {"compressed-tensors g32", 1, 32, kFloat, none},
+    {"compressed-tensors g64", 1, 64, kFloat, none},
+    {"compressed-tensors g128", 1, 128, kFloat, none},
+    {"gptq g32", 8, 32, kRefused, none},
+    {"gptq g128", 8, 128, kRefused, none},
+    {"awq g128", 8, 128, kRefused, none},
+    {"bitsandbytes", 1, 1, "", none},
+    {"gguf q8_0, q4_0", 1, 32, "they stay F16", gguf_refusal},
+    {"gguf K-quants", 1, 256, "they take Q8_0, Q5_1, Q5_0 or Q4_0", gguf_refusal},
+    {"tflite int4-block32", 1, 32, "they take int8", none},
+};
+
+std::string why_not(const Form& form, const LinearSpec& s) {
+  if (s.k % form.k_multiple != 0)
+    return fmt::format("{} inputs are no multiple of {}", s.k, form.k_multiple);
+  if (s.n % form.n_multiple != 0)
+    return fmt::format("{} outputs are no multiple of {}", s.n, form.n_multiple);
+  return "";
+}
+
+bool has_experts(const DecoderConfig& c) {
+  return std::any_of(c.blocks.begin(), c.blocks.end(), [](auto& b) { return b.experts > 0; });
+}
+
+std::string method_obstacle(const DecoderConfig& c, const Method& m) {
+  bool learns = m.tunes_block || m.distillation.what != DistillationPlan::What::kNothing;
+  std::string gap = backward_gap(c);
+  if (learns && !gap.empty())
+    return fmt::format("nothing learns by gradient: {} has no backward pass", gap);
+  if (m.need != Need::kNothing && has_experts(c))
+    return "experts that calibration does not reach are rounded to nearest";
+  return "";
+}
+
+// Of the first block: a family's blocks have the same linears, but for dense ones among experts.
+std::string transform_obstacle(const DecoderConfig& c, const std::string& name) {
+  FloatBlock block;
+  block.specs = block_linears(c, 0);
+  auto biased = [](const LinearSpec& s) { return s.bias; };
+  if (name == "rotate") {
+    const char* why = rotation_obstacle(c);
+    return why ? why : "";
+  }
+  if (name == "smoothquant" && norm_folds(c, block).empty())
+    return "no norm with weights stands before its linears alone";
+  if (name == "awq" && all_folds(c, block).empty()) return "no scale can be folded anywhere";
+  if (name == "bias-correction" && std::none_of(block.specs.begin(), block.specs.end(), biased))
+    return "its linears have no biases";
+  return "";
+}
+
+}  // namespace
+
+std::vector<Applicable> applicable_methods(const DecoderConfig& config) {
+  std::vector<Applicable> out;
+  for (const Method& m : known_methods())
+    out.push_back({m.name, m.summary, m.need != Need::kNothing, method_obstacle(config, m)});
+  return out;
+}
+
+std::vector<Applicable> applicable_transforms(const DecoderConfig& config) {
+  std::vector<Applicable> out;
+  for (const Transform& t : known_transforms())
+    out.push_back(
+        {t.name, t.summary, t.need != Need::kNothing, transform_obstacle(config, t.name)});
+  return out;
+}
+
+std::vector<Fit> fits(const DecoderConfig& config) {
+  std::vector<Fit> out;
+  for (const Form& form : kForms) {
+    const char* refusal = form.refusal(config);
+    Fit& fit = out.emplace_back(Fit{form.name, 0, {}, refusal ? refusal : "", form.otherwise});
+    for (int64_t layer = 0; layer < config.layers; ++layer)
+      for (const LinearSpec& s : block_linears(config, layer)) {
+        std::string why = why_not(form, s);
+        if (why.empty()) {
+          ++fit.linears;
+          continue;
+        }
+        auto same = std::find_if(fit.skipped.begin(), fit.skipped.end(),
+                                 [&](const Misfit& m) { return m.why == why; });
+        if (same == fit.skipped.end()) same = fit.skipped.insert(same, {why, 0, s.module});
+        ++same->linears;
+      }
+  }
+  return out;
+}
+
+}  // namespace nibble

@@ -1,0 +1,37 @@
+// What can be done with a model of this shape: methods, transforms, and the forms of other
+// programs, which hold only matrices of certain sizes. Arithmetic on a config; no weights needed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/roles.h"
+
+namespace nibble {
+
+// A method or a transform of quantize.
+struct Applicable {
+  std::string name, summary;
+  bool calibrated = false;  // wants a calibration text or statistics
+  std::string obstacle;     // why it does nothing here, or less; empty: nothing is in its way
+};
+std::vector<Applicable> applicable_methods(const DecoderConfig& config);
+std::vector<Applicable> applicable_transforms(const DecoderConfig& config);
+
+// The blocks' linears that a form cannot hold.
+struct Misfit {
+  std::string why;  // "576 inputs are no multiple of 256"
+  int64_t linears = 0;
+  std::string example;  // the first of their modules
+};
+struct Fit {
+  const char* form;
+  int64_t linears = 0;  // that it holds
+  std::vector<Misfit> skipped;
+  std::string refused;    // why it holds no such model at all; empty: it does
+  const char* otherwise;  // what becomes of the skipped ones
+};
+// For every form of the table in fits.cc.
+std::vector<Fit> fits(const DecoderConfig& config);
+
+}  // namespace nibble

@@ -1,0 +1,81 @@
+"""nibble inspect: what it says of every family, with weights and from config.json alone."""
+import json
+import math
+import shutil
+
+import pytest
+from folders import read_safetensors
+from nibble import TALES, needs_shared, refused, run, run_json
+from test_golden import GOLDEN, MODELS
+
+SMOLLM = {"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+          "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152, "tie_word_embeddings": True,
+          "max_position_embeddings": 8192}
+
+
+def config_alone(folder, config):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@needs_shared
+@pytest.mark.parametrize("model", MODELS)
+def test_config_alone_says_the_same(model, tmp_path):
+    (tmp_path / "bare").mkdir()
+    shutil.copy(GOLDEN / model / "config.json", tmp_path / "bare")
+    whole, bare = run_json("inspect", GOLDEN / model), run_json("inspect", tmp_path / "bare")
+    for key in ("parameters", "methods", "transforms", "forms", "kv_cache"):
+        assert whole[key] == bare[key]
+    assert "stored" in whole and "stored" not in bare
+    stored = read_safetensors(GOLDEN / model / "model.safetensors")
+    assert whole["parameters"]["total"] == sum(math.prod(shape) for _, shape, _ in stored.values())
+    for kind in ("by_part", "by_role"):
+        assert sum(whole["parameters"][kind].values()) == whole["parameters"]["total"]
+    assert ("experts" in whole) == ("experts" in whole["parameters"]["by_part"])
+
+
+def test_shapes_that_do_not_fit(tmp_path):
+    seen = run_json("inspect", config_alone(tmp_path / "smol", SMOLLM))
+    forms = {f["form"]: f for f in seen["forms"]}
+    # Of 7 linears in each of 30 blocks only down_proj reads 1536 inputs, the others 576.
+    assert forms["gguf K-quants"]["linears"] == 30
+    assert forms["gguf K-quants"]["skipped"] == [{"why": "576 inputs are no multiple of 256", "linears": 180,
+                                                  "example": "model.layers.0.self_attn.q_proj"}]
+    assert "Q8_0" in forms["gguf K-quants"]["otherwise"]
+    assert forms["compressed-tensors g64"]["linears"] == 210 and forms["compressed-tensors g128"]["linears"] == 30
+    assert seen["parameters"]["by_part"] == {"embedding": 49152 * 576, "attention": 30 * 576 * (576 + 192 + 192 + 576),
+                                             "mlp": 30 * 3 * 576 * 1536, "norms": 61 * 576}
+    text = run("inspect", tmp_path / "smol").stdout
+    assert "180 whose 576 inputs are no multiple of 256" in text and "from config.json alone" in text
+
+
+def test_cache_at_a_context(tmp_path):
+    folder = config_alone(tmp_path / "smol", SMOLLM)
+    seen = run_json("inspect", folder, "--context", 1000, "--cache", "f16")
+    # Keys and values of 1000 tokens (1000 is a multiple of what the cache pads to), 2 bytes a number.
+    assert seen["kv_cache"]["bytes"]["f16"] == 30 * 2 * 3 * 64 * 1000 * 2
+    assert {m["kv_cache_bytes"] for m in seen["memory"]} == {seen["kv_cache"]["bytes"]["f16"]}
+    assert run_json("inspect", folder)["kv_cache"]["tokens"] == 8192
+    assert run("inspect", folder, "--context", 0, code=2)
+
+
+@needs_shared
+def test_what_applies():
+    def obstacles(model, kind):
+        return {a["name"]: a["obstacle"] for a in run_json("inspect", GOLDEN / model)[kind]}
+    assert set(obstacles("llama", "methods").values()) == {None}
+    experts = obstacles("mixtral", "methods")
+    assert experts["rtn"] is None and "experts" in experts["gptq"] and "by gradient" in experts["best"]
+    assert "LayerNorm" in obstacles("bloom", "transforms")["rotate"]
+    assert "biases" in obstacles("llama", "transforms")["bias-correction"]
+    forms = run_json("inspect", GOLDEN / "opt")["forms"]
+    assert any(f["refused"] and f["form"].startswith("gguf") for f in forms)
+
+
+def test_an_absurd_config_is_refused(tmp_path):
+    folder = config_alone(tmp_path / "odd", SMOLLM | {"hidden_size": 1 << 24, "intermediate_size": 1 << 24,
+                                                      "num_attention_heads": 1 << 12, "num_key_value_heads": 1 << 12,
+                                                      "num_hidden_layers": 9999})
+    refused("inspect", folder, words=["parameters"])
+    assert run_json("inspect", TALES)["stored"]["tensors"] > 0
