@@ -102,56 +102,75 @@ def models():
     letters = list("abcdefghijklmnopqrstuvwxyz'-,.!")
     bytes_ = [f"<0x{b:02X}>" for b in range(256)]
     suffixed = letters + [c + "</w>" for c in letters]
-    clip = [("l", "o"), ("lo", "w</w>"), ("e", "r</w>"), ("lo", "w"), ("low", "er</w>"), ("e", "s"), ("es", "t</w>"), ("a", "a"),
-            ("aa", "aa</w>"), ("a", "a</w>")]
+    clip = [("l", "o"), ("lo", "w</w>"), ("e", "r</w>"), ("lo", "w"), ("low", "er</w>"), ("e", "s"), ("es", "t</w>"),
+            ("a", "a"), ("aa", "aa</w>"), ("a", "a</w>")]
     prefixed = letters + ["##" + c for c in letters]
     gpt = [("p", "##l"), ("##a", "##y"), ("pl", "##ay"), ("##i", "##n"), ("##in", "##g"), ("##a", "##a"), ("a", "##aa")]
-    bert = ["[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, "un", "##aff", "##able", "play", "##ing", "##s", "##a", "aa", "\u4f60",
-            "cafe", "hello", "world", "low", "##er", "##est", "##"]
-    yield "clip", {"normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "BPEDecoder", "suffix": "</w>"},
-                   "model": bpe(["<unk>"] + suffixed + ["".join(m) for m in clip], clip, unk_token="<unk>", end_of_word_suffix="</w>")}
-    yield "clip bytes", {"pre_tokenizer": BYTE_LEVEL | {"add_prefix_space": False}, "decoder": BYTE_LEVEL,
-                         "model": bpe(["<unk>"] + suffixed + ["\u00c3", "\u00a9</w>", "\u0120"] + ["".join(m) for m in clip], clip, unk_token="<unk>",
-                                      end_of_word_suffix="</w>", continuing_subword_prefix="")}
-    yield "prefixed", {"pre_tokenizer": {"type": "Whitespace"}, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-                       "model": bpe(["<unk>"] + prefixed + [a + b[2:] for a, b in gpt], gpt, unk_token="<unk>", continuing_subword_prefix="##", fuse_unk=True)}
-    yield "affixed bytes", {"pre_tokenizer": {"type": "WhitespaceSplit"}, "decoder": {"type": "ByteFallback"},
-                            "model": bpe(bytes_ + prefixed + [c + "</w>" for c in prefixed] + ["##ay</w>"], [("##a", "##y</w>")], byte_fallback=True,
-                                         continuing_subword_prefix="##", end_of_word_suffix="</w>")}
-    yield "fallback", {"normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}, "decoder": DECODERS[-1],
-                       "model": bpe(["<unk>", "<s>"] + bytes_ + letters + ["\u2581", "\u2581a", "aa"], [("\u2581", "a"), ("a", "a")], byte_fallback=True,
-                                    fuse_unk=True, unk_token="<unk>"),
-                       "added_tokens": [special(1, "<s>"), special(300, "<x>", lstrip=True, special=False, normalized=True)]}
-    yield "unk", {"pre_tokenizer": {"type": "Whitespace"}, "model": bpe(["<unk>"] + letters + ["lo", "low"], [("l", "o"), ("lo", "w")], unk_token="<unk>")}
-    yield "whole words", {"pre_tokenizer": {"type": "Whitespace"},
-                          "model": bpe(["<unk>"] + letters + ["lo", "low", "lower", "caf\u00e9"], [("l", "o"), ("lo", "w")], unk_token="<unk>", fuse_unk=True,
-                                       ignore_merges=True)}
-    yield "bert", {"normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True},
-                   "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-                   "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
-                   "added_tokens": [special(i, t) for i, t in enumerate(bert[:3])] + [special(3, "[MASK]", lstrip=True)],
-                   "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 20,
-                             "vocab": vocabulary(bert)}}
-    yield "words", {"pre_tokenizer": {"type": "Whitespace"},
-                    "post_processor": {"type": "RobertaProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False},
-                    "added_tokens": [special(0, "<s>"), special(1, "</s>", rstrip=True)],
-                    "model": {"type": "WordLevel", "unk_token": "<unk>",
-                              "vocab": vocabulary(["<s>", "</s>", "<unk>", "Hello", "world", ",", "!", "low", "a", "caf\u00e9", "_", "in", "text"])}}
-    scored = [["<unk>", 0.0], ["<s>", 0.0], ["\u2581", -2.0], ["a", -3.0], ["\u2581a", -2.5], ["e", -3.1], ["l", -3.2], ["o", -3.3], ["lo", -4.0],
-              ["\u2581low", -4.5], ["er", -4.2], ["est", -5.0], ["\u4f60\u597d", -6.0], ["w", -3.9], ["s", -3.8], ["t", -3.7], ["aaaa", -7.0]]
-    yield "unigram", {"pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True},
-                      "decoder": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True},
-                      "post_processor": {"type": "Sequence", "processors": [
-                          BYTE_LEVEL,
-                          {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-                           "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
-                           "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}]},
-                      "added_tokens": [special(1, "<s>")],
-                      "model": {"type": "Unigram", "unk_id": 0, "vocab": scored, "byte_fallback": False}}
-    yield "unigram bytes", {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Nmt"}, {"type": "NFKC"}]},
-                            "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
-                            "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": True,
-                                      "vocab": scored + [[f"<0x{b:02X}>", -10.0] for b in range(256)]}}
+    bert = ["[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, "un", "##aff", "##able", "play", "##ing", "##s", "##a", "aa",
+            "\u4f60", "cafe", "hello", "world", "low", "##er", "##est", "##"]
+    scored = [["<unk>", 0.0], ["<s>", 0.0], ["\u2581", -2.0], ["a", -3.0], ["\u2581a", -2.5], ["e", -3.1], ["l", -3.2],
+              ["o", -3.3], ["lo", -4.0], ["\u2581low", -4.5], ["er", -4.2], ["est", -5.0], ["\u4f60\u597d", -6.0],
+              ["w", -3.9], ["s", -3.8], ["t", -3.7], ["aaaa", -7.0]]
+    joined = ["".join(m) for m in clip]
+    unk = {"unk_token": "<unk>"}
+    yield "clip", {
+        "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "decoder": {"type": "BPEDecoder", "suffix": "</w>"},
+        "model": bpe(["<unk>"] + suffixed + joined, clip, end_of_word_suffix="</w>", **unk)}
+    yield "clip bytes", {
+        "pre_tokenizer": BYTE_LEVEL | {"add_prefix_space": False}, "decoder": BYTE_LEVEL,
+        "model": bpe(["<unk>"] + suffixed + ["\u00c3", "\u00a9</w>", "\u0120"] + joined, clip,
+                     end_of_word_suffix="</w>", continuing_subword_prefix="", **unk)}
+    yield "prefixed", {
+        "pre_tokenizer": {"type": "Whitespace"}, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": bpe(["<unk>"] + prefixed + [a + b[2:] for a, b in gpt], gpt, continuing_subword_prefix="##",
+                     fuse_unk=True, **unk)}
+    yield "affixed bytes", {
+        "pre_tokenizer": {"type": "WhitespaceSplit"}, "decoder": {"type": "ByteFallback"},
+        "model": bpe(bytes_ + prefixed + [c + "</w>" for c in prefixed] + ["##ay</w>"], [("##a", "##y</w>")],
+                     byte_fallback=True, continuing_subword_prefix="##", end_of_word_suffix="</w>")}
+    yield "fallback", {
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}, "decoder": DECODERS[-1],
+        "model": bpe(["<unk>", "<s>"] + bytes_ + letters + ["\u2581", "\u2581a", "aa"], [("\u2581", "a"), ("a", "a")],
+                     byte_fallback=True, fuse_unk=True, **unk),
+        "added_tokens": [special(1, "<s>"), special(292, "<x>", lstrip=True, special=False, normalized=True)]}
+    yield "unk", {
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": bpe(["<unk>"] + letters + ["lo", "low"], [("l", "o"), ("lo", "w")], **unk)}
+    yield "whole words", {
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": bpe(["<unk>"] + letters + ["lo", "low", "lower", "caf\u00e9"], [("l", "o"), ("lo", "w")], fuse_unk=True,
+                     ignore_merges=True, **unk)}
+    yield "bert", {
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None,
+                       "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
+        "added_tokens": [special(i, t) for i, t in enumerate(bert[:3])] + [special(3, "[MASK]", lstrip=True)],
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 20, "vocab": vocabulary(bert)}}
+    yield "words", {
+        "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": {"type": "RobertaProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0], "trim_offsets": True,
+                           "add_prefix_space": False},
+        "added_tokens": [special(0, "<s>"), special(1, "</s>", rstrip=True)],
+        "model": {"type": "WordLevel", "vocab": vocabulary(["<s>", "</s>", "<unk>", "Hello", "world", ",", "!", "low", "a",
+                                                            "caf\u00e9", "_", "in", "text"]), **unk}}
+    metaspace = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    yield "unigram", {
+        "pre_tokenizer": metaspace, "decoder": metaspace,
+        "post_processor": {"type": "Sequence", "processors": [BYTE_LEVEL, {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}]},
+        "added_tokens": [special(1, "<s>")],
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": scored, "byte_fallback": False}}
+    yield "unigram bytes", {
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Nmt"}, {"type": "NFKC"}]},
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
+        "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": True,
+                  "vocab": scored + [[byte, -10.0] for byte in bytes_]}}
 
 
 def charsmap():

@@ -182,19 +182,21 @@ int64_t stated_width(const Json& config) {
 }
 
 Result<Json> describe(const std::string& folder, const InspectOptions& o) {
+  std::optional<Weights> weights;
+  if (NB_TRY(has_weights(folder))) weights = NB_TRY(Weights::open(folder));
   std::string path = folder + "/config.json";
-  Json config = NB_TRY(read_json(path));
-  DecoderConfig c = NB_TRY(parse_config(config, path));
+  Json config = weights ? weights->checkpoint().config() : NB_TRY(read_json(path));
+  DecoderConfig c = weights ? weights->config() : NB_TRY(parse_config(config, path));
+  if (!weights) c.names.base = c.names.bases[0];
   Json j = {{"folder", folder}};
   j.update(describe_architecture(c));
   j["parameters"] = NB_TRY(describe_parameters(c));
   int64_t kept_width = stated_width(config);
-  if (NB_TRY(has_weights(folder))) {
-    Weights weights = NB_TRY(Weights::open(folder));
+  if (weights) {
     // What is kept as it is has the norms' type, also where the embedding is quantized.
-    kept_width = dtype_size(NB_TRY(weights.checkpoint().get(norm_vectors(c).at(0).name)).dtype);
-    j["stored"] = NB_TRY(describe_stored(weights));
-    if (o.tensors) j["tensors"] = list_tensors(weights.checkpoint());
+    kept_width = dtype_size(NB_TRY(weights->checkpoint().get(norm_vectors(c).at(0).name)).dtype);
+    j["stored"] = NB_TRY(describe_stored(*weights));
+    if (o.tensors) j["tensors"] = list_tensors(weights->checkpoint());
   }
   int64_t tokens = o.context > 0 ? o.context : c.context;
   j["kv_cache"] = NB_TRY(describe_cache(c, tokens, o.cache));

@@ -47,8 +47,9 @@ void Bpe::index_symbols(bool prefixed, bool suffixed) {
   for (char32_t unit = 0; unit < 256; ++unit) to.low.push_back(unknown_symbol(unit));
   for (size_t i = 0; i < extra_chars_.size(); ++i)
     to.chars.insert(extra_chars_[i], static_cast<int32_t>(vocab_.size() + static_cast<int64_t>(i)));
-  std::string_view before = prefixed ? options_.prefix : "",
-                   behind = suffixed ? options_.suffix : "";
+  std::string_view before, behind;
+  if (prefixed) before = options_.prefix;
+  if (suffixed) behind = options_.suffix;
   for (int64_t id = 0; id < vocab_.size(); ++id) {
     std::string_view piece = vocab_.piece(id);
     if (piece.size() <= before.size() + behind.size() || !piece.starts_with(before) ||

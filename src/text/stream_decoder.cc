@@ -14,7 +14,8 @@ std::string_view settled_part(std::string_view text) {
 }  // namespace
 
 // The window is the first ids that made text, kept so that what follows is decoded as the middle of
-// a text and not as its start, and then the ids whose text is not settled yet.
+// a text and not as its start, the last id whose text is settled, and the ids whose text is not
+// yet.
 Result<std::string> StreamDecoder::push(int32_t id) {
   if (tokenizer_.is_special(id)) return std::string();
   ids_.push_back(id);
@@ -35,6 +36,13 @@ Result<std::string> StreamDecoder::push(int32_t id) {
   } else if (start_ > 0) {
     ids_.resize(start_);
     shown_ = start_text_;
+    // Whether a space follows may hang on the last id (BPEDecoder).
+    ids_.push_back(id);
+    std::string with_last = NB_TRY(tokenizer_.decode(ids_, true));
+    if (with_last.starts_with(start_text_))
+      shown_ = std::move(with_last);
+    else
+      ids_.pop_back();
   } else {
     shown_ = settled;
     if (!shown_.empty()) {

@@ -180,7 +180,8 @@ TEST(Tokenizer, LongRunsOfOneKindEncode) {
 
 // The same of the parts that those vocabularies have not.
 TEST_F(TokenizerLimits, LongRunsThroughOtherParts) {
-  const std::string words = R"("vocab": {"[UNK]": 0, "a": 1, "##a": 2, "##aa": 3, "b": 4}, )";
+  const std::string words =
+      R"("vocab": {"[UNK]": 0, "a": 1, "##a": 2, "##aa": 3, "b": 4, "aa": 5}, )";
   const std::string bert = R"("normalizer": {"type": "BertNormalizer"},
       "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece"})";
   for (const std::string& json :
