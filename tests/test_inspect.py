@@ -63,13 +63,16 @@ def test_cache_at_a_context(tmp_path):
 
 @needs_shared
 def test_what_applies():
-    def obstacles(model, kind):
-        return {a["name"]: a["obstacle"] for a in run_json("inspect", GOLDEN / model)[kind]}
-    assert set(obstacles("llama", "methods").values()) == {None}
-    experts = obstacles("mixtral", "methods")
-    assert experts["rtn"] is None and "experts" in experts["gptq"] and "by gradient" in experts["best"]
-    assert "LayerNorm" in obstacles("bloom", "transforms")["rotate"]
-    assert "biases" in obstacles("llama", "transforms")["bias-correction"]
+    def told(model, kind):
+        seen = run_json("inspect", GOLDEN / model)[kind]
+        assert all(a["applies"] or a["note"] for a in seen)
+        return {a["name"]: (a["applies"], a["note"]) for a in seen}
+    assert set(told("llama", "methods").values()) == {(True, None)}
+    experts = told("mixtral", "methods")
+    assert experts["rtn"] == (True, None) and "experts" in experts["gptq"][1] and "by gradient" in experts["best"][1]
+    rotate, note = told("bloom", "transforms")["rotate"]
+    assert not rotate and "LayerNorm" in note and told("llama", "transforms")["rotate"] == (True, None)
+    assert not told("llama", "transforms")["bias-correction"][0] and told("bloom", "transforms")["bias-correction"][0]
     forms = run_json("inspect", GOLDEN / "opt")["forms"]
     assert any(f["refused"] and f["form"].startswith("gguf") for f in forms)
 

@@ -28,8 +28,8 @@ const char* gguf_refusal(const DecoderConfig& c) {
   return nullptr;
 }
 
-constexpr const char* kFloat = "they stay float";
-constexpr const char* kRefused = "the format holds one group size for all: it is refused";
+constexpr const char* kFloat = "leave them float or take smaller groups; nibble alone reads others";
+constexpr const char* kRefused = "one group size must fit all: take a smaller one";
 constexpr Form kForms[] = {
     {"compressed-tensors g32", 1, 32, kFloat, none},
     {"compressed-tensors g64", 1, 64, kFloat, none},
@@ -55,7 +55,7 @@ bool has_experts(const DecoderConfig& c) {
   return std::any_of(c.blocks.begin(), c.blocks.end(), [](auto& b) { return b.experts > 0; });
 }
 
-std::string method_obstacle(const DecoderConfig& c, const Method& m) {
+std::string method_note(const DecoderConfig& c, const Method& m) {
   bool learns = m.tunes_block || m.distillation.what != DistillationPlan::What::kNothing;
   std::string gap = backward_gap(c);
   if (learns && !gap.empty())
@@ -87,15 +87,17 @@ std::string transform_obstacle(const DecoderConfig& c, const std::string& name) 
 std::vector<Applicable> applicable_methods(const DecoderConfig& config) {
   std::vector<Applicable> out;
   for (const Method& m : known_methods())
-    out.push_back({m.name, m.summary, m.need != Need::kNothing, method_obstacle(config, m)});
+    out.push_back({m.name, m.summary, m.need != Need::kNothing, true, method_note(config, m)});
   return out;
 }
 
 std::vector<Applicable> applicable_transforms(const DecoderConfig& config) {
   std::vector<Applicable> out;
-  for (const Transform& t : known_transforms())
-    out.push_back(
-        {t.name, t.summary, t.need != Need::kNothing, transform_obstacle(config, t.name)});
+  for (const Transform& t : known_transforms()) {
+    std::string obstacle = transform_obstacle(config, t.name);
+    bool applies = obstacle.empty();
+    out.push_back({t.name, t.summary, t.need != Need::kNothing, applies, std::move(obstacle)});
+  }
   return out;
 }
 

@@ -13,7 +13,8 @@ namespace nibble {
 struct Applicable {
   std::string name, summary;
   bool calibrated = false;  // wants a calibration text or statistics
-  std::string obstacle;     // why it does nothing here, or less; empty: nothing is in its way
+  bool applies = true;
+  std::string note;  // why it does nothing here, or less than elsewhere; may be empty
 };
 std::vector<Applicable> applicable_methods(const DecoderConfig& config);
 std::vector<Applicable> applicable_transforms(const DecoderConfig& config);

@@ -100,7 +100,8 @@ Json describe_applicable(const std::vector<Applicable>& list) {
     out.push_back({{"name", a.name},
                    {"summary", a.summary},
                    {"calibrated", a.calibrated},
-                   {"obstacle", a.obstacle.empty() ? Json(nullptr) : Json(a.obstacle)}});
+                   {"applies", a.applies},
+                   {"note", a.note.empty() ? Json(nullptr) : Json(a.note)}});
   return out;
 }
 

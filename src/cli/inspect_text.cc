@@ -1,6 +1,6 @@
 #include "cli/inspect_text.h"
 
-#include <map>
+#include <algorithm>
 
 #include "cli/common.h"
 
@@ -50,16 +50,23 @@ void put_memory(const Json& j) {
              bytes_text(m["total_bytes"]));
 }
 
-// The names in one line, then what stands in some one's way.
+// The names of those that apply in one line, then what is to be said of some.
 void put_applicable(const char* title, const Json& list) {
-  std::map<std::string, std::string> obstacles;
-  std::string clear;
-  for (const Json& a : list) {
-    std::string& to = a["obstacle"].is_null() ? clear : obstacles[a["obstacle"].get<std::string>()];
+  std::vector<std::pair<std::string, std::string>> notes;  // names by note, in order
+  std::string applies;
+  auto add = [](std::string& to, const Json& a) {
     to += fmt::format("{}{}", to.empty() ? "" : ", ", a["name"].get<std::string>());
+  };
+  for (const Json& a : list) {
+    if (a["applies"].get<bool>()) add(applies, a);
+    if (a["note"].is_null()) continue;
+    auto note = a["note"].get<std::string>();
+    auto same = std::find_if(notes.begin(), notes.end(), [&](auto& n) { return n.second == note; });
+    if (same == notes.end()) same = notes.insert(same, {"", note});
+    add(same->first, a);
   }
-  put_line("\n{} that apply: {}", title, clear.empty() ? "none" : clear);
-  for (const auto& [why, names] : obstacles) put_line("  {}: {}", names, why);
+  put_line("\n{} that apply: {}", title, applies.empty() ? "none" : applies);
+  for (const auto& [names, note] : notes) put_line("  {}: {}", names, note);
 }
 
 void put_fits(const Json& forms) {

@@ -8,8 +8,8 @@
 
 namespace nibble {
 
-// `path` is vocab.json, the rest lies beside it. Splitting and normalizing go by the tokenizer_class
-// of tokenizer_config.json: the table in vocab_merges.cc.
+// `path` is vocab.json, the rest lies beside it. Splitting and normalizing go by the
+// tokenizer_class of tokenizer_config.json: the table in vocab_merges.cc.
 Result<std::unique_ptr<Tokenizer>> load_vocab_merges(const std::string& path);
 
 }  // namespace nibble
