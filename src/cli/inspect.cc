@@ -5,6 +5,7 @@
 #include "cli/common.h"
 #include "cli/machine.h"
 #include "cli/sizes.h"
+#include "formats/gguf_model.h"
 #include "model/archs/arch.h"
 #include "model/size.h"
 
@@ -105,8 +106,7 @@ Result<Json> describe_memory(const DecoderConfig& c, int64_t kept_width) {
 
 Result<Json> describe_stored(const Weights& weights) {
   std::map<std::string, int64_t> dtypes;
-  for (const NamedTensor& t : weights.checkpoint().tensors())
-    ++dtypes[std::string(dtype_name(t.view.dtype))];
+  for (const NamedTensor& t : weights.checkpoint().tensors()) ++dtypes[weights.type_name(t)];
   SizeReport size = NB_TRY(measure_size(weights));
   Json j = {{"tensors", weights.checkpoint().tensors().size()},
             {"dtypes", dtypes},
@@ -118,11 +118,11 @@ Result<Json> describe_stored(const Weights& weights) {
   return j;
 }
 
-Json list_tensors(const Checkpoint& checkpoint) {
+Json list_tensors(const Weights& weights) {
   Json list = Json::array();
-  for (const NamedTensor& t : checkpoint.tensors())
+  for (const NamedTensor& t : weights.checkpoint().tensors())
     list.push_back({{"name", t.name},
-                    {"dtype", dtype_name(t.view.dtype)},
+                    {"dtype", weights.type_name(t)},
                     {"shape", t.view.shape},
                     {"bytes", t.view.bytes.size()}});
   return list;
@@ -130,6 +130,7 @@ Json list_tensors(const Checkpoint& checkpoint) {
 
 // Whether the folder has weights at all; where it has, they must be sound.
 Result<bool> has_weights(const std::string& folder) {
+  if (is_gguf_model(folder)) return true;
   for (const std::string& name : NB_TRY(list_files(folder)))
     if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") ||
         name == "pytorch_model.bin" || name == "pytorch_model.bin.index.json")
@@ -145,19 +146,20 @@ int64_t stated_width(const Json& config) {
 }
 
 Result<Json> describe(const std::string& folder, bool tensors) {
+  std::optional<Weights> weights;
+  if (NB_TRY(has_weights(folder))) weights = NB_TRY(Weights::open(folder));
   std::string path = folder + "/config.json";
-  Json config = NB_TRY(read_json(path));
-  DecoderConfig c = NB_TRY(parse_config(config, path));
+  Json config = weights ? weights->checkpoint().config() : NB_TRY(read_json(path));
+  DecoderConfig c = weights ? weights->config() : NB_TRY(parse_config(config, path));
   Json j = {{"folder", folder}};
   j.update(describe_architecture(c));
   j["parameters"] = NB_TRY(describe_parameters(c));
   int64_t kept_width = stated_width(config);
-  if (NB_TRY(has_weights(folder))) {
-    Weights weights = NB_TRY(Weights::open(folder));
+  if (weights) {
     // What is kept as it is has the norms' type, also where the embedding is quantized.
-    kept_width = dtype_size(NB_TRY(weights.checkpoint().get(norm_vectors(c).at(0).name)).dtype);
-    j["stored"] = NB_TRY(describe_stored(weights));
-    if (tensors) j["tensors"] = list_tensors(weights.checkpoint());
+    kept_width = dtype_size(NB_TRY(weights->checkpoint().get(norm_vectors(c).at(0).name)).dtype);
+    j["stored"] = NB_TRY(describe_stored(*weights));
+    if (tensors) j["tensors"] = list_tensors(*weights);
   }
   j["memory"] = NB_TRY(describe_memory(c, kept_width));
   return j;
