@@ -142,6 +142,13 @@ GPT2_NAMES = {
 }
 
 
+GPTJ_NAMES = {
+    "wte": "token_embd", "ln_f": "output_norm", "lm_head": "output", "attn.q_proj": "attn_q",
+    "attn.k_proj": "attn_k", "attn.v_proj": "attn_v", "attn.out_proj": "attn_output", "mlp.fc_in": "ffn_up",
+    "mlp.fc_out": "ffn_down", "ln_1": "attn_norm",
+}
+
+
 def renamed(name, names):
     module, kind = name.removeprefix("transformer.").rsplit(".", 1)
     module = module if module in names else module.removeprefix("model.")
@@ -225,6 +232,13 @@ def falcon(folder):
 
 def bloom(folder):
     return fused("bloom", folder)
+
+
+def gptj(folder):
+    c, tensors = read_tensors(folder)
+    out = {renamed(name, GPTJ_NAMES): array for name, array in tensors.items()}
+    return sizes("gptj", c, **{"attention.layer_norm_epsilon": float(c["layer_norm_epsilon"]),
+                               "rope.dimension_count": c["rotary_dim"]}), out
 
 
 def gpt2(folder):

@@ -27,7 +27,8 @@ def golden(name):
 @pytest.mark.parametrize("name, make", [
     ("llama", gguf_files.llama), ("llama-bias", gguf_files.llama), ("mistral-window", gguf_files.llama),
     ("mixtral", gguf_files.llama), ("qwen2", gguf_files.qwen2), ("gemma", gguf_files.gemma),
-    ("falcon-new", gguf_files.falcon), ("gpt2", gguf_files.gpt2)])
+    ("falcon-new", gguf_files.falcon), ("gpt2", gguf_files.gpt2),
+    ("gptj", gguf_files.gptj)])
 def test_golden_logits(tmp_path, name, make):
     file = tmp_path / "model.gguf"
     gguf_files.write(file, *make(GOLDEN / name))
@@ -76,8 +77,8 @@ def test_block_types_mean_what_they_hold(tmp_path, kind):
     integer = {"Q4_0": {"w4g32-full"}, "Q8_0": {"w8g32-full"}}.get(kind, set())
     assert set(stored["schemes"]) == integer
     if integer:  # these run on integer kernels as they are
-        exact = np.abs(logits(blocks, ids, tmp_path, "--activations", "int8") - want)
-        assert 0 < exact.max() < 0.1 * want.std()
+        error = logits(blocks, ids, tmp_path, "--activations", "int8") - want
+        assert 0 < error.std() < 0.05 * want.std()
 
 
 def split(path, metadata, tensors, folder):
@@ -159,7 +160,7 @@ def test_quantize_from_floats_is_quantize_from_the_folder(story, tmp_path):
     text.write_text("A small cat.")
     assert run_json("tokenize", tmp_path / "gguf", "-f", text)["ids"] == run_json("tokenize", TALES, "-f", text)["ids"]
     report = run_json("eval", tmp_path / "gguf", "--against", story, "--text", TALES / "held_out.txt", "--tokens", "600")
-    assert 0 < report["kl"]["mean"] < 0.2
+    assert 0 < report["kl_mean"] < 0.2
 
 
 def test_conv1d_goes_back_to_its_folders_shape(tmp_path):

@@ -1,12 +1,10 @@
 #include "text/gguf_tokenizer.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <span>
 
-#include "text/byte_trie.h"
 #include "text/gguf_pre_tokenizers.h"
+#include "text/gguf_vocabulary.h"
 #include "text/spm_merges.h"
 #include "text/utf8.h"
 
@@ -15,85 +13,7 @@ namespace {
 
 constexpr const char* kMark = "\xE2\x96\x81";  // U+2581, a space of SentencePiece
 
-// tokenizer.ggml.token_type; SentencePiece's numbers.
-enum class TokenType : uint8_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
-
-// The lists and settings under tokenizer.ggml.
-class Metadata {
- public:
-  static Result<Metadata> read(const GgufModel& model) {
-    Metadata m(model);
-    m.kind = m.text("model");
-    const auto* tokens = m.list<std::vector<std::string_view>>("tokens");
-    if (!tokens || tokens->empty())
-      return fail("{}: has no list tokenizer.ggml.tokens", model.path());
-    m.tokens = *tokens;
-    for (size_t i = 0; i < m.tokens.size(); ++i)
-      if (invalid_utf8(m.tokens[i]) || m.tokens[i].size() > ByteTrie::kLongest)
-        return fail("{}: token {} is not UTF-8, or beyond {} bytes", model.path(), i,
-                    ByteTrie::kLongest);
-    if (const auto* types = m.list<std::vector<int64_t>>("token_type")) {
-      if (types->size() != m.tokens.size())
-        return fail("{}: {} tokens have {} types", model.path(), m.tokens.size(), types->size());
-      for (int64_t type : *types)
-        if (type < 0 || type > 6) return fail("{}: token type {} is unknown", model.path(), type);
-      m.types = *types;
-    }
-    return m;
-  }
-
-  const std::string& path() const { return model_->path(); }
-  bool is(size_t id, TokenType type) const {
-    return id < types.size() && types[id] == static_cast<int64_t>(type);
-  }
-  std::string text(const char* key) const {
-    const auto* value = model_->find<std::string_view>(full(key));
-    return value ? std::string(*value) : "";
-  }
-  std::optional<bool> flag(const char* key) const {
-    const auto* value = model_->find<bool>(full(key));
-    return value ? std::optional(*value) : std::nullopt;
-  }
-  // NAME_token_id, where the vocabulary has it.
-  std::optional<int64_t> id(const std::string& name) const {
-    const auto* value = model_->find<int64_t>(full((name + "_token_id").c_str()));
-    if (!value || *value < 0 || *value >= static_cast<int64_t>(tokens.size())) return std::nullopt;
-    return *value;
-  }
-  std::string piece(int64_t id) const { return std::string(tokens[static_cast<size_t>(id)]); }
-  template <class T>
-  const T* list(const char* key) const {
-    const auto* array = model_->find<GgufArray>(full(key));
-    return array ? std::get_if<T>(array) : nullptr;
-  }
-  const GgufModel& model() const { return *model_; }
-
-  std::string kind;
-  std::span<const std::string_view> tokens;  // by id
-  std::span<const int64_t> types;            // empty, or one for each token
-
- private:
-  explicit Metadata(const GgufModel& model) : model_(&model) {}
-  static std::string full(const char* key) { return std::string("tokenizer.ggml.") + key; }
-  const GgufModel* model_;
-};
-
-bool is_sentencepiece(const Metadata& m) { return m.kind == "llama"; }
-
-// Of Llama 3's kind: begins every text, and takes a word that is a token as it is.
-bool is_llama3(const Metadata& m) {
-  std::string pre = m.text("pre");
-  constexpr std::array kNames = {"llama-bpe", "llama3", "llama-v3", "falcon3", "tekken"};
-  return std::find(kNames.begin(), kNames.end(), pre) != kNames.end();
-}
-
-bool adds_bos(const Metadata& m) {
-  bool usual = is_sentencepiece(m) || is_llama3(m);
-  return m.flag("add_bos_token").value_or(usual) && m.id("bos");
-}
-bool adds_eos(const Metadata& m) { return m.flag("add_eos_token").value_or(false) && m.id("eos"); }
-
-bool is_special(const Metadata& m, size_t id) {
+bool is_special(const GgufVocabulary& m, size_t id) {
   if (m.is(id, TokenType::kControl) || m.is(id, TokenType::kUnknown)) return true;
   if (!m.types.empty()) return false;
   auto number = static_cast<int64_t>(id);
@@ -101,12 +21,12 @@ bool is_special(const Metadata& m, size_t id) {
 }
 
 // Phi-3's tokens of a turn take the spaces behind them with them.
-bool takes_spaces(const Metadata& m, const std::string& token) {
+bool takes_spaces(const GgufVocabulary& m, const std::string& token) {
   const auto* arch = m.model().find<std::string_view>("general.architecture");
   return arch && *arch == "phi3" && token != "<unk>" && token != "<s>" && token != "<|endoftext|>";
 }
 
-Json added_tokens(const Metadata& m) {
+Json added_tokens(const GgufVocabulary& m) {
   Json list = Json::array();
   for (size_t id = 0; id < m.tokens.size(); ++id) {
     bool special = is_special(m, id);
@@ -124,7 +44,7 @@ Json added_tokens(const Metadata& m) {
   return list;
 }
 
-Json post_processor(const Metadata& m) {
+Json post_processor(const GgufVocabulary& m) {
   Json single = Json::array(), tokens = Json::object();
   auto add = [&](const char* name) {
     int64_t id = *m.id(name);
@@ -132,9 +52,9 @@ Json post_processor(const Metadata& m) {
     single.push_back({{"SpecialToken", {{"id", text}, {"type_id", 0}}}});
     tokens[text] = {{"id", text}, {"ids", {id}}, {"tokens", {text}}};
   };
-  if (adds_bos(m)) add("bos");
+  if (m.adds_bos()) add("bos");
   single.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}});
-  if (adds_eos(m)) add("eos");
+  if (m.adds_eos()) add("eos");
   if (tokens.empty()) return nullptr;
   Json pair = single;
   pair.push_back({{"Sequence", {{"id", "B"}, {"type_id", 1}}}});
@@ -148,7 +68,7 @@ Json sequence(const char* member, Json parts) {
   return {{"type", "Sequence"}, {member, std::move(parts)}};
 }
 
-Result<Json> byte_level_parts(const Metadata& m) {
+Result<Json> byte_level_parts(const GgufVocabulary& m) {
   Json splits = Json::array();
   for (const char* pattern : NB_TRY(gguf_split_patterns(m.text("pre"), m.path())))
     splits.push_back({{"type", "Split"},
@@ -168,12 +88,12 @@ Result<Json> byte_level_parts(const Metadata& m) {
   j["normalizer"] = nullptr;
   j["pre_tokenizer"] = sequence("pretokenizers", std::move(splits));
   j["decoder"] = bytes;
-  j["model"] = {{"type", "BPE"}, {"ignore_merges", is_llama3(m)}, {"vocab", nullptr}};
+  j["model"] = {{"type", "BPE"}, {"ignore_merges", m.llama3()}, {"vocab", nullptr}};
   j["model"]["merges"] = *merges;
   return j;
 }
 
-Result<Json> sentencepiece_parts(const Metadata& m) {
+Result<Json> sentencepiece_parts(const GgufVocabulary& m) {
   const auto* scores = m.list<std::vector<double>>("scores");
   if (!scores || scores->size() != m.tokens.size())
     return fail("{}: should have one tokenizer.ggml.scores for each token", m.path());
@@ -215,69 +135,18 @@ bool has_gguf_tokenizer(const GgufModel& model) {
 
 Result<TokenizerDocument> gguf_tokenizer(const GgufModel& model) {
   if (!has_gguf_tokenizer(model)) return fail("{}: has no tokenizer", model.path());
-  Metadata m = NB_TRY(Metadata::read(model));
-  if (!is_sentencepiece(m) && m.kind != "gpt2")
+  GgufVocabulary m = NB_TRY(GgufVocabulary::read(model));
+  if (!m.sentencepiece() && m.kind != "gpt2")
     return fail("{}: tokenizer.ggml.model {} is not read; known: llama, gpt2", model.path(),
                 in_quotes(m.kind));
   TokenizerDocument out;
   out.json = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
   out.json["added_tokens"] = added_tokens(m);
-  out.json.update(is_sentencepiece(m) ? NB_TRY(sentencepiece_parts(m))
-                                      : NB_TRY(byte_level_parts(m)));
+  out.json.update(m.sentencepiece() ? NB_TRY(sentencepiece_parts(m)) : NB_TRY(byte_level_parts(m)));
   out.json["post_processor"] = post_processor(m);
   for (size_t id = 0; id < m.tokens.size(); ++id)
     if (!m.tokens[id].empty())
       out.vocab.emplace_back(std::string(m.tokens[id]), static_cast<int64_t>(id));
-  return out;
-}
-
-Result<Json> gguf_tokenizer_config(const GgufModel& model) {
-  constexpr std::string_view kTemplate = "tokenizer.chat_template";
-  Json out = Json::object();
-  if (has_gguf_tokenizer(model)) {
-    Metadata m = NB_TRY(Metadata::read(model));
-    out["tokenizer_class"] = "PreTrainedTokenizerFast";
-    for (auto [key, name] : {std::pair("bos_token", "bos"),
-                             {"eos_token", "eos"},
-                             {"unk_token", "unknown"},
-                             {"pad_token", "padding"}})
-      if (auto id = m.id(name)) out[key] = m.piece(*id);
-    out["add_bos_token"] = adds_bos(m);
-    out["add_eos_token"] = adds_eos(m);
-  }
-  Json named = Json::array();
-  for (const auto& [key, value] : model.metadata()) {
-    const auto* text = std::get_if<std::string_view>(&value);
-    if (!text || !key.starts_with(kTemplate)) continue;
-    if (invalid_utf8(*text)) return fail("{}: {} is not UTF-8", model.path(), in_quotes(key));
-    std::string_view rest = std::string_view(key).substr(kTemplate.size());
-    if (!rest.empty() && !rest.starts_with('.')) continue;
-    named.push_back(
-        {{"name", rest.empty() ? "default" : std::string(rest.substr(1))}, {"template", *text}});
-  }
-  if (named.size() == 1 && named[0]["name"] == "default")
-    out["chat_template"] = named[0]["template"];
-  else if (!named.empty())
-    out["chat_template"] = named;
-  return out;
-}
-
-std::vector<int64_t> gguf_end_ids(const GgufModel& model) {
-  std::vector<int64_t> out;
-  if (!has_gguf_tokenizer(model)) return out;
-  auto m = Metadata::read(model);
-  if (!m) return out;
-  auto add = [&](int64_t id) {
-    if (std::find(out.begin(), out.end(), id) == out.end()) out.push_back(id);
-  };
-  for (const char* name : {"eos", "eot", "eom"})
-    if (auto id = m->id(name)) add(*id);
-  constexpr std::string_view kTurns[] = {"<|eot_id|>",    "<|im_end|>",    "<|end|>",
-                                         "<end_of_turn>", "<|endoftext|>", "<|eom_id|>"};
-  for (size_t id = 0; id < m->tokens.size(); ++id)
-    if (m->is(id, TokenType::kControl) &&
-        std::find(std::begin(kTurns), std::end(kTurns), m->tokens[id]) != std::end(kTurns))
-      add(static_cast<int64_t>(id));
   return out;
 }
 

@@ -11,7 +11,7 @@ namespace {
 struct Merge {
   std::string_view left, right;
   double score;
-  size_t left_id, right_id;
+  size_t id, left_id, right_id;
   size_t left_length, right_length;  // in characters
 };
 
@@ -31,21 +31,18 @@ Json spm_merges(std::span<const std::string_view> pieces, std::span<const double
   for (size_t id = 0; id < pieces.size(); ++id) {
     if (!merged[id]) continue;
     std::string_view piece = pieces[id];
-    auto first = static_cast<std::ptrdiff_t>(all.size());
     for (size_t cut = 1; cut < piece.size(); ++cut) {
       if ((piece[cut] & 0xC0) == 0x80) continue;  // inside a character
       auto left = ids.find(piece.substr(0, cut)), right = ids.find(piece.substr(cut));
       if (left == ids.end() || right == ids.end()) continue;
-      all.push_back({left->first, right->first, scores[id], left->second, right->second,
+      all.push_back({left->first, right->first, scores[id], id, left->second, right->second,
                      characters(left->first), characters(right->first)});
     }
-    std::sort(all.begin() + first, all.end(), [](const Merge& a, const Merge& b) {
-      return std::pair(a.left_id, a.right_id) < std::pair(b.left_id, b.right_id);
-    });
   }
-  std::stable_sort(all.begin(), all.end(), [](const Merge& a, const Merge& b) {
-    return std::tuple(a.score, a.left_length, a.right_length) >
-           std::tuple(b.score, b.left_length, b.right_length);
+  // What is left of an order: the pieces', and of one piece the left sides'.
+  std::sort(all.begin(), all.end(), [](const Merge& a, const Merge& b) {
+    return std::tuple(b.score, b.left_length, b.right_length, a.id, a.left_id, a.right_id) <
+           std::tuple(a.score, a.left_length, a.right_length, b.id, b.left_id, b.right_id);
   });
   Json out = Json::array();
   out.get_ref<Json::array_t&>().reserve(all.size());
