@@ -1,13 +1,12 @@
 """GGUF files as models: logits of golden models written as GGUF, block types, split files, and every command
 that takes a MODEL."""
 import json
-import struct
 
 import gguf_files
 import numpy as np
 import pytest
 from folders import read_safetensors
-from nibble import ROOT, SHARED, TALES, needs_shared, refused, run, run_json
+from nibble import SHARED, TALES, needs_shared, refused, run, run_json
 
 GOLDEN = SHARED / "models/golden"
 pytestmark = needs_shared
@@ -176,7 +175,7 @@ def test_quantized_sources_are_refused(tmp_path):
     tales(file, "Q8_0")
     refused("quantize", file, "-o", tmp_path / "out", "--scheme", "w4", "--method", "rtn", leaves=None,
             words=["is quantized already", "nibble dequantize"])
-    run("bench", file, "-p", "8", "-n", "4", "--runs", "1", "--warmup", "0")
+    assert run("run", file, "-p", "Once", "-n", "2", "--activations", "int8").stdout
 
 
 @pytest.mark.parametrize("change, words", [
