@@ -35,8 +35,9 @@ std::optional<std::string> find_data(const std::string& name) {
 }
 
 void add_model_option(CLI::App& app, std::string& model) {
-  app.add_option("MODEL", model,
-                 "Model folder in Hugging Face form (default: the embedded tales-3.7m)")
+  app.add_option(
+         "MODEL", model,
+         "Model folder in Hugging Face form, or a GGUF file (default: the embedded tales-3.7m)")
       ->type_name("");
 }
 

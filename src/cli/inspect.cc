@@ -7,6 +7,7 @@
 #include "cli/inspect_text.h"
 #include "cli/machine.h"
 #include "cli/sizes.h"
+#include "formats/gguf_model.h"
 #include "model/archs/arch.h"
 #include "model/size.h"
 
@@ -143,8 +144,7 @@ Result<Json> describe_memory(const DecoderConfig& c, int64_t kept_width, int64_t
 
 Result<Json> describe_stored(const Weights& weights) {
   std::map<std::string, int64_t> dtypes;
-  for (const NamedTensor& t : weights.checkpoint().tensors())
-    ++dtypes[std::string(dtype_name(t.view.dtype))];
+  for (const NamedTensor& t : weights.checkpoint().tensors()) ++dtypes[weights.type_name(t)];
   SizeReport size = NB_TRY(measure_size(weights));
   Json j = {{"tensors", weights.checkpoint().tensors().size()},
             {"dtypes", dtypes},
@@ -156,11 +156,11 @@ Result<Json> describe_stored(const Weights& weights) {
   return j;
 }
 
-Json list_tensors(const Checkpoint& checkpoint) {
+Json list_tensors(const Weights& weights) {
   Json list = Json::array();
-  for (const NamedTensor& t : checkpoint.tensors())
+  for (const NamedTensor& t : weights.checkpoint().tensors())
     list.push_back({{"name", t.name},
-                    {"dtype", dtype_name(t.view.dtype)},
+                    {"dtype", weights.type_name(t)},
                     {"shape", t.view.shape},
                     {"bytes", t.view.bytes.size()}});
   return list;
@@ -168,6 +168,7 @@ Json list_tensors(const Checkpoint& checkpoint) {
 
 // Whether the folder has weights at all; where it has, they must be sound.
 Result<bool> has_weights(const std::string& folder) {
+  if (is_gguf_model(folder)) return true;
   for (const std::string& name : NB_TRY(list_files(folder)))
     if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") ||
         name == "pytorch_model.bin" || name == "pytorch_model.bin.index.json")
@@ -197,7 +198,7 @@ Result<Json> describe(const std::string& folder, const InspectOptions& o) {
     // What is kept as it is has the norms' type, also where the embedding is quantized.
     kept_width = dtype_size(NB_TRY(weights->checkpoint().get(norm_vectors(c).at(0).name)).dtype);
     j["stored"] = NB_TRY(describe_stored(*weights));
-    if (o.tensors) j["tensors"] = list_tensors(weights->checkpoint());
+    if (o.tensors) j["tensors"] = list_tensors(*weights);
   }
   int64_t tokens = o.context > 0 ? o.context : c.context;
   j["kv_cache"] = NB_TRY(describe_cache(c, tokens, o.cache));

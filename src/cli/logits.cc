@@ -34,7 +34,8 @@ NamedTensor tensor_of(const char* name, std::vector<int64_t> shape, std::vector<
 Status check_output(const std::string& output, const std::string& folder) {
   std::error_code ec;
   auto parent = std::filesystem::absolute(output, ec).parent_path();
-  if (path_exists(output) && std::filesystem::equivalent(parent, folder, ec))
+  if (path_exists(output) && (std::filesystem::equivalent(parent, folder, ec) ||
+                              std::filesystem::equivalent(output, folder, ec)))
     return fail("{}: is a file of the model itself; name another", output);
   return {};
 }

@@ -24,7 +24,10 @@ Status finish_options(Arguments& a) {
   if (!a.mixed.wanted()) o.recipe = NB_TRY(Recipe::build(NB_TRY(entries_of(a.recipe))));
   o.model = NB_TRY(model_folder(o.model));
   std::error_code ec;
-  if (path_exists(o.output) && std::filesystem::equivalent(o.output, o.model, ec))
+  // --force would remove a GGUF file together with the folder that it lies in.
+  auto around = std::filesystem::absolute(o.model, ec).parent_path();
+  bool inside = !is_folder(o.model) && std::filesystem::equivalent(o.output, around, ec);
+  if (path_exists(o.output) && (inside || std::filesystem::equivalent(o.output, o.model, ec)))
     return fail("{}: is the model itself; name another output folder", o.output);
   if (!o.force && path_exists(o.output))
     return fail("{}: already exists; name another folder or give --force", o.output);

@@ -142,9 +142,10 @@ Result<Checkpoint> Checkpoint::open(const std::string& folder) {
   return c;
 }
 
-Checkpoint Checkpoint::of_tensors(std::string name, std::vector<NamedTensor> tensors) {
+Checkpoint Checkpoint::of_tensors(std::string name, std::vector<NamedTensor> tensors, Json config) {
   Checkpoint c;
   c.folder_ = std::move(name);
+  c.config_ = std::move(config);
   c.tensors_ = std::move(tensors);
   c.build_index();
   return c;
@@ -171,7 +172,8 @@ Result<TensorView> Checkpoint::get(const std::string& name, std::span<const int6
 
 Result<std::string> Checkpoint::digest() const {
   Hasher hasher;
-  hasher.text(NB_TRY(read_file(folder_ + "/config.json")));
+  std::string file = folder_ + "/config.json";
+  hasher.text(path_exists(file) ? NB_TRY(read_file(file)) : config_.dump());
   // By name, so that the same tensors in other shards are the same model.
   std::map<std::string_view, const NamedTensor*> sorted;
   for (const auto& t : tensors_) sorted.emplace(t.name, &t);

@@ -18,8 +18,9 @@ class Checkpoint {
   // in its file), the same as pytorch_model.bin, or the only *.safetensors file there.
   static Result<Checkpoint> open(const std::string& folder);
 
-  // Tensors that are already open, under a name for messages; no config.
-  static Checkpoint of_tensors(std::string name, std::vector<NamedTensor> tensors);
+  // Tensors that are already open, under a name for messages.
+  static Checkpoint of_tensors(std::string name, std::vector<NamedTensor> tensors,
+                               Json config = {});
 
   const std::string& folder() const { return folder_; }
   const Json& config() const { return config_; }
@@ -30,8 +31,8 @@ class Checkpoint {
   Result<TensorView> get(const std::string& name, std::span<const int64_t> shape) const;
   // All tensors in file order.
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
-  // Hash of config.json, tensor names, shapes and all bytes (XXH3, 128 bit, hex): what a resumable
-  // job or a report identifies its input by.
+  // Hash of config.json (of the config itself where there is no such file), tensor names, shapes
+  // and all bytes (XXH3, 128 bit, hex): what a resumable job or a report identifies its input by.
   Result<std::string> digest() const;
 
  private:

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "text/gguf_tokenizer.h"
 
 namespace nibble {
 namespace {
@@ -109,23 +110,33 @@ Result<Conversation> read_conversation(const std::string& path) {
   return out;
 }
 
+namespace {
+
+// The template of that name, or the usual one of the model at `path`.
+Result<std::string> pick(const Json& all, const std::string& name, const std::string& path) {
+  if (all.empty())
+    return fail(
+        "{}: has no chat template in {}", path,
+        is_gguf_model(path) ? "its metadata" : "chat_template.jinja or tokenizer_config.json");
+  std::string wanted = name.empty() ? "default" : name;
+  if (name.empty() && !all.contains(wanted) && all.size() == 1) wanted = all.begin().key();
+  if (!all.contains(wanted))
+    return fail("{}: has no chat template {}; it has {}", path, in_quotes(wanted), names_of(all));
+  return all[wanted].get<std::string>();
+}
+
+}  // namespace
+
 Result<ChatTemplate> ChatTemplate::load(const std::string& path, const std::string& name) {
   Json tokens = Json::object();
   std::string source, where = path;
-  if (is_folder(path)) {
-    Json config = NB_TRY(read_object(path + "/tokenizer_config.json"));
+  bool gguf = is_gguf_model(path);
+  if (gguf || is_folder(path)) {
+    Json config = gguf ? NB_TRY(gguf_tokenizer_config(NB_TRY(GgufModel::open(path))))
+                       : NB_TRY(read_object(path + "/tokenizer_config.json"));
     add_tokens(config, tokens);
-    add_tokens(NB_TRY(read_object(path + "/special_tokens_map.json")), tokens);
-    Json all = NB_TRY(templates_of(path, config));
-    if (all.empty())
-      return fail(
-          "{}: has no chat template, neither in chat_template.jinja nor in tokenizer_config.json",
-          path);
-    std::string wanted = name.empty() ? "default" : name;
-    if (name.empty() && !all.contains(wanted) && all.size() == 1) wanted = all.begin().key();
-    if (!all.contains(wanted))
-      return fail("{}: has no chat template {}; it has {}", path, in_quotes(wanted), names_of(all));
-    source = all[wanted].get<std::string>();
+    if (!gguf) add_tokens(NB_TRY(read_object(path + "/special_tokens_map.json")), tokens);
+    source = NB_TRY(pick(NB_TRY(templates_of(path, config)), name, path));
     where += ": chat template";
   } else {
     source = NB_TRY(read_file(path, kMostBytes));

@@ -27,6 +27,12 @@ void Embedding::rows(std::span<const int32_t> ids, std::vector<float>& out) cons
     for (size_t t = 0; t < ids.size(); ++t) quantized->dequantize(ids[t], out.data() + t * width);
     return;
   }
+  if (const auto* stored = std::get_if<std::shared_ptr<const RowSource>>(&rows_)) {
+    auto width = static_cast<size_t>((*stored)->cols());
+    out.resize(ids.size() * width);
+    for (size_t t = 0; t < ids.size(); ++t) (*stored)->decode(ids[t], out.data() + t * width);
+    return;
+  }
   const auto& floats = std::get<TensorView>(rows_);
   int64_t width = floats.dim(1), row_bytes = width * dtype_size(floats.dtype);
   out.resize(ids.size() * static_cast<size_t>(width));

@@ -31,6 +31,10 @@ class Embedding {
   explicit Embedding(QuantizedMatrix quantized, std::shared_ptr<const EmbeddingTail> tail = nullptr)
       : rows_(std::move(quantized)), tail_(std::move(tail)) {}
 
+  explicit Embedding(std::shared_ptr<const RowSource> stored,
+                     std::shared_ptr<const EmbeddingTail> tail = nullptr)
+      : rows_(std::move(stored)), tail_(std::move(tail)) {}
+
   bool quantized() const { return std::holds_alternative<QuantizedMatrix>(rows_); }
   // The rows that ids name, (count, width). Ids are within the vocabulary.
   void rows(std::span<const int32_t> ids, std::vector<float>& out) const;
@@ -40,7 +44,7 @@ class Embedding {
              std::vector<float>& h) const;
 
  private:
-  std::variant<TensorView, QuantizedMatrix> rows_;
+  std::variant<TensorView, QuantizedMatrix, std::shared_ptr<const RowSource>> rows_;
   std::shared_ptr<const EmbeddingTail> tail_;
 };
 

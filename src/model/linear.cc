@@ -114,6 +114,23 @@ class DequantizedRows {
   QuantizedMatrix w_;
 };
 
+class DecodedRows {
+ public:
+  explicit DecodedRows(std::shared_ptr<const RowSource> w) : w_(std::move(w)) {}
+  int64_t rows() const { return w_->rows(); }
+  int64_t cols() const { return w_->cols(); }
+  int64_t stored_bytes() const { return w_->stored_bytes(); }
+  void multiply(const LinearInput& x, int64_t row, int64_t count, float* y, int64_t ldy) const {
+    thread_local std::vector<float> panel;
+    panel.resize(static_cast<size_t>(count * cols()));
+    for (int64_t i = 0; i < count; ++i) w_->decode(row + i, panel.data() + i * cols());
+    multiply_panel(x, panel.data(), row, count, y, ldy);
+  }
+
+ private:
+  std::shared_ptr<const RowSource> w_;
+};
+
 class IntegerLinear final : public Linear {
  public:
   IntegerLinear(std::unique_ptr<PackedMatrix> packed, std::vector<float> bias, InputRule rule)
@@ -164,6 +181,11 @@ std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias)
 std::unique_ptr<Linear> make_dequantized_linear(QuantizedMatrix w, std::vector<float> bias) {
   return std::make_unique<PanelLinear<DequantizedRows>>(DequantizedRows(std::move(w)),
                                                         std::move(bias));
+}
+
+std::unique_ptr<Linear> make_decoded_linear(std::shared_ptr<const RowSource> w,
+                                            std::vector<float> bias) {
+  return std::make_unique<PanelLinear<DecodedRows>>(DecodedRows(std::move(w)), std::move(bias));
 }
 
 Result<std::unique_ptr<Linear>> make_quantized_linear(QuantizedMatrix w, std::vector<float> bias,

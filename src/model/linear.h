@@ -7,6 +7,7 @@
 #include "kernels/packed_store.h"
 #include "model/input_rules.h"
 #include "tensor/quantized.h"
+#include "tensor/row_source.h"
 #include "tensor/view.h"
 
 namespace nibble {
@@ -54,6 +55,10 @@ std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias)
 
 // Quantized weights, dequantized panel by panel.
 std::unique_ptr<Linear> make_dequantized_linear(QuantizedMatrix w, std::vector<float> bias);
+
+// Weights that only their source can read, made float panel by panel.
+std::unique_ptr<Linear> make_decoded_linear(std::shared_ptr<const RowSource> w,
+                                            std::vector<float> bias);
 
 // Quantized weights: on integer kernels where the rule asks for them and the scheme has one, else
 // dequantized. `store` keeps what is packed, or is null. `outliers` are used where the rule has a

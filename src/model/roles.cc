@@ -132,6 +132,16 @@ std::vector<MatrixSpec> other_matrices(const DecoderConfig& c) {
   return out;
 }
 
+std::vector<MatrixSpec> all_matrices(const DecoderConfig& c) {
+  std::vector<MatrixSpec> out = other_matrices(c);
+  out.push_back({embedding_module(c), c.vocab, c.embedding_width});
+  if (!c.tied_head) out.push_back({head_module(c), c.vocab, c.embedding_width});
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    for (const LinearSpec& spec : block_linears(c, layer))
+      out.push_back({spec.module, spec.n, spec.k});
+  return out;
+}
+
 std::vector<VectorSpec> norm_vectors(const DecoderConfig& c) {
   std::vector<NormSpec> norms;
   if (c.embedding_norm) norms.push_back(embedding_norm(c));

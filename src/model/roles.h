@@ -66,6 +66,9 @@ MatrixSpec project_in(const DecoderConfig& config);
 MatrixSpec project_out(const DecoderConfig& config);
 // Those of them that the model has.
 std::vector<MatrixSpec> other_matrices(const DecoderConfig& config);
+// Every matrix of the model: embedding, head where it has its own, other_matrices and the blocks'
+// linears.
+std::vector<MatrixSpec> all_matrices(const DecoderConfig& config);
 // Floats beside the linears of the blocks, the embedding, the head and other_matrices: of all
 // norms.
 std::vector<VectorSpec> norm_vectors(const DecoderConfig& config);

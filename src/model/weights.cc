@@ -4,14 +4,23 @@
 #include <cmath>
 #include <cstring>
 
+#include "model/gguf/source.h"
+
 namespace nibble {
 
 Result<Weights> Weights::open(const std::string& folder) {
   Weights w;
-  w.checkpoint_ = NB_TRY(Checkpoint::open(folder));
-  std::string what = folder + "/config.json";
-  w.config_ = NB_TRY(parse_config(w.checkpoint_.config(), what));
-  w.format_ = NB_TRY(weight_format_of(w.checkpoint_.config(), what));
+  if (is_gguf_model(folder)) {
+    GgufSource source = NB_TRY(open_gguf_source(folder));
+    w.checkpoint_ = std::move(source.checkpoint);
+    w.config_ = std::move(source.config);
+    w.format_ = std::move(source.format);
+  } else {
+    w.checkpoint_ = NB_TRY(Checkpoint::open(folder));
+    std::string what = folder + "/config.json";
+    w.config_ = NB_TRY(parse_config(w.checkpoint_.config(), what));
+    w.format_ = NB_TRY(weight_format_of(w.checkpoint_.config(), what));
+  }
   w.input_rules_ = NB_TRY(InputRules::read(folder));
   NB_OK(w.find_base());
   NB_OK(w.check_shapes());
@@ -70,6 +79,17 @@ Result<std::vector<float>> joined(const Weights& weights, const std::vector<Vect
   return out;
 }
 
+// The matrix (n, k) as (k, n).
+TensorView transpose(const TensorView& m, int64_t n, int64_t k) {
+  int64_t size = dtype_size(m.dtype);
+  std::vector<std::byte> bytes(m.bytes.size());
+  for (int64_t j = 0; j < k; ++j)
+    for (int64_t i = 0; i < n; ++i)
+      std::memcpy(bytes.data() + (j * n + i) * size, m.bytes.data() + (i * k + j) * size,
+                  static_cast<size_t>(size));
+  return own_bytes(m.dtype, {k, n}, std::move(bytes));
+}
+
 }  // namespace
 
 Status Weights::check_matrix(const std::string& module, int64_t n, int64_t k) const {
@@ -89,6 +109,10 @@ std::optional<Scheme> Weights::scheme_of(const std::string& module) const {
   return formatted(module) ? format_->scheme_of(checkpoint_, module) : std::nullopt;
 }
 
+std::shared_ptr<const RowSource> Weights::row_source(const std::string& module) const {
+  return formatted(module) ? format_->rows(checkpoint_, module) : nullptr;
+}
+
 bool Weights::transposed(const std::string& name) const {
   return config_.conv1d && name.starts_with(config_.names.base + config_.names.layers + ".");
 }
@@ -105,14 +129,30 @@ Result<TensorView> Weights::float_matrix(const std::string& name, int64_t n, int
   }
   if (!transposed(name)) return float_view(checkpoint_, name, std::array{n, k});
   TensorView stored = NB_TRY(float_view(checkpoint_, name, std::array{k, n}));
-  int64_t size = dtype_size(stored.dtype);
-  std::vector<std::byte> bytes(stored.bytes.size());
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < k; ++j)
-      std::memcpy(bytes.data() + (i * k + j) * size, stored.bytes.data() + (j * n + i) * size,
-                  static_cast<size_t>(size));
+  TensorView out = transpose(stored, k, n);
   stored.release();
-  return own_bytes(stored.dtype, {n, k}, std::move(bytes));
+  return out;
+}
+
+std::string Weights::type_name(const NamedTensor& tensor) const {
+  std::string module = tensor.name.substr(0, tensor.name.rfind('.'));
+  std::string own = formatted(module) ? format_->type_name(checkpoint_, module) : "";
+  return own.empty() ? std::string(dtype_name(tensor.view.dtype)) : own;
+}
+
+Result<std::vector<NamedTensor>> Weights::folder_tensors(
+    const std::set<std::string>& left_out) const {
+  std::vector<NamedTensor> out;
+  std::set<std::string> made = left_out;
+  for (const MatrixSpec& m : all_matrices(config_)) {
+    std::string name = m.module + ".weight";
+    if (!formatted(m.module) || !made.insert(name).second) continue;
+    TensorView view = NB_TRY(format_->floats(checkpoint_, m.module, m.n, m.k));
+    out.push_back({name, transposed(name) ? transpose(view, m.n, m.k) : std::move(view)});
+  }
+  for (const NamedTensor& t : checkpoint_.tensors())
+    if (!made.contains(t.name)) out.push_back(t);
+  return out;
 }
 
 Result<int64_t> Weights::stored_bytes(const std::string& module, int64_t n, int64_t k) const {
@@ -222,6 +262,8 @@ Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activati
     return make_quantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b),
                                  NB_TRY(input_rule(spec.module, mode)), store,
                                  NB_TRY(outlier_columns(spec.module, spec.n, spec.k)));
+  if (auto rows = row_source(spec.module))
+    return make_decoded_linear(std::move(rows), std::move(b));
   return make_float_linear(NB_TRY(float_matrix(spec.module + ".weight", spec.n, spec.k)),
                            std::move(b));
 }
@@ -247,6 +289,7 @@ Result<Embedding> Weights::embedding() const {
   const DecoderConfig& c = config_;
   std::string module = embedding_module(c);
   if (scheme_of(module)) return embedding(NB_TRY(quantized(module, c.vocab, c.embedding_width)));
+  if (auto rows = row_source(module)) return Embedding(std::move(rows), NB_TRY(embedding_tail()));
   return Embedding(NB_TRY(float_matrix(module + ".weight", c.vocab, c.embedding_width)),
                    NB_TRY(embedding_tail()));
 }

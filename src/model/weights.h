@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "formats/checkpoint.h"
@@ -17,18 +18,28 @@ namespace nibble {
 
 class Weights {
  public:
-  // Opens a model folder: config, names and shapes of every tensor that the decoder needs are
-  // checked here, so that loading cannot fail half way for a lying file.
+  // Opens a model folder or a GGUF file: config, names and shapes of every tensor that the decoder
+  // needs are checked here, so that loading cannot fail half way for a lying file.
   static Result<Weights> open(const std::string& folder);
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const DecoderConfig& config() const { return config_; }
+  // Whether the module's weight is stored as anything but a float type.
+  bool quantizes(const std::string& module) const {
+    return formatted(module) && format_->quantizes(checkpoint_, module);
+  }
+  // The type of a stored tensor's elements as its file format calls it: "BF16", "Q4_K".
+  std::string type_name(const NamedTensor& tensor) const;
   // The scheme of a quantized module, none for a float one and for one whose values are no integers
   // times a scale. The embedding and the head count too.
   std::optional<Scheme> scheme_of(const std::string& module) const;
 
   // As (n, k), also where the checkpoint stores it the other way round: a copy is made then.
   Result<TensorView> float_matrix(const std::string& name, int64_t n, int64_t k) const;
+  // Of tensors(): those that a Hugging Face folder of this family would hold as well, and the
+  // matrices that are stored in another way, as it would hold them. `left_out` of these are not
+  // made.
+  Result<std::vector<NamedTensor>> folder_tensors(const std::set<std::string>& left_out) const;
   // The stored matrix as floats, (n, k); gives its mapped pages back.
   Result<std::vector<float>> floats(const std::string& name, int64_t n, int64_t k) const;
   // Bytes of a module's weight (n, k), as stored.
@@ -67,6 +78,7 @@ class Weights {
   Status check_matrix(const std::string& module, int64_t n, int64_t k) const;
   bool transposed(const std::string& name) const;
   bool formatted(const std::string& module) const;
+  std::shared_ptr<const RowSource> row_source(const std::string& module) const;
   Result<std::shared_ptr<const EmbeddingTail>> embedding_tail() const;
   Result<Head> head(std::unique_ptr<Linear> linear) const;
   Checkpoint checkpoint_;

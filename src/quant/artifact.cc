@@ -6,6 +6,7 @@
 #include "formats/compressed_tensors.h"
 #include "formats/safetensors.h"
 #include "model/size.h"
+#include "text/gguf_tokenizer.h"
 
 namespace nibble {
 namespace {
@@ -79,6 +80,17 @@ Json fingerprint(const ArtifactRecord& r) {
   return j;
 }
 
+Status copy_side_files(const std::string& model, OutputFolder& out) {
+  if (is_gguf_model(model)) {
+    for (const auto& [name, text] : NB_TRY(gguf_side_files(NB_TRY(GgufModel::open(model)))))
+      NB_OK(write_file(out.staging() + "/" + name, text));
+    return {};
+  }
+  for (const std::string& name : NB_TRY(list_files(model)))
+    if (is_side_file(name)) NB_OK(out.copy_in(model + "/" + name, name));
+  return {};
+}
+
 Status write_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
                       const ArtifactRecord& record, std::vector<NamedTensor> tensors) {
   const Checkpoint& checkpoint = floats.checkpoint();
@@ -86,8 +98,7 @@ Status write_artifact(OutputFolder& out, const Weights& source, const Weights& f
   std::set<std::string> replaced;
   for (const QuantizedModule& m : layout.modules) replaced.insert(m.module + ".weight");
   for (const NamedTensor& t : tensors) replaced.insert(t.name);
-  for (const NamedTensor& t : checkpoint.tensors())
-    if (!replaced.contains(t.name)) tensors.push_back(t);
+  for (NamedTensor& t : NB_TRY(floats.folder_tensors(replaced))) tensors.push_back(std::move(t));
   NB_OK(write_sharded(out.staging(), std::move(tensors), kShardBytes));
 
   Json config = checkpoint.config();
@@ -103,8 +114,7 @@ Status write_artifact(OutputFolder& out, const Weights& source, const Weights& f
   if (!only_nibble.empty()) claim_for_nibble(quantization);
   config["quantization_config"] = std::move(quantization);
   NB_OK(write_file(out.staging() + "/config.json", config.dump(2) + "\n"));
-  for (const std::string& name : NB_TRY(list_files(source.checkpoint().folder())))
-    if (is_side_file(name)) NB_OK(out.copy_in(source.checkpoint().folder() + "/" + name, name));
+  NB_OK(copy_side_files(source.checkpoint().folder(), out));
 
   // Read back what was written: the counts are of the files, and a folder that we cannot open
   // ourselves is never published.

@@ -276,11 +276,12 @@ void remove_transformed(const std::string& staging, const Preparation& preparati
 
 Status check_source(const std::string& model, const Weights& weights) {
   const DecoderConfig& c = weights.config();
-  for (int64_t layer = 0; layer < c.layers; ++layer)
-    for (const LinearSpec& spec : block_linears(c, layer))
-      if (weights.scheme_of(spec.module))
-        return fail("{}: is quantized already ({}); quantize the float model instead", model,
-                    spec.module);
+  for (const MatrixSpec& m : all_matrices(c))
+    if (weights.quantizes(m.module))
+      return fail(
+          "{}: is quantized already ({}); quantize the float model instead, or make floats of it "
+          "first: nibble dequantize",
+          model, m.module);
   return {};
 }
 

@@ -27,10 +27,6 @@ Status add_eos(const Json& value, const std::string& what, int64_t vocab,
   return {};
 }
 
-bool has_tokenizer(const std::string& folder) {
-  return path_exists(folder + "/tokenizer.json") || path_exists(folder + "/tokenizer.model");
-}
-
 }  // namespace
 
 Result<std::vector<int32_t>> end_of_text_ids(const std::string& folder, const DecoderConfig& config,

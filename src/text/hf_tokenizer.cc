@@ -213,13 +213,12 @@ std::optional<int32_t> HfTokenizer::id_of(std::string_view piece) const {
 Result<std::unique_ptr<Tokenizer>> load_hf_tokenizer(const std::string& path) {
   std::string text = NB_TRY(read_file(path));
   auto entries = NB_TRY(cut_vocab(text, path));
-  Json json = NB_TRY(parse_json(text, path));
-  if (!json.is_object()) return fail("{}: should hold a JSON object", path);
-  return make_hf_tokenizer(json, entries, path);
+  return make_hf_tokenizer(NB_TRY(parse_json(text, path)), entries, path);
 }
 
 Result<std::unique_ptr<Tokenizer>> make_hf_tokenizer(const Json& json, const VocabEntries& entries,
                                                      const std::string& what) {
+  if (!json.is_object()) return fail("{}: should hold a JSON object", what);
   auto tokenizer = std::make_unique<HfTokenizer>();
   NB_OK(tokenizer->read(json, entries, what));
   return tokenizer;

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "text/gguf_tokenizer.h"
 #include "text/hf_tokenizer.h"
 #include "text/sentencepiece.h"
 #include "text/vocab_merges.h"
@@ -30,16 +31,21 @@ Result<std::optional<bool>> optional_bool(const Json& json, const char* key,
   return NB_TRY(get_bool(json, key, std::nullopt, what));
 }
 
-Result<Config> read_config(const std::string& path) {
+Result<Config> parse_config(const Json& json, const std::string& path) {
   Config config;
   config.path = path;
-  if (!path_exists(path)) return config;
-  Json json = NB_TRY(read_json(path));
   if (!json.is_object()) return fail("{}: should hold a JSON object", path);
   config.bos = NB_TRY(token_name(json, "bos_token", path));
   config.eos = NB_TRY(token_name(json, "eos_token", path));
   config.add_bos = NB_TRY(optional_bool(json, "add_bos_token", path));
   config.add_eos = NB_TRY(optional_bool(json, "add_eos_token", path));
+  return config;
+}
+
+Result<Config> read_config(const std::string& path) {
+  if (path_exists(path)) return parse_config(NB_TRY(read_json(path)), path);
+  Config config;
+  config.path = path;
   return config;
 }
 
@@ -63,9 +69,30 @@ Result<std::string> tokenizer_file(const std::string& path) {
   return fail("{}: holds neither tokenizer.json nor tokenizer.model nor vocab.json", path);
 }
 
+// A file that says that no begin goes before a text has none for its user either.
+Result<std::unique_ptr<Tokenizer>> load_gguf(const std::string& path) {
+  GgufModel model = NB_TRY(GgufModel::open(path));
+  TokenizerDocument document = NB_TRY(gguf_tokenizer(model));
+  Config config = NB_TRY(parse_config(NB_TRY(gguf_tokenizer_config(model)), path));
+  auto tokenizer = NB_TRY(make_hf_tokenizer(document.json, document.vocab, path));
+  if (config.add_bos.value_or(false))
+    NB_OK(set_token(*tokenizer, config.bos, config, tokenizer->bos));
+  NB_OK(set_token(*tokenizer, config.eos, config, tokenizer->eos));
+  return tokenizer;
+}
+
 }  // namespace
 
+bool has_tokenizer(const std::string& path) {
+  if (is_gguf_model(path)) {
+    auto model = GgufModel::open(path);
+    return model && has_gguf_tokenizer(*model);
+  }
+  return path_exists(path + "/tokenizer.json") || path_exists(path + "/tokenizer.model");
+}
+
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path) {
+  if (is_gguf_model(path)) return load_gguf(path);
   std::string file = NB_TRY(tokenizer_file(path));
   Config config = NB_TRY(read_config(folder_of(file) + "/tokenizer_config.json"));
   auto tokenizer = file.ends_with("vocab.json") ? NB_TRY(load_vocab_merges(file))

@@ -38,8 +38,10 @@ class Tokenizer {
 };
 
 // `path` is a model folder (tokenizer.json preferred, then tokenizer.model, then vocab.json with
-// merges.txt; tokenizer_config.json read beside it) or one such file alone.
+// merges.txt; tokenizer_config.json read beside it), one such file alone, or a GGUF file.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path);
+// Whether the model at `path` has a tokenizer of a kind that load_tokenizer looks for.
+bool has_tokenizer(const std::string& path);
 
 // Decodes one token after another; a character is handed out only when its last byte is there.
 class StreamDecoder {

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "formats/checkpoint.h"
 #include "tensor/quantized.h"
+#include "tensor/row_source.h"
 
 namespace nibble {
 
@@ -19,6 +20,12 @@ class WeightFormat {
   // Whether the checkpoint stores the module in this form; one that quantization_config means but
   // whose weight is a plain float was left out by the one who wrote the folder.
   virtual bool holds(const Checkpoint& checkpoint, const std::string& module) const = 0;
+  // Of a module that it holds: whether anything but a float type is stored. (A float matrix may be
+  // held for the order of its rows.)
+  virtual bool quantizes(const Checkpoint&, const std::string&) const { return true; }
+  // What its own file format calls the type of the stored elements, for people; empty where the
+  // tensors' dtypes say it.
+  virtual std::string type_name(const Checkpoint&, const std::string&) const { return {}; }
   // Of a module that it holds: the scheme where every value is (code - zero) * scale; none where
   // the values lie on another grid, so that only floats() reads it. scale_type may still be open.
   virtual std::optional<Scheme> scheme_of(const Checkpoint& checkpoint,
@@ -33,6 +40,11 @@ class WeightFormat {
   // out as F32.
   virtual Result<TensorView> floats(const Checkpoint& checkpoint, const std::string& module,
                                     int64_t n, int64_t k) const;
+  // The same row by row, for a form whose floats are much larger than what it stores; null here,
+  // for the others.
+  virtual std::shared_ptr<const RowSource> rows(const Checkpoint&, const std::string&) const {
+    return nullptr;
+  }
   // Bytes of the module's weight in the file, codes and grids.
   virtual Result<int64_t> stored_bytes(const Checkpoint& checkpoint, const std::string& module,
                                        int64_t n, int64_t k) const = 0;

@@ -1,0 +1,141 @@
+#include "model/gguf/matrices.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/checked.h"
+#include "base/threads.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kGroup = 32;
+constexpr int64_t kChunk = 64;  // rows that a thread takes at once
+
+float half_at(const std::byte* at) {
+  float out = 0;
+  to_float(DType::kF16, at, 1, &out);
+  return out;
+}
+
+// Unsigned codes of one block of 32. Source: ggml-common.h, block_q4_0, block_q5_0, block_q8_0.
+void block_codes(int bits, const std::byte* block, uint8_t* out) {
+  const auto* b = reinterpret_cast<const uint8_t*>(block) + 2;  // behind the scale
+  if (bits == 8) {
+    for (int64_t i = 0; i < kGroup; ++i) out[i] = b[i] ^ 0x80;
+    return;
+  }
+  uint32_t fifth = 0;
+  if (bits == 5) {
+    std::memcpy(&fifth, b, 4);
+    b += 4;
+  }
+  for (int64_t i = 0; i < kGroup / 2; ++i) {
+    out[i] = static_cast<uint8_t>((b[i] & 15) | (fifth >> i & 1) << 4);
+    out[i + 16] = static_cast<uint8_t>(b[i] >> 4 | (fifth >> (i + 16) & 1) << 4);
+  }
+}
+
+// Blocks as they lie in the file.
+class BlockRows : public RowSource {
+ public:
+  explicit BlockRows(const GgufMatrix& m) : m_(m) {}
+  int64_t rows() const override { return m_.n; }
+  int64_t cols() const override { return m_.k; }
+  int64_t stored_bytes() const override { return static_cast<int64_t>(m_.bytes.size()); }
+  void decode(int64_t row, float* out) const override {
+    m_.type->to_float(m_.row(row), m_.k / m_.type->block, out);
+  }
+
+ private:
+  GgufMatrix m_;
+};
+
+// body(row) for all rows, on all threads.
+void each_row(int64_t n, const std::function<void(int64_t)>& body) {
+  parallel_for(ceil_div(n, kChunk), [&](int64_t c) {
+    for (int64_t i = c * kChunk; i < std::min(n, (c + 1) * kChunk); ++i) body(i);
+  });
+}
+
+}  // namespace
+
+std::optional<DType> GgufMatrix::float_type() const {
+  if (type->name == "F32") return DType::kF32;
+  if (type->name == "F16") return DType::kF16;
+  if (type->name == "BF16") return DType::kBF16;
+  return std::nullopt;
+}
+
+std::optional<Scheme> GgufMatrix::scheme() const {
+  int bits = type->name == "Q4_0" ? 4 : type->name == "Q5_0" ? 5 : type->name == "Q8_0" ? 8 : 0;
+  if (bits == 0) return std::nullopt;
+  return Scheme{bits, Symmetry::kFullRange, kGroup, DType::kF16};
+}
+
+Status GgufMatrices::check(const Checkpoint& checkpoint, const std::string& module, int64_t n,
+                           int64_t k) const {
+  const GgufMatrix& m = all_.at(module);
+  if (m.n != n || m.k != k)
+    return fail("{}: tensor {} has shape {}, should be {}", checkpoint.folder(),
+                in_quotes(module + ".weight"), shape_text(std::array{m.n, m.k}),
+                shape_text(std::array{n, k}));
+  return {};
+}
+
+Result<QuantizedMatrix> GgufMatrices::quantized(const Checkpoint& checkpoint,
+                                                const std::string& module, int64_t n,
+                                                int64_t k) const {
+  NB_OK(check(checkpoint, module, n, k));
+  const GgufMatrix& m = all_.at(module);
+  auto scheme = m.scheme();
+  if (!scheme) return WeightFormat::quantized(checkpoint, module, n, k);
+  QuantizedBuilder builder(*scheme, n, k);
+  std::vector<uint8_t> sound(static_cast<size_t>(n), 1);
+  each_row(n, [&](int64_t i) {
+    thread_local std::vector<uint8_t> codes;
+    thread_local std::vector<Grid> grids;
+    codes.resize(static_cast<size_t>(k));
+    grids.assign(static_cast<size_t>(k / kGroup), {});
+    const std::byte* block = m.row(i);
+    for (int64_t g = 0; g < k / kGroup; ++g, block += m.type->bytes) {
+      block_codes(scheme->bits, block, codes.data() + g * kGroup);
+      float scale = half_at(block);
+      grids[static_cast<size_t>(g)] = {scale, scheme->symmetric_zero()};
+      if (!std::isfinite(scale)) sound[static_cast<size_t>(i)] = 0;
+    }
+    builder.set_row(i, codes.data(), grids);
+  });
+  m.file->release(m.bytes);
+  for (int64_t i = 0; i < n; ++i)
+    if (!sound[static_cast<size_t>(i)])
+      return fail("{}: {}.weight has a scale in row {} that is no number", checkpoint.folder(),
+                  in_quotes(module), i);
+  return builder.finish();
+}
+
+std::shared_ptr<const RowSource> GgufMatrices::rows(const Checkpoint&,
+                                                    const std::string& module) const {
+  const GgufMatrix& m = all_.at(module);
+  return m.float_type() ? nullptr : std::make_shared<BlockRows>(m);
+}
+
+Result<TensorView> GgufMatrices::floats(const Checkpoint& checkpoint, const std::string& module,
+                                        int64_t n, int64_t k) const {
+  NB_OK(check(checkpoint, module, n, k));
+  const GgufMatrix& m = all_.at(module);
+  auto stored = m.float_type();
+  int64_t out_row = k * dtype_size(stored.value_or(DType::kF32));
+  std::vector<std::byte> bytes(static_cast<size_t>(n * out_row));
+  each_row(n, [&](int64_t i) {
+    std::byte* out = bytes.data() + i * out_row;
+    if (stored)
+      std::memcpy(out, m.row(i), static_cast<size_t>(out_row));
+    else
+      m.type->to_float(m.row(i), k / m.type->block, reinterpret_cast<float*>(out));
+  });
+  m.file->release(m.bytes);
+  return own_bytes(stored.value_or(DType::kF32), {n, k}, std::move(bytes));
+}
+
+}  // namespace nibble
