@@ -10,7 +10,6 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kShardBytes = 5'000'000'000;
 constexpr const char* kNibbleOnlyFormat = "nibble-only";  // compressed_tensors_config.cc reads it
 
 bool is_side_file(const std::string& name) {
@@ -79,18 +78,24 @@ Json fingerprint(const ArtifactRecord& r) {
   return j;
 }
 
+Status copy_side_files(OutputFolder& out, const std::string& folder) {
+  for (const std::string& name : NB_TRY(list_files(folder)))
+    if (is_side_file(name)) NB_OK(out.copy_in(folder + "/" + name, name));
+  return {};
+}
+
 Status write_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
                       const ArtifactRecord& record, std::vector<NamedTensor> tensors) {
-  const Checkpoint& checkpoint = floats.checkpoint();
   Layout layout = NB_TRY(layout_of(record));
   std::set<std::string> replaced;
   for (const QuantizedModule& m : layout.modules) replaced.insert(m.module + ".weight");
   for (const NamedTensor& t : tensors) replaced.insert(t.name);
-  for (const NamedTensor& t : checkpoint.tensors())
-    if (!replaced.contains(t.name)) tensors.push_back(t);
-  NB_OK(write_sharded(out.staging(), std::move(tensors), kShardBytes));
+  std::vector<PendingTensor> all = pending(std::move(tensors));
+  for (PendingTensor& t : NB_TRY(floats.float_tensors()))
+    if (!replaced.contains(t.name)) all.push_back(std::move(t));
+  NB_OK(write_sharded(out.staging(), std::move(all), kShardBytes));
 
-  Json config = checkpoint.config();
+  Json config = floats.checkpoint().config();
   if (record.plan.unties_head())
     for (Json* fields : {&config, &config["text_config"]})
       if (fields->is_object()) (*fields)["tie_word_embeddings"] = false;
@@ -103,8 +108,7 @@ Status write_artifact(OutputFolder& out, const Weights& source, const Weights& f
   if (!only_nibble.empty()) claim_for_nibble(quantization);
   config["quantization_config"] = std::move(quantization);
   NB_OK(write_file(out.staging() + "/config.json", config.dump(2) + "\n"));
-  for (const std::string& name : NB_TRY(list_files(source.checkpoint().folder())))
-    if (is_side_file(name)) NB_OK(out.copy_in(source.checkpoint().folder() + "/" + name, name));
+  NB_OK(copy_side_files(out, source.checkpoint().folder()));
 
   // Read back what was written: the counts are of the files, and a folder that we cannot open
   // ourselves is never published.

@@ -38,6 +38,12 @@ inline constexpr const char* kBitmapsOnlyNibble =
 // What identifies a job: two jobs with equal fingerprints write equal bytes.
 Json fingerprint(const ArtifactRecord& record);
 
+inline constexpr int64_t kShardBytes = 5'000'000'000;
+
+// Copies what a model folder holds beside config and weights: tokenizer, chat template, generation
+// config, licence.
+Status copy_side_files(OutputFolder& out, const std::string& folder);
+
 // Writes config.json, nibble.json, weights (the given tensors and everything of `floats` that they
 // do not replace) and the side files (tokenizer, chat template, licence) of `source`, the model as
 // its user knows it. `floats` is the same unless a transform has rewritten the whole model.
