@@ -58,6 +58,12 @@ def grids(w, bits, sym, groups):
     return torch.stack(scale, 1), torch.stack(zero, 1)
 
 
+def on_grid(w, bits, scale, zero, groups):
+    """w as its codes will mean it: packers round to the grid, but do not clamp."""
+    s, z = scale[:, groups], zero[:, groups]
+    return ((w / s).round() + z).clamp(0, 2 ** bits - 1).sub(z).mul(s)
+
+
 def gptq(w, bits, sym=True, v1=True, act_order=False, zero_zero=False):
     n, k = w.shape
     groups = torch.arange(k) // GROUP
@@ -67,7 +73,7 @@ def gptq(w, bits, sym=True, v1=True, act_order=False, zero_zero=False):
         w = torch.where(torch.arange(n)[:, None] % 3 == 1, w.abs(), w)
     scale, zero = grids(w, bits, sym, groups)
     linear = torch.nn.Linear(k, n, bias=False)
-    linear.weight.data = w.clone()
+    linear.weight.data = on_grid(w, bits, scale, zero, groups)
     module = TorchLinear(bits=bits, group_size=GROUP, sym=sym, desc_act=act_order, in_features=k, out_features=n,
                          bias=False, register_buffers=True)
     module.pack_block(linear, scale, zero, groups.int())
@@ -83,9 +89,10 @@ def gptq(w, bits, sym=True, v1=True, act_order=False, zero_zero=False):
 
 def awq(w):
     n, k = w.shape
-    scale, zero = grids(w, 4, False, torch.arange(k) // GROUP)
+    groups = torch.arange(k) // GROUP
+    scale, zero = grids(w, 4, False, groups)
     linear = torch.nn.Linear(k, n, bias=False)
-    linear.weight.data = w.clone()
+    linear.weight.data = on_grid(w, 4, scale, zero, groups)
     module = AwqTorchLinear(bits=4, group_size=GROUP, sym=False, desc_act=False, in_features=k, out_features=n,
                            bias=False, register_buffers=True)
     module.pack(linear, scale, zero)
