@@ -62,7 +62,7 @@ def test_one_thread_and_a_kill_give_the_same_bytes(best, tmp_path):
 
 
 def test_a_memory_limit_leaves_it_out_and_says_so(tmp_path):
-    seen = run_json(*BEST, "-o", tmp_path / "out", "--max-memory", "10MB")
+    seen = run_json(*BEST, "-o", tmp_path / "out", "--max-memory", "100MB")
     assert seen["distillation"] is None
     assert any("left out" in note and "--max-memory" in note for note in seen["notes"])
 

@@ -24,6 +24,20 @@ ResidentMemory resident_memory() {
   return out;
 }
 
+MachineMemory machine_memory() {
+  MachineMemory out;
+  std::FILE* f = std::fopen("/proc/meminfo", "re");
+  if (!f) return out;
+  char line[256];
+  long long kilobytes;
+  while (std::fgets(line, sizeof line, f)) {
+    if (std::sscanf(line, "MemTotal: %lld", &kilobytes) == 1) out.total = kilobytes * 1024;
+    if (std::sscanf(line, "MemAvailable: %lld", &kilobytes) == 1) out.available = kilobytes * 1024;
+  }
+  std::fclose(f);
+  return out;
+}
+
 void give_back_freed_memory() {
   // Set by hand, the threshold no longer grows with what is freed.
   mallopt(M_MMAP_THRESHOLD, 256 << 10);

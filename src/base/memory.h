@@ -16,6 +16,12 @@ struct ResidentMemory {
 };
 ResidentMemory resident_memory();
 
+// Bytes of the machine's memory, and of it what a new program may take; zeros where unknown.
+struct MachineMemory {
+  int64_t total = 0, available = 0;
+};
+MachineMemory machine_memory();
+
 // Makes memory that is freed leave the process at once, so that what is resident is what is held.
 void give_back_freed_memory();
 

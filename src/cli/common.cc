@@ -17,21 +17,22 @@ constexpr std::array kActivationKinds = {Activations::kFloat, Activations::kInt8
                                          Activations::kInt8Token, Activations::kInt8Static};
 constexpr std::array kCacheTypes = {KvType::kF32, KvType::kF16, KvType::kInt8};
 
+}  // namespace
+
 // Beside the program as it is built (build/release/nibble), in the source tree, as it is installed.
-std::vector<std::string> embedded_places() {
+std::optional<std::string> find_data(const std::string& name) {
   namespace fs = std::filesystem;
   std::error_code ec;
   fs::path folder = fs::read_symlink("/proc/self/exe", ec).parent_path();
   std::vector<std::string> places;
   if (!ec)
-    for (const char* up : {".", "..", "../.."})
-      places.push_back((folder / up / kEmbedded).string());
-  places.push_back(std::string(NIBBLE_SOURCE_DIR "/") + kEmbedded);
-  if (!ec) places.push_back((folder / "../share/nibble" / kEmbedded).string());
-  return places;
+    for (const char* up : {".", "..", "../.."}) places.push_back((folder / up / name).string());
+  places.push_back(NIBBLE_SOURCE_DIR "/" + name);
+  if (!ec) places.push_back((folder / "../share/nibble" / name).string());
+  for (const std::string& place : places)
+    if (is_folder(place)) return fs::path(place).lexically_normal().string();
+  return std::nullopt;
 }
-
-}  // namespace
 
 void add_model_option(CLI::App& app, std::string& model) {
   app.add_option("MODEL", model,
@@ -44,11 +45,10 @@ Result<std::string> model_folder(const std::string& model) {
     if (!path_exists(model)) return fail("{}: no such file or folder", model);
     return model;
   }
-  for (const std::string& place : embedded_places())
-    if (is_folder(place)) {
-      note("model: tales-3.7m, the one that comes with nibble");
-      return std::filesystem::path(place).lexically_normal().string();
-    }
+  if (auto embedded = find_data(kEmbedded)) {
+    note("model: tales-3.7m, the one that comes with nibble");
+    return *embedded;
+  }
   return usage("no MODEL given, and the embedded tales-3.7m is not beside the program");
 }
 

@@ -1,6 +1,7 @@
 // What several commands share: their common options, and printing results.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,9 @@ namespace nibble {
 void add_model_option(CLI::App& app, std::string& model);
 // `model`, or the folder of the embedded model where it is empty (said on standard error).
 Result<std::string> model_folder(const std::string& model);
+
+// A folder of the project's own data ("devices"), wherever the program runs from.
+std::optional<std::string> find_data(const std::string& name);
 
 // -t, --threads and --pin: take effect while the arguments are parsed.
 void add_threads_option(CLI::App& app);

@@ -55,8 +55,8 @@ Status read_sizes(const ConfigReader& r, const ConfigKeys& keys, DecoderConfig& 
 
 Status check(const ConfigReader& r, DecoderConfig& out) {
   if (out.heads % out.kv_heads != 0)
-    return fail("{}: {} query heads cannot share {} heads of keys and values", r.what(), out.heads,
-                out.kv_heads);
+    return fail("{}: {} query heads cannot share {} of keys and values (num_key_value_heads)",
+                r.what(), out.heads, out.kv_heads);
   if (!r.has("head_dim") && out.hidden % out.heads != 0)
     return fail("{}: {} heads do not divide the hidden size {}", r.what(), out.heads, out.hidden);
   for (const LayerConfig& layer : out.blocks)

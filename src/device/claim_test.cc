@@ -1,0 +1,104 @@
+#include "device/claim.h"
+
+#include "base/file.h"
+#include "base/test_util.h"
+
+namespace nibble {
+namespace {
+
+DeviceProfile device(const std::string& slug) {
+  auto read = read_device(NIBBLE_SOURCE_DIR "/devices/" + slug + ".yaml");
+  EXPECT_TRUE(succeeds(read));
+  return std::move(read).value_or(DeviceProfile{});
+}
+
+struct Row {
+  const char* claim;
+  bool possible;
+  double factor;  // least time by the bus / claimed time
+};
+
+// The claims and verdicts of shared/reference/performance.md 3.1; figures in milliseconds there
+// are turned into factors.
+constexpr Row kRows[] = {
+    {"7B int8 12 ms jetson-nano", false, 23},
+    {"7B int8 8 ms xavier-nx", false, 15},
+    {"7B INT8 8 ms agx-xavier", false, 6.4},
+    {"1.1B int8 8.2 ms agx-xavier", true, 8. / 8.2},
+    {"7B int8 20 ms cortex-a78", false, 6.9},
+    {"7B int4 145 ms jetson-nano", false, 1},  // the bus would do, the memory does not
+    {"1.1B int8 43 ms jetson-nano", true, 1},
+    {"0.5B int4 11 ms jetson-nano", true, 1},
+    {"7B int4 21 ms agx-orin", true, 18. / 21},
+    {"7B int8 411 ms raspberry-pi-5", false, 1},
+    {"7B int4 290 ms raspberry-pi-4", true, 1},
+    {"1GB at 30 ms coral-edge-tpu", false, 67},
+    {"7B int8 14 s coral-edge-tpu", true, 1},
+};
+
+TEST(Claim, PublishedOnesAreJudgedByTheBus) {
+  for (const Row& row : kRows) {
+    auto claim = parse_claim(row.claim);
+    ASSERT_TRUE(succeeds(claim)) << row.claim;
+    DeviceProfile on = device(claim->device);
+    Verdict verdict = judge(*claim, on);
+    EXPECT_NEAR(verdict.factor, row.factor, .1 * row.factor) << row.claim;
+    // A least time that the table rounds may pass its own claim by that much.
+    if (std::abs(row.factor - 1) > .05)
+      EXPECT_EQ(verdict.possible, row.possible) << verdict_text(*claim, on, verdict);
+  }
+}
+
+TEST(Claim, SaysWhatBinds) {
+  auto claim = parse_claim("7B int8 12 ms jetson-nano").value();
+  DeviceProfile nano = device("jetson-nano");
+  std::string text = verdict_text(claim, nano, judge(claim, nano));
+  for (const char* part : {"impossible: 7B int8", "585 GB/s", "25.6", "do not fit"})
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+}
+
+TEST(Claim, Forms) {
+  EXPECT_NEAR(parse_claim("jetson-nano 12ms int8 7B")->seconds, .012, 1e-12);
+  EXPECT_NEAR(parse_claim("7B w4g128 20 tokens/s agx-orin")->seconds, .05, 1e-12);
+  EXPECT_NEAR(parse_claim("350M fp16 0.5s x")->bytes, 7e8, 1);
+  for (const char* bad : {"", "7B", "7B int8", "7B int8 12 ms", "int8 12 ms x", "7B 12 ms x",
+                          "0B int8 12 ms x", "7B int8 12 parsecs x", "7B int8 12 ms x y"})
+    EXPECT_FALSE(parse_claim(bad)) << bad;
+}
+
+TEST(DeviceProfile, AllFilesAreRead) {
+  auto all = read_devices(NIBBLE_SOURCE_DIR "/devices");
+  ASSERT_TRUE(succeeds(all));
+  EXPECT_GE(all->size(), 16u);
+  for (const DeviceProfile& d : *all) EXPECT_FALSE(d.sources.empty()) << d.slug;
+}
+
+TEST(DeviceProfile, WrittenAsRead) {
+  TempFolder dir;
+  DeviceProfile nano = device("jetson-nano");
+  ASSERT_TRUE(succeeds(write_file(dir / "n.yaml", device_yaml(nano))));
+  auto again = read_device(dir / "n.yaml");
+  ASSERT_TRUE(succeeds(again));
+  EXPECT_EQ(again->slug, "n");
+  EXPECT_DOUBLE_EQ(again->bandwidth, nano.bandwidth);
+  EXPECT_DOUBLE_EQ(again->memory, nano.memory);
+  EXPECT_EQ(again->peaks, nano.peaks);
+  EXPECT_EQ(again->schemes, nano.schemes);
+  EXPECT_EQ(again->sources, nano.sources);
+}
+
+TEST(DeviceProfile, RefusesNonsense) {
+  TempFolder dir;
+  auto read = [&](const std::string& text) {
+    EXPECT_TRUE(succeeds(write_file(dir / "x.yaml", text)));
+    return read_device(dir / "x.yaml");
+  };
+  EXPECT_TRUE(fails_with(read("[1]"), "is no device"));
+  EXPECT_TRUE(fails_with(read("a: ["), "not YAML"));
+  EXPECT_TRUE(fails_with(read("name: x"), "should say kind"));
+  EXPECT_TRUE(fails_with(read("name: x\nkind: cpu\nmemory_gb: -1"), "memory_gb should be"));
+  EXPECT_TRUE(fails_with(read("name: x\nkind: cpu\nmemory_gb: .nan"), "memory_gb should be"));
+}
+
+}  // namespace
+}  // namespace nibble
