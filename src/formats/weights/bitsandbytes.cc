@@ -37,6 +37,7 @@ struct QuantState {
   DType type = DType::kF32;  // of the values, rounded as the package does
   int64_t block = 64, nested_block = 256;
   float nested_offset = 0;
+  Json shape;
 };
 
 Result<QuantState> read_state(const Checkpoint& c, const std::string& module, const char* kind) {
@@ -61,6 +62,7 @@ Result<QuantState> read_state(const Checkpoint& c, const std::string& module, co
   double offset = NB_TRY(get_number(j, "nested_offset", 0, where));
   s.nested_offset = static_cast<float>(offset);
   if (!std::isfinite(s.nested_offset)) return fail("{}: nested_offset is {}", where, offset);
+  if (auto shape = j.find("shape"); shape != j.end()) s.shape = *shape;
   return s;
 }
 
@@ -171,6 +173,9 @@ class BitsAndBytes : public WeightFormat {
       return fail("{}: weight has {} bytes, should be {} for [{}, {}]", place_of(c, module),
                   pairs.elements(), ceil_div(*size, 2), n, k);
     QuantState s = NB_TRY(read_state(c, module, kind_of(c, module)));
+    if (s.shape != Json::array({n, k}))
+      return fail("{}: quant_state says shape {}, should be [{}, {}]", place_of(c, module),
+                  in_quotes(s.shape.dump(-1, ' ', true)), n, k);
     NB_OK(read_absmax(c, module, s, ceil_div(*size, s.block)));
     TensorView map = NB_TRY(get_part(c, module, kMap, {DType::kF32}, std::array{int64_t{16}}));
     NB_OK(finite_floats(map, place_of(c, module), kMap));

@@ -100,6 +100,8 @@ TEST(BitsAndBytes, RefusesWhatDoesNotFit) {
   state(R"({"blocksize":4,"dtype":"int8"})", "\"int8\" is not read");
   state(R"({"blocksize":4,"dtype":"float32","quant_type":"fp4"})", "quant_type is \"fp4\"");
   state(R"({"blocksize":4,"dtype":"float32","nested_offset":1e300})", "nested_offset");
+  state(R"({"blocksize":4,"dtype":"float32","shape":[9,1]})", "says shape");
+  state(R"({"blocksize":4,"dtype":"float32"})", "says shape");
   fails(text(kState, std::string(70000, ' ')), "too long");
   fails(tensor_of("m.weight", DType::kU8, {4, 1}, std::vector<uint8_t>(4)), "has 4 bytes");
   fails(tensor_of("m.weight", DType::kI8, {5, 1}, std::vector<uint8_t>(5)), "dtype I8");
