@@ -10,7 +10,7 @@ namespace nibble {
 namespace {
 
 struct Arguments {
-  std::string model, output;
+  std::string model, lora, output;
   CalibrationOptions calibration;
   bool force = false, json = false;
 };
@@ -19,7 +19,7 @@ Result<int> run(Arguments& a) {
   a.model = NB_TRY(model_folder(a.model));
   if (!a.force && path_exists(a.output))
     return fail("{}: already exists; name another folder or give --force", a.output);
-  Weights weights = NB_TRY(Weights::open(a.model));
+  Weights weights = NB_TRY(Weights::open(a.model, a.lora));
   if (!quantized_linears(weights).empty())
     return fail("{}: is quantized; statistics are of the float model", a.model);
   CalibrationSet windows = NB_TRY(calibration_windows(a.model, weights, a.calibration));
@@ -41,6 +41,7 @@ Result<int> run(Arguments& a) {
 CommandBody setup(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   add_model_option(app, a->model);
+  add_lora_option(app, a->lora);
   app.add_option("-o,--output", a->output, "Folder to write")->required();
   app.add_option("--calibration", a->calibration.text,
                  "UTF-8 text, - for standard input (default: the model writes its own text)");

@@ -14,7 +14,7 @@ namespace nibble {
 namespace {
 
 struct ChatOptions {
-  std::string model, packed, system, date;
+  std::string model, lora, packed, system, date;
   int64_t context = 0;
   bool json = false;
   Activations activations = Activations::kInt8Block32;
@@ -152,7 +152,8 @@ Result<int> chat(const ChatOptions& o) {
   NB_OK(check_options(o.generation));
   std::string folder = NB_TRY(model_folder(o.model));
   ChatTemplate form = NB_TRY(ChatTemplate::load(folder));
-  TextModel model = NB_TRY(TextModel::load(folder, o.activations, o.context, o.packed));
+  TextModel model = NB_TRY(
+      TextModel::load(NB_TRY(Weights::open(folder, o.lora)), o.activations, o.context, o.packed));
   NB_TRY(model.need_tokenizer());
   add_end_of_turn(form, model);
   NB_OK(Chat(o, std::move(model), std::move(form)).run());
@@ -163,6 +164,7 @@ CommandBody setup(CLI::App& app) {
   auto o = std::make_shared<ChatOptions>();
   o->generation.max_tokens = 1024;
   add_model_option(app, o->model);
+  add_lora_option(app, o->lora);
   app.add_option("--system", o->system, "What the model is told first")->type_name("TEXT");
   add_date_option(app, o->date);
   add_generation_options(app, o->generation);

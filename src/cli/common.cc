@@ -71,6 +71,11 @@ void add_json_option(CLI::App& app, bool& json) {
   app.add_flag("--json", json, "Print the result as JSON");
 }
 
+void add_lora_option(CLI::App& app, std::string& lora) {
+  app.add_option("--lora", lora, "LoRA adapter in PEFT's form, merged before anything else")
+      ->type_name("FOLDER");
+}
+
 void add_dry_run_option(CLI::App& app, bool& dry_run) {
   app.add_flag("--dry-run", dry_run, "Say what would be written, write nothing");
 }

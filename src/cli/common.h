@@ -25,6 +25,8 @@ std::optional<std::string> find_data(const std::string& name);
 // -t, --threads and --pin: take effect while the arguments are parsed.
 void add_threads_option(CLI::App& app);
 void add_json_option(CLI::App& app, bool& json);
+// --lora FOLDER, as Weights::open; `lora` stays empty where it is not given.
+void add_lora_option(CLI::App& app, std::string& lora);
 void add_dry_run_option(CLI::App& app, bool& dry_run);
 
 // --activations float|int8|int8-token|int8-static; `value` holds the default.

@@ -12,7 +12,7 @@ namespace nibble {
 namespace {
 
 struct Arguments {
-  std::string model, against, text, protocol = "bos-windows", max_increase;
+  std::string model, lora, against, against_lora, text, protocol = "bos-windows", max_increase;
   WindowOptions windows;
   Activations activations = Activations::kFloat;
   bool json = false;
@@ -51,10 +51,12 @@ Status check_windows(const std::vector<Window>& windows, const Decoder& model,
 Result<Outcome> measure(const Arguments& a) {
   auto start = std::chrono::steady_clock::now();
   Outcome out;
-  Decoder candidate = NB_TRY(Decoder::load(a.model, a.activations, a.windows.context));
+  Decoder candidate = NB_TRY(
+      Decoder::load(NB_TRY(Weights::open(a.model, a.lora)), a.activations, a.windows.context));
   std::optional<Decoder> reference;
   if (!a.against.empty())
-    reference = NB_TRY(Decoder::load(a.against, Activations::kFloat, a.windows.context));
+    reference = NB_TRY(Decoder::load(NB_TRY(Weights::open(a.against, a.against_lora)),
+                                     Activations::kFloat, a.windows.context));
   auto tokenizer = NB_TRY(load_tokenizer(a.against.empty() ? a.model : a.against));
   int32_t bos = tokenizer->bos.value_or(std::max(candidate.config().bos, 0));
   std::vector<Window> windows = NB_TRY(make_windows(*tokenizer, bos, a.text, a.windows));
@@ -140,7 +142,11 @@ Result<int> run(Arguments& a) {
 CommandBody setup(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   add_model_option(app, a->model);
+  add_lora_option(app, a->lora);
   app.add_option("--against", a->against, "The float model to compare with, run beside it");
+  app.add_option("--against-lora", a->against_lora, "LoRA adapter merged into that one")
+      ->needs("--against")
+      ->type_name("FOLDER");
   app.add_option("--text", a->text, "UTF-8 text that calibration never saw, - for standard input")
       ->required();
   app.add_option("--protocol", a->protocol,

@@ -12,7 +12,7 @@ namespace nibble {
 namespace {
 
 struct LogitsOptions {
-  std::string model, ids, output;
+  std::string model, lora, ids, output;
   int64_t chunk = 0;
   bool hidden = false, json = false, dry_run = false;
   Activations activations = Activations::kFloat;
@@ -71,7 +71,8 @@ Result<int> logits(const LogitsOptions& o) {
   auto tokens = static_cast<int64_t>(ids.size());
   std::string folder = NB_TRY(model_folder(o.model));
   NB_OK(check_output(o.output, folder));
-  Decoder decoder = NB_TRY(Decoder::load(folder, o.activations, tokens));
+  Decoder decoder =
+      NB_TRY(Decoder::load(NB_TRY(Weights::open(folder, o.lora)), o.activations, tokens));
   const DecoderConfig& c = decoder.config();
   NB_OK(check_ids(ids, c.vocab));
   if (tokens > c.context)
@@ -110,6 +111,7 @@ Result<int> logits(const LogitsOptions& o) {
 CommandBody setup(CLI::App& app) {
   auto o = std::make_shared<LogitsOptions>();
   add_model_option(app, o->model);
+  add_lora_option(app, o->lora);
   app.add_option("--ids", o->ids, "Token ids to feed, as 1,5,9")->required()->type_name("LIST");
   app.add_option("-o,--output", o->output,
                  "Safetensors file to write: logits [tokens, vocab], float32")

@@ -145,6 +145,7 @@ CommandBody setup(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   QuantizeOptions& o = a->options;
   add_model_option(app, o.model);
+  add_lora_option(app, o.lora);
   app.add_option("-o,--output", o.output, "Folder to write")->required();
   add_recipe_options(app, a->recipe);
   add_mixed_options(app, a->mixed);
@@ -160,6 +161,8 @@ CommandBody setup(CLI::App& app) {
          "Bound of anonymous memory, as 4GB: calibration windows wait on disk and learning end to "
          "end is left out where they would not fit (default: half of the machine's)")
       ->transform(CLI::AsSizeValue(true));
+  app.add_flag("--requantize", o.requantize,
+               "Take a model that is quantized already, by its dequantized values: losses add up");
   app.add_flag("--force", o.force, "Replace an existing output folder");
   app.add_flag("--resume", o.resume,
                "Go on with an interrupted job (same bytes as an undisturbed one)");

@@ -16,7 +16,7 @@ namespace nibble {
 namespace {
 
 struct RunOptions {
-  std::string model, packed, prompt, ids, system, date;
+  std::string model, lora, packed, prompt, ids, system, date;
   bool has_prompt = false, has_ids = false, json = false, chat = false;
   int64_t context = 0;
   double load_seconds = 0;
@@ -149,7 +149,8 @@ Result<int> run(RunOptions o) {
   if (!o.system.empty() && !o.chat) return usage("--system is for --chat");
   std::string folder = NB_TRY(model_folder(o.model));
   auto start = std::chrono::steady_clock::now();
-  TextModel model = NB_TRY(TextModel::load(folder, o.activations, o.context, o.packed));
+  TextModel model = NB_TRY(
+      TextModel::load(NB_TRY(Weights::open(folder, o.lora)), o.activations, o.context, o.packed));
   o.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::optional<ChatTemplate> form;
   if (o.chat) {
@@ -184,6 +185,7 @@ Result<int> run(RunOptions o) {
 CommandBody setup(CLI::App& app) {
   auto o = std::make_shared<RunOptions>();
   add_model_option(app, o->model);
+  add_lora_option(app, o->lora);
   auto* prompt = app.add_option("-p,--prompt", o->prompt,
                                 "Text to continue; without it, each line "
                                 "of standard input is a prompt")

@@ -97,9 +97,8 @@ std::vector<std::pair<std::string, int64_t>> quantized_linears(const Weights& we
   std::vector<std::pair<std::string, int64_t>> out;
   for (int64_t layer = 0; layer < weights.config().layers; ++layer)
     for (const LinearSpec& s : block_linears(weights.config(), layer)) {
-      auto scheme = weights.scheme_of(s.module);
-      if (!scheme) continue;
-      std::string name = scheme->name();
+      std::string name = weights.form_of(s.module);
+      if (name.empty()) continue;
       auto at =
           std::find_if(out.begin(), out.end(), [&](const auto& e) { return e.first == name; });
       if (at == out.end())

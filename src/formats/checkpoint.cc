@@ -171,12 +171,16 @@ Result<TensorView> Checkpoint::get(const std::string& name, std::span<const int6
 }
 
 Result<std::string> Checkpoint::digest() const {
-  Hasher hasher;
   std::string file = folder_ + "/config.json";
-  hasher.text(path_exists(file) ? NB_TRY(read_file(file)) : config_.dump());
+  return digest_of(path_exists(file) ? NB_TRY(read_file(file)) : config_.dump(), tensors_);
+}
+
+Result<std::string> digest_of(const std::string& config, const std::vector<NamedTensor>& tensors) {
+  Hasher hasher;
+  hasher.text(config);
   // By name, so that the same tensors in other shards are the same model.
   std::map<std::string_view, const NamedTensor*> sorted;
-  for (const auto& t : tensors_) sorted.emplace(t.name, &t);
+  for (const auto& t : tensors) sorted.emplace(t.name, &t);
   for (const auto& [name, tensor] : sorted) hasher.tensor(*tensor);
   return hasher.hex();
 }

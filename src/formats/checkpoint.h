@@ -11,6 +11,10 @@
 
 namespace nibble {
 
+// Hash of a config's text and of tensors, whatever their order: names, dtypes, shapes and all bytes
+// (XXH3, 128 bit, hex).
+Result<std::string> digest_of(const std::string& config, const std::vector<NamedTensor>& tensors);
+
 class Checkpoint {
  public:
   // Opens config.json and the weights of a folder: model.safetensors, or the shards that
@@ -31,8 +35,8 @@ class Checkpoint {
   Result<TensorView> get(const std::string& name, std::span<const int64_t> shape) const;
   // All tensors in file order.
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
-  // Hash of config.json (of the config itself where there is no such file), tensor names, shapes
-  // and all bytes (XXH3, 128 bit, hex): what a resumable job or a report identifies its input by.
+  // digest_of config.json (of the config itself where there is no such file) and the tensors: what a
+  // resumable job or a report identifies its input by.
   Result<std::string> digest() const;
 
  private:

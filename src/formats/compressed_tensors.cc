@@ -106,9 +106,6 @@ class ModuleReader {
   Result<QuantizedMatrix> read() {
     if (n_ < 1 || k_ < 1 || !checked_mul(n_, k_) || !checked_mul(k_, scheme_.bits))
       return fail("{}: cannot have shape [{}, {}]", where(), n_, k_);
-    if (checkpoint_.has(module_ + ".weight_g_idx"))
-      return fail("{}: columns are reordered (weight_g_idx), which is not read; quantize it again",
-                  where());
     NB_OK(check_stated_shape());
     bool sparse = checkpoint_.has(module_ + kBitmapPart);
     bool packed = sparse || scheme_.bits < 8 || checkpoint_.has(module_ + ".weight_packed");

@@ -20,20 +20,35 @@ namespace nibble {
 // below 8 bits, int-quantized (weight int8, weight_scale, weight_zero_point int8) at 8.
 std::vector<NamedTensor> to_compressed_tensors(const std::string& module, const QuantizedMatrix& w);
 
+// How a config group stores weights: integers, or FP8 and FP4 values with scales of blocks.
+struct CompressedWeights {
+  std::optional<Scheme> scheme;  // of integers; scale_type is left for from_compressed_tensors
+  // Whether columns belong to groups in an order of their own, which MODULE.weight_g_idx says.
+  bool reordered = false;
+  // Of floats.
+  int bits = 8;
+  int64_t block_rows = 1, block_columns = 1;
+};
+
 // What quantization_config says of one module, or nothing for an unquantized one.
 class CompressedTensorsConfig {
  public:
   // q: config.json's quantization_config, called `where` in errors. Refuses strategies that are not
-  // tensor, channel or group.
+  // tensor, channel, group or, for floats, block and tensor_group.
   static Result<CompressedTensorsConfig> parse(const Json& q, const std::string& where);
-  // The scheme of a linear: of the config group whose target names it most closely (see
-  // name_pattern.h), none when ignored. scale_type is left for from_compressed_tensors to fill.
-  std::optional<Scheme> scheme_of(const std::string& module) const;
+  // Of the config group whose target names the linear most closely (see name_pattern.h), none when
+  // it is ignored.
+  const CompressedWeights* weights_of(const std::string& module) const;
+  // The same of integers alone.
+  std::optional<Scheme> scheme_of(const std::string& module) const {
+    const CompressedWeights* w = weights_of(module);
+    return w ? w->scheme : std::nullopt;
+  }
 
  private:
   struct Group {
     std::vector<NamePattern> targets;
-    Scheme scheme;
+    CompressedWeights weights;
   };
   static Result<Group> parse_group(const Json& group, const Json& all, const std::string& what);
   std::vector<Group> groups_;
@@ -41,7 +56,8 @@ class CompressedTensorsConfig {
 };
 
 // The quantized matrix stored under `module` with shape (n, k): checks dtypes and every size
-// against the scheme, scales finite and not zero, zero points in range.
+// against the scheme, scales finite and not zero, zero points in range. Groups are contiguous
+// columns here, whatever weight_g_idx says.
 Result<QuantizedMatrix> from_compressed_tensors(const Checkpoint& checkpoint,
                                                 const std::string& module, Scheme scheme, int64_t n,
                                                 int64_t k);

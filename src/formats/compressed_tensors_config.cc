@@ -28,10 +28,14 @@ Status refuse_foreign(const Json& q, const std::string& what) {
 
 Status check_format(const std::string& format, const std::string& what) {
   // nibble-only: what quant/artifact.cc writes where other loaders must stay away.
-  for (const char* known : {kPacked, kInt8, "naive-quantized", kMixed, "nibble-only"})
+  for (const char* known :
+       {kPacked, kInt8, "naive-quantized", kMixed, "nibble-only", "float-quantized",
+        "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized"})
     if (format == known) return {};
-  return fail("{}: format {} is not read; pack-quantized and int-quantized are", what,
-              in_quotes(format));
+  return fail(
+      "{}: format {} is not read; pack-quantized, int-quantized, float-quantized, "
+      "nvfp4-pack-quantized, mxfp4-pack-quantized and mxfp8-quantized are",
+      what, in_quotes(format));
 }
 
 Result<int64_t> parse_group_size(const Json& weights, const std::string& what) {
@@ -47,23 +51,65 @@ Result<int64_t> parse_group_size(const Json& weights, const std::string& what) {
   return size;
 }
 
-Result<Scheme> parse_weights(const Json& weights, const std::string& what) {
+// [128, 128], or none.
+Result<std::array<int64_t, 2>> parse_block(const Json& weights, const std::string& what) {
+  const Json& block = member(weights, "block_structure");
+  std::array<int64_t, 2> out = {1, 1};
+  bool good = block.is_array() && block.size() == 2;
+  for (size_t i = 0; i < 2 && good; ++i) {
+    good = block[i].is_number_integer() && block[i].get<int64_t>() >= 1 &&
+           block[i].get<int64_t>() <= (1 << 24);
+    if (good) out[i] = block[i].get<int64_t>();
+  }
+  if (!good)
+    return fail("{}: block_structure is {}, should be two sizes as [128, 128]", what,
+                in_quotes(block.dump()));
+  return out;
+}
+
+// FP8 by tensor, row, block or group; FP4 by group.
+Result<CompressedWeights> parse_floats(const Json& weights, int64_t bits, const std::string& what) {
+  CompressedWeights w;
+  w.bits = static_cast<int>(bits);
+  if (bits != 4 && bits != 8) return fail("{}: floats of {} bits are not read", what, bits);
+  if (!NB_TRY(get_bool(weights, "symmetric", true, what)))
+    return fail("{}: floats with zero points are not read", what);
+  std::string strategy = NB_TRY(get_string(weights, "strategy", "tensor", what));
+  if (strategy == "block") {
+    auto [rows, columns] = NB_TRY(parse_block(weights, what));
+    w.block_rows = rows;
+    w.block_columns = columns;
+  } else if (strategy == "group" || strategy == "tensor_group") {
+    w.block_columns = NB_TRY(get_int(weights, "group_size", {}, what));
+    if (w.block_columns < 1 || w.block_columns > (1 << 24))
+      return fail("{}: group_size cannot be {}", what, w.block_columns);
+  } else if (bits == 4 || (strategy != "tensor" && strategy != "channel")) {
+    return fail("{}: strategy {} is not read for floats of {} bits", what, in_quotes(strategy),
+                bits);
+  }
+  return w;
+}
+
+Result<CompressedWeights> parse_weights(const Json& weights, const std::string& what) {
   if (!weights.is_object()) return fail("{}: names no \"weights\"", what);
   std::string type = NB_TRY(get_string(weights, "type", "int", what));
-  if (type != "int") return fail("{}: weights of type {} are not read", what, in_quotes(type));
+  if (type != "int" && type != "float")
+    return fail("{}: weights of type {} are not read", what, in_quotes(type));
   int64_t bits = NB_TRY(get_int(weights, "num_bits", 8, what));
   if (bits < 2 || bits > 8) return fail("{}: num_bits is {}, should be 2 to 8", what, bits);
   if (member(weights, "dynamic") == true)
     return fail("{}: weights cannot be quantized dynamically", what);
+  if (type == "float") return parse_floats(weights, bits, what);
   const Json& order = member(weights, "actorder");
-  if (order == true || order == "group" || order == "dynamic")
-    return fail("{}: actorder {} is not read", what, order.dump());
   Scheme s;
   s.bits = static_cast<int>(bits);
   s.symmetry = NB_TRY(get_bool(weights, "symmetric", true, what)) ? Symmetry::kSymmetric
                                                                   : Symmetry::kAsymmetric;
   s.group = NB_TRY(parse_group_size(weights, what));
-  return s;
+  CompressedWeights w;
+  w.scheme = s;
+  w.reordered = order == true || order == "group" || order == "dynamic";
+  return w;
 }
 
 Result<std::vector<NamePattern>> parse_patterns(const Json& list, const std::string& what) {
@@ -135,7 +181,7 @@ Result<CompressedTensorsConfig::Group> CompressedTensorsConfig::parse_group(
   NB_OK(check_format(NB_TRY(get_string(group, "format", format, what)), what));
   Group out;
   out.targets = NB_TRY(parse_patterns(member(group, "targets"), what + " targets"));
-  out.scheme = NB_TRY(parse_weights(member(group, "weights"), what));
+  out.weights = NB_TRY(parse_weights(member(group, "weights"), what));
   return out;
 }
 
@@ -153,11 +199,11 @@ Result<CompressedTensorsConfig> CompressedTensorsConfig::parse(const Json& q,
   return out;
 }
 
-std::optional<Scheme> CompressedTensorsConfig::scheme_of(const std::string& module) const {
+const CompressedWeights* CompressedTensorsConfig::weights_of(const std::string& module) const {
   using Match = NamePattern::Match;
   for (const auto& pattern : ignore_)
-    if (pattern.match(module) != Match::kNone) return std::nullopt;
-  std::optional<Scheme> best;
+    if (pattern.match(module) != Match::kNone) return nullptr;
+  const CompressedWeights* best = nullptr;
   Match best_match = Match::kNone;
   std::string_view best_text;
   for (const auto& group : groups_)
@@ -166,7 +212,7 @@ std::optional<Scheme> CompressedTensorsConfig::scheme_of(const std::string& modu
       // The package breaks ties between patterns by their text, not by the order of the groups.
       if (m < best_match || m == Match::kNone) continue;
       if (m == best_match && pattern.text() >= best_text) continue;
-      best = group.scheme;
+      best = &group.weights;
       best_match = m;
       best_text = pattern.text();
     }

@@ -16,16 +16,15 @@ std::string json_text(const std::string& s) {
   return Json(s).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-int64_t total_bytes(const std::vector<NamedTensor>& tensors) {
+int64_t total_bytes(const std::vector<PendingTensor>& tensors) {
   int64_t sum = 0;
-  for (const auto& t : tensors) sum += static_cast<int64_t>(t.view.bytes.size());
+  for (const auto& t : tensors) sum += t.bytes();
   return sum;
 }
 
-Status check_names(const std::vector<NamedTensor>& sorted, const std::string& path) {
+Status check_names(const std::vector<PendingTensor>& sorted, const std::string& path) {
   for (size_t i = 0; i < sorted.size(); ++i) {
-    const auto& [name, view] = sorted[i];
-    NB_CHECK(checked_product(view.shape) == view.elements());
+    const std::string& name = sorted[i].name;
     if (name.empty() || name == "__metadata__" || (i && name == sorted[i - 1].name))
       return fail("{}: cannot write a tensor named {}: the name is empty, reserved or taken", path,
                   in_quotes(name));
@@ -33,7 +32,7 @@ Status check_names(const std::vector<NamedTensor>& sorted, const std::string& pa
   return {};
 }
 
-std::string header_text(const std::vector<NamedTensor>& tensors,
+std::string header_text(const std::vector<PendingTensor>& tensors,
                         const std::map<std::string, std::string>& metadata) {
   std::string out = "{";
   const char* comma = "";
@@ -45,12 +44,12 @@ std::string header_text(const std::vector<NamedTensor>& tensors,
     }
     out += "}";
   }
-  size_t at = 0;
-  for (const auto& [name, view] : tensors) {
+  int64_t at = 0;
+  for (const PendingTensor& t : tensors) {
     out += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":{},\"data_offsets\":[{},{}]}}", comma,
-                       json_text(name), dtype_name(view.dtype), shape_text(view.shape), at,
-                       at + view.bytes.size());
-    at += view.bytes.size();
+                       json_text(t.name), dtype_name(t.dtype), shape_text(t.shape), at,
+                       at + t.bytes());
+    at += t.bytes();
     comma = ",";
   }
   out += "}";
@@ -84,9 +83,9 @@ std::string_view layer_of(std::string_view name) {
 }
 
 // Cuts tensors sorted by name into shards, between layers wherever a layer fits into one.
-std::vector<std::vector<NamedTensor>> cut(std::vector<NamedTensor> tensors, int64_t max_bytes) {
-  std::vector<std::vector<NamedTensor>> shards;
-  std::vector<NamedTensor> shard;
+std::vector<std::vector<PendingTensor>> cut(std::vector<PendingTensor> tensors, int64_t max_bytes) {
+  std::vector<std::vector<PendingTensor>> shards;
+  std::vector<PendingTensor> shard;
   auto close = [&] {
     if (!shard.empty()) shards.push_back(std::exchange(shard, {}));
   };
@@ -94,15 +93,15 @@ std::vector<std::vector<NamedTensor>> cut(std::vector<NamedTensor> tensors, int6
   for (size_t i = 0; i < tensors.size();) {
     size_t end = i + 1;
     while (end < tensors.size() && layer_of(tensors[end].name) == layer_of(tensors[i].name)) ++end;
-    std::vector<NamedTensor> layer(std::make_move_iterator(tensors.begin() + i),
-                                   std::make_move_iterator(tensors.begin() + end));
+    std::vector<PendingTensor> layer(std::make_move_iterator(tensors.begin() + i),
+                                     std::make_move_iterator(tensors.begin() + end));
     i = end;
     if (used + total_bytes(layer) > max_bytes) {
       close();
       used = 0;
     }
-    for (NamedTensor& t : layer) {
-      auto bytes = static_cast<int64_t>(t.view.bytes.size());
+    for (PendingTensor& t : layer) {
+      int64_t bytes = t.bytes();
       if (used + bytes > max_bytes) {
         close();
         used = 0;
@@ -115,16 +114,40 @@ std::vector<std::vector<NamedTensor>> cut(std::vector<NamedTensor> tensors, int6
   return shards;
 }
 
-bool by_name(const NamedTensor& a, const NamedTensor& b) { return a.name < b.name; }
+bool by_name(const PendingTensor& a, const PendingTensor& b) { return a.name < b.name; }
 
 }  // namespace
 
+int64_t PendingTensor::bytes() const {
+  return checked_product(shape).value_or(0) * dtype_size(dtype);
+}
+
+PendingTensor pending(NamedTensor tensor) {
+  auto [name, view] = std::move(tensor);
+  NB_CHECK(checked_product(view.shape) == view.elements());
+  PendingTensor out{std::move(name), view.dtype, view.shape, {}};
+  out.load = [view = std::move(view)] { return view; };
+  return out;
+}
+
+std::vector<PendingTensor> pending(std::vector<NamedTensor> tensors) {
+  std::vector<PendingTensor> out;
+  out.reserve(tensors.size());
+  for (NamedTensor& t : tensors) out.push_back(pending(std::move(t)));
+  return out;
+}
+
 Status write_safetensors(const std::string& path, std::vector<NamedTensor> tensors,
                          const std::map<std::string, std::string>& metadata) {
+  return write_pending(path, pending(std::move(tensors)), metadata);
+}
+
+Status write_pending(const std::string& path, std::vector<PendingTensor> tensors,
+                     const std::map<std::string, std::string>& metadata) {
   std::sort(tensors.begin(), tensors.end(), by_name);
   NB_OK(check_names(tensors, path));
-  std::sort(tensors.begin(), tensors.end(), [](const NamedTensor& a, const NamedTensor& b) {
-    int64_t wide_a = dtype_size(a.view.dtype), wide_b = dtype_size(b.view.dtype);
+  std::sort(tensors.begin(), tensors.end(), [](const PendingTensor& a, const PendingTensor& b) {
+    int64_t wide_a = dtype_size(a.dtype), wide_b = dtype_size(b.dtype);
     return wide_a != wide_b ? wide_a > wide_b : a.name < b.name;
   });
   std::string header = header_text(tensors, metadata);
@@ -138,15 +161,20 @@ Status write_safetensors(const std::string& path, std::vector<NamedTensor> tenso
   auto file = NB_TRY(AtomicFile::create(path));
   NB_OK(file.write(std::as_bytes(std::span(&length, 1))));
   NB_OK(file.write(header));
-  for (const auto& t : tensors) NB_OK(write_released(file, t.view));
+  for (PendingTensor& t : tensors) {
+    TensorView view = NB_TRY(t.load());
+    NB_CHECK(view.dtype == t.dtype && view.shape == t.shape);
+    t.load = {};  // what it holds may be the view's owner
+    NB_OK(write_released(file, view));
+  }
   return file.commit();
 }
 
-Status write_sharded(const std::string& folder, std::vector<NamedTensor> tensors,
+Status write_sharded(const std::string& folder, std::vector<PendingTensor> tensors,
                      int64_t max_shard_bytes) {
   int64_t total = total_bytes(tensors);
   if (total <= max_shard_bytes)
-    return write_safetensors(folder + "/model.safetensors", std::move(tensors), kMetadata);
+    return write_pending(folder + "/model.safetensors", std::move(tensors), kMetadata);
   NB_OK(check_free_space(folder + "/model.safetensors", total));
   std::sort(tensors.begin(), tensors.end(), by_name);
   NB_OK(check_names(tensors, folder));
@@ -157,7 +185,7 @@ Status write_sharded(const std::string& folder, std::vector<NamedTensor> tensors
   for (size_t i = 0; i < shards.size(); ++i) {
     std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
     for (const auto& t : shards[i]) weight_map[t.name] = name;
-    NB_OK(write_safetensors(folder + "/" + name, std::move(shards[i]), kMetadata));
+    NB_OK(write_pending(folder + "/" + name, std::move(shards[i]), kMetadata));
   }
   return write_file(folder + "/model.safetensors.index.json",
                     index.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

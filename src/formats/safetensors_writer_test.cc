@@ -100,14 +100,14 @@ class WriteSharded : public testing::Test {
 
 TEST_F(WriteSharded, OneFileWhereItFits) {
   auto tensors = model(2);
-  ASSERT_TRUE(succeeds(write_sharded(dir_.path(), tensors, 120 + 2 * 300)));
+  ASSERT_TRUE(succeeds(write_sharded(dir_.path(), pending(tensors), 120 + 2 * 300)));
   EXPECT_EQ(list_files(dir_.path()).value(),
             (std::vector<std::string>{"config.json", "model.safetensors"}));
 }
 
 TEST_F(WriteSharded, ShardsReadBackAndKeepLayersTogether) {
   auto tensors = model(12);
-  ASSERT_TRUE(succeeds(write_sharded(dir_.path(), tensors, 700)));
+  ASSERT_TRUE(succeeds(write_sharded(dir_.path(), pending(tensors), 700)));
   auto names = list_files(dir_.path()).value();
   ASSERT_EQ(names.size(), 9u) << "2 layers a shard, one shard for the embedding, index, config";
   EXPECT_EQ(names[1], "model-00001-of-00007.safetensors");
@@ -138,11 +138,36 @@ TEST_F(WriteSharded, LargerThanAShard) {
   for (int64_t max : {250, 100, 10}) {
     TempFolder other;
     ASSERT_TRUE(succeeds(write_file(other / "config.json", "{}")));
-    ASSERT_TRUE(succeeds(write_sharded(other.path(), tensors, max)));
+    ASSERT_TRUE(succeeds(write_sharded(other.path(), pending(tensors), max)));
     auto checkpoint = Checkpoint::open(other.path());
     ASSERT_TRUE(succeeds(checkpoint)) << max;
     for (const auto& t : tensors) expect_same(t, checkpoint->get(t.name).value());
   }
+}
+
+// One tensor at a time is held; what fails to load leaves no file.
+TEST(WritePending, LoadsWhenItWrites) {
+  TempFolder dir;
+  std::weak_ptr<const void> last;
+  std::vector<PendingTensor> tensors;
+  for (int i = 0; i < 3; ++i)
+    tensors.push_back({fmt::format("t{}", i), DType::kF32, {2}, [&last, i]() -> Result<TensorView> {
+                         EXPECT_TRUE(last.expired()) << "the tensor before is still held";
+                         auto f = static_cast<float>(i);
+                         TensorView view = own_floats(DType::kF32, {2}, std::array{f, f + 1});
+                         last = view.owner;
+                         return view;
+                       }});
+  ASSERT_TRUE(succeeds(write_pending(dir / "a", tensors, {})));
+  auto back = open_safetensors(dir / "a");
+  ASSERT_TRUE(succeeds(back));
+  ASSERT_EQ(back->tensors.size(), 3u);
+  float f = 0;
+  std::memcpy(&f, back->tensors[2].view.bytes.data() + 4, 4);
+  EXPECT_EQ(f, 3);
+  tensors[1].load = []() -> Result<TensorView> { return fail("no such luck"); };
+  EXPECT_TRUE(fails_with(write_pending(dir / "b", tensors, {}), "no such luck"));
+  EXPECT_FALSE(path_exists(dir / "b"));
 }
 
 }  // namespace

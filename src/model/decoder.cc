@@ -11,7 +11,7 @@ namespace {
 // The name says all that decides what is packed: the weights, whether integer kernels run, and
 // which linears are left out.
 Result<PackedStore> open_store(const Weights& weights, const std::string& folder) {
-  std::string digest = NB_TRY(weights.checkpoint().digest());
+  std::string digest = NB_TRY(weights.digest());
   for (const NamedTensor& t : weights.checkpoint().tensors()) t.view.release();
   for (const std::string& name : weights.input_rules().float_inputs) digest += "-" + name;
   return PackedStore::open(folder, digest);
@@ -21,12 +21,18 @@ Result<PackedStore> open_store(const Weights& weights, const std::string& folder
 
 Result<Decoder> Decoder::load(const std::string& folder, Activations mode, int64_t context,
                               const std::string& packed) {
+  return load(NB_TRY(Weights::open(folder)), mode, context, packed);
+}
+
+Result<Decoder> Decoder::load(Weights weights, Activations mode, int64_t context,
+                              const std::string& packed) {
   Decoder d;
-  d.weights_ = std::make_shared<Weights>(NB_TRY(Weights::open(folder)));
+  d.weights_ = std::make_shared<Weights>(std::move(weights));
   const DecoderConfig& c = d.config();
   if (context <= 0) context = std::min<int64_t>(c.context, 4096);
   if (c.position_offset >= 0 && context > c.context)
-    return fail("{}: has learned positions for {} tokens, not for {}", folder, c.context, context);
+    return fail("{}: has learned positions for {} tokens, not for {}",
+                d.weights_->checkpoint().folder(), c.context, context);
   std::optional<PackedStore> kept;
   if (!packed.empty() && mode != Activations::kFloat)
     kept.emplace(NB_TRY(open_store(*d.weights_, packed)));

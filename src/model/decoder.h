@@ -17,6 +17,9 @@ class Decoder {
   static Result<Decoder> load(const std::string& folder, Activations mode, int64_t context = 0,
                               const std::string& packed = "");
 
+  static Result<Decoder> load(Weights weights, Activations mode, int64_t context = 0,
+                              const std::string& packed = "");
+
   const DecoderConfig& config() const { return weights_->config(); }
   const Weights& weights() const { return *weights_; }
   int64_t context() const { return positions_->capacity(); }

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <unordered_set>
 
 #include "model/gguf/source.h"
 
 namespace nibble {
 
-Result<Weights> Weights::open(const std::string& folder) {
+Result<Weights> Weights::open(const std::string& folder, const std::string& lora) {
   Weights w;
   if (is_gguf_model(folder)) {
     GgufSource source = NB_TRY(open_gguf_source(folder));
@@ -19,11 +20,12 @@ Result<Weights> Weights::open(const std::string& folder) {
     w.checkpoint_ = NB_TRY(Checkpoint::open(folder));
     std::string what = folder + "/config.json";
     w.config_ = NB_TRY(parse_config(w.checkpoint_.config(), what));
-    w.format_ = NB_TRY(weight_format_of(w.checkpoint_.config(), what));
+    w.format_ = NB_TRY(weight_format_of(w.checkpoint_.config(), folder));
   }
   w.input_rules_ = NB_TRY(InputRules::read(folder));
   NB_OK(w.find_base());
   NB_OK(w.check_shapes());
+  if (!lora.empty()) w.lora_ = NB_TRY(LoraAdapter::open(lora, w.config_));
   return w;
 }
 
@@ -79,17 +81,6 @@ Result<std::vector<float>> joined(const Weights& weights, const std::vector<Vect
   return out;
 }
 
-// The matrix (n, k) as (k, n).
-TensorView transpose(const TensorView& m, int64_t n, int64_t k) {
-  int64_t size = dtype_size(m.dtype);
-  std::vector<std::byte> bytes(m.bytes.size());
-  for (int64_t j = 0; j < k; ++j)
-    for (int64_t i = 0; i < n; ++i)
-      std::memcpy(bytes.data() + (j * n + i) * size, m.bytes.data() + (i * k + j) * size,
-                  static_cast<size_t>(size));
-  return own_bytes(m.dtype, {k, n}, std::move(bytes));
-}
-
 }  // namespace
 
 Status Weights::check_matrix(const std::string& module, int64_t n, int64_t k) const {
@@ -106,11 +97,27 @@ bool Weights::formatted(const std::string& module) const {
 }
 
 std::optional<Scheme> Weights::scheme_of(const std::string& module) const {
-  return formatted(module) ? format_->scheme_of(checkpoint_, module) : std::nullopt;
+  if (!formatted(module) || changed(module)) return std::nullopt;
+  return format_->scheme_of(checkpoint_, module);
+}
+
+std::string Weights::form_of(const std::string& module) const {
+  return quantizes(module) ? format_->name_of(checkpoint_, module) : "";
+}
+
+Result<DType> Weights::stored_type(const std::string& module) const {
+  if (changed(module)) return DType::kF32;
+  if (formatted(module)) return format_->float_type(checkpoint_, module);
+  return NB_TRY(checkpoint_.get(module + ".weight")).dtype;
+}
+
+Result<std::string> Weights::digest() const {
+  std::string digest = NB_TRY(checkpoint_.digest());
+  return lora_ ? digest + "+" + lora_->digest() : digest;
 }
 
 std::shared_ptr<const RowSource> Weights::row_source(const std::string& module) const {
-  return formatted(module) ? format_->rows(checkpoint_, module) : nullptr;
+  return formatted(module) && !changed(module) ? format_->rows(checkpoint_, module) : nullptr;
 }
 
 bool Weights::transposed(const std::string& name) const {
@@ -125,13 +132,10 @@ Result<TensorView> Weights::float_matrix(const std::string& name, int64_t n, int
   constexpr std::string_view kWeight = ".weight";
   if (name.ends_with(kWeight)) {
     std::string module = name.substr(0, name.size() - kWeight.size());
+    if (changed(module)) return merged_matrix(module, n, k);
     if (formatted(module)) return format_->floats(checkpoint_, module, n, k);
   }
-  if (!transposed(name)) return float_view(checkpoint_, name, std::array{n, k});
-  TensorView stored = NB_TRY(float_view(checkpoint_, name, std::array{k, n}));
-  TensorView out = transpose(stored, k, n);
-  stored.release();
-  return out;
+  return stored_matrix(name, n, k);
 }
 
 std::string Weights::type_name(const NamedTensor& tensor) const {
@@ -140,18 +144,72 @@ std::string Weights::type_name(const NamedTensor& tensor) const {
   return own.empty() ? std::string(dtype_name(tensor.view.dtype)) : own;
 }
 
-Result<std::vector<NamedTensor>> Weights::folder_tensors(
-    const std::set<std::string>& left_out) const {
-  std::vector<NamedTensor> out;
-  std::set<std::string> made = left_out;
+Result<TensorView> Weights::merged_matrix(const std::string& module, int64_t n, int64_t k) const {
+  TensorView base = NB_TRY(formatted(module) ? format_->floats(checkpoint_, module, n, k)
+                                             : stored_matrix(module + ".weight", n, k));
+  std::vector<std::byte> bytes(static_cast<size_t>(n * k * 4));
+  auto* w = reinterpret_cast<float*>(bytes.data());
+  to_float(base.dtype, base.bytes.data(), n * k, w);
+  base.release();
+  NB_OK(lora_->add(module, n, k, w));
+  return own_bytes(DType::kF32, {n, k}, std::move(bytes));
+}
+
+namespace {
+
+// (n, k) of a float type, turned.
+TensorView turned(const TensorView& view) {
+  int64_t n = view.dim(0), k = view.dim(1), size = dtype_size(view.dtype);
+  std::vector<std::byte> bytes(view.bytes.size());
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < k; ++j)
+      std::memcpy(bytes.data() + (j * n + i) * size, view.bytes.data() + (i * k + j) * size,
+                  static_cast<size_t>(size));
+  view.release();
+  return own_bytes(view.dtype, {k, n}, std::move(bytes));
+}
+
+// The same floats in another type.
+TensorView converted(const TensorView& view, DType type) {
+  if (view.dtype == type) return view;
+  std::vector<float> values(static_cast<size_t>(view.elements()));
+  to_float(view.dtype, view.bytes.data(), view.elements(), values.data());
+  view.release();
+  return own_floats(type, view.shape, values);
+}
+
+}  // namespace
+
+Result<TensorView> Weights::stored_matrix(const std::string& name, int64_t n, int64_t k) const {
+  if (!transposed(name)) return float_view(checkpoint_, name, std::array{n, k});
+  return turned(NB_TRY(float_view(checkpoint_, name, std::array{k, n})));
+}
+
+Result<std::vector<PendingTensor>> Weights::float_tensors(std::optional<DType> type) const {
+  auto self = std::make_shared<const Weights>(*this);  // what is loaded later needs it
+  std::vector<PendingTensor> out;
+  std::unordered_set<std::string> quantized, replaced;  // modules; names
   for (const MatrixSpec& m : all_matrices(config_)) {
+    if (formatted(m.module)) quantized.insert(m.module);
+    if (!formatted(m.module) && !changed(m.module)) continue;
     std::string name = m.module + ".weight";
-    if (!formatted(m.module) || !made.insert(name).second) continue;
-    TensorView view = NB_TRY(format_->floats(checkpoint_, m.module, m.n, m.k));
-    out.push_back({name, transposed(name) ? transpose(view, m.n, m.k) : std::move(view)});
+    DType wanted = type.value_or(NB_TRY(stored_type(m.module)));
+    bool turn = transposed(name);
+    std::vector<int64_t> shape = turn ? std::vector{m.k, m.n} : std::vector{m.n, m.k};
+    replaced.insert(name);
+    out.push_back({name, wanted, std::move(shape), [=]() -> Result<TensorView> {
+                     TensorView w = NB_TRY(self->float_matrix(name, m.n, m.k));
+                     return converted(turn ? turned(w) : w, wanted);
+                   }});
   }
-  for (const NamedTensor& t : checkpoint_.tensors())
-    if (!made.contains(t.name)) out.push_back(t);
+  for (const NamedTensor& t : checkpoint_.tensors()) {
+    bool bias = t.name.ends_with(".bias");
+    bool part = format_ && !bias && quantized.contains(std::string(format_->module_of(t.name)));
+    if (part || replaced.contains(t.name)) continue;
+    DType wanted = type && is_float(t.view.dtype) ? *type : t.view.dtype;
+    out.push_back({t.name, wanted, t.view.shape,
+                   [view = t.view, wanted] { return converted(view, wanted); }});
+  }
   return out;
 }
 
@@ -213,7 +271,8 @@ Result<std::vector<float>> Weights::bias(const LinearSpec& spec) const {
 }
 
 Result<QuantizedMatrix> Weights::quantized(const std::string& module, int64_t n, int64_t k) const {
-  if (!formatted(module)) return fail("{}: {} is not quantized", checkpoint_.folder(), module);
+  if (!formatted(module) || changed(module))
+    return fail("{}: {} is not quantized", checkpoint_.folder(), module);
   return format_->quantized(checkpoint_, module, n, k);
 }
 

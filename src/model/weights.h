@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "formats/checkpoint.h"
+#include "formats/safetensors.h"
 #include "formats/weights/weight_format.h"
 #include "model/config.h"
 #include "model/embedding.h"
 #include "model/head.h"
 #include "model/linear.h"
+#include "model/lora.h"
 #include "model/roles.h"
 
 namespace nibble {
@@ -19,8 +21,10 @@ namespace nibble {
 class Weights {
  public:
   // Opens a model folder or a GGUF file: config, names and shapes of every tensor that the decoder
-  // needs are checked here, so that loading cannot fail half way for a lying file.
-  static Result<Weights> open(const std::string& folder);
+  // needs are checked here, so that loading cannot fail half way for a lying file. `lora`: the
+  // folder of an adapter, or empty; what it changes is seen merged, as floats, by all that reads
+  // weights.
+  static Result<Weights> open(const std::string& folder, const std::string& lora = "");
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const DecoderConfig& config() const { return config_; }
@@ -33,13 +37,18 @@ class Weights {
   // The scheme of a quantized module, none for a float one and for one whose values are no integers
   // times a scale. The embedding and the head count too.
   std::optional<Scheme> scheme_of(const std::string& module) const;
+  // What a quantized module is called ("w4g128", "nf4"); empty for a float one.
+  std::string form_of(const std::string& module) const;
+  // The float type that holds a module's weight: as stored, or F32 where it is merged.
+  Result<DType> stored_type(const std::string& module) const;
+  // Identifies the checkpoint, and the adapter where there is one.
+  Result<std::string> digest() const;
+  // All tensors as a folder of plain floats holds them: merged, and each quantized module as its
+  // weight. Each is made when it is loaded; their floats are of `type`, or keep the type they have.
+  Result<std::vector<PendingTensor>> float_tensors(std::optional<DType> type = {}) const;
 
   // As (n, k), also where the checkpoint stores it the other way round: a copy is made then.
   Result<TensorView> float_matrix(const std::string& name, int64_t n, int64_t k) const;
-  // Of tensors(): those that a Hugging Face folder of this family would hold as well, and the
-  // matrices that are stored in another way, as it would hold them. `left_out` of these are not
-  // made.
-  Result<std::vector<NamedTensor>> folder_tensors(const std::set<std::string>& left_out) const;
   // The stored matrix as floats, (n, k); gives its mapped pages back.
   Result<std::vector<float>> floats(const std::string& name, int64_t n, int64_t k) const;
   // Bytes of a module's weight (n, k), as stored.
@@ -73,6 +82,9 @@ class Weights {
   Result<Head> head(QuantizedMatrix matrix) const;
 
  private:
+  Result<TensorView> merged_matrix(const std::string& module, int64_t n, int64_t k) const;
+  Result<TensorView> stored_matrix(const std::string& name, int64_t n, int64_t k) const;
+  bool changed(const std::string& module) const { return lora_ && lora_->changes(module); }
   Status find_base();
   Status check_shapes() const;
   Status check_matrix(const std::string& module, int64_t n, int64_t k) const;
@@ -84,6 +96,7 @@ class Weights {
   Checkpoint checkpoint_;
   DecoderConfig config_;
   std::shared_ptr<const WeightFormat> format_;  // null: floats only
+  std::shared_ptr<const LoraAdapter> lora_;     // null: none
   InputRules input_rules_;
 };
 

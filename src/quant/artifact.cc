@@ -11,7 +11,6 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kShardBytes = 5'000'000'000;
 constexpr const char* kNibbleOnlyFormat = "nibble-only";  // compressed_tensors_config.cc reads it
 
 bool is_side_file(const std::string& name) {
@@ -80,7 +79,7 @@ Json fingerprint(const ArtifactRecord& r) {
   return j;
 }
 
-Status copy_side_files(const std::string& model, OutputFolder& out) {
+Status copy_side_files(OutputFolder& out, const std::string& model) {
   if (is_gguf_model(model)) {
     for (const auto& [name, text] : NB_TRY(gguf_side_files(NB_TRY(GgufModel::open(model)))))
       NB_OK(write_file(out.staging() + "/" + name, text));
@@ -93,15 +92,16 @@ Status copy_side_files(const std::string& model, OutputFolder& out) {
 
 Status write_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
                       const ArtifactRecord& record, std::vector<NamedTensor> tensors) {
-  const Checkpoint& checkpoint = floats.checkpoint();
   Layout layout = NB_TRY(layout_of(record));
   std::set<std::string> replaced;
   for (const QuantizedModule& m : layout.modules) replaced.insert(m.module + ".weight");
   for (const NamedTensor& t : tensors) replaced.insert(t.name);
-  for (NamedTensor& t : NB_TRY(floats.folder_tensors(replaced))) tensors.push_back(std::move(t));
-  NB_OK(write_sharded(out.staging(), std::move(tensors), kShardBytes));
+  std::vector<PendingTensor> all = pending(std::move(tensors));
+  for (PendingTensor& t : NB_TRY(floats.float_tensors()))
+    if (!replaced.contains(t.name)) all.push_back(std::move(t));
+  NB_OK(write_sharded(out.staging(), std::move(all), kShardBytes));
 
-  Json config = checkpoint.config();
+  Json config = floats.checkpoint().config();
   if (record.plan.unties_head())
     for (Json* fields : {&config, &config["text_config"]})
       if (fields->is_object()) (*fields)["tie_word_embeddings"] = false;
@@ -114,7 +114,7 @@ Status write_artifact(OutputFolder& out, const Weights& source, const Weights& f
   if (!only_nibble.empty()) claim_for_nibble(quantization);
   config["quantization_config"] = std::move(quantization);
   NB_OK(write_file(out.staging() + "/config.json", config.dump(2) + "\n"));
-  NB_OK(copy_side_files(source.checkpoint().folder(), out));
+  NB_OK(copy_side_files(out, source.checkpoint().folder()));
 
   // Read back what was written: the counts are of the files, and a folder that we cannot open
   // ourselves is never published.

@@ -38,9 +38,11 @@ inline constexpr const char* kBitmapsOnlyNibble =
 // What identifies a job: two jobs with equal fingerprints write equal bytes.
 Json fingerprint(const ArtifactRecord& record);
 
+inline constexpr int64_t kShardBytes = 5'000'000'000;
+
 // Copies what a model has beside its weights and config into the folder: tokenizer, chat template,
 // generation config, licence. Of a GGUF file, what its metadata say of these.
-Status copy_side_files(const std::string& model, OutputFolder& out);
+Status copy_side_files(OutputFolder& out, const std::string& model);
 
 // Writes config.json, nibble.json, weights (the given tensors and everything of `floats` that they
 // do not replace) and the side files (tokenizer, chat template, licence) of `source`, the model as

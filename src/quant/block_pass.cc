@@ -242,7 +242,7 @@ Result<std::vector<float>> BlockPass::finish_linear(const LinearSpec& spec, cons
                                                     const InputStatistics* statistics,
                                                     FloatBlock* floats, QuantizedBlock& out) {
   if (method.int8_threshold > 0) {
-    DType type = NB_TRY(weights_->checkpoint().get(spec.module + ".weight")).dtype;
+    DType type = NB_TRY(weights_->stored_type(spec.module));
     for (NamedTensor& t : outlier_columns(w, *statistics, method.int8_threshold, type))
       out.replaced.push_back(std::move(t));
   }

@@ -133,7 +133,7 @@ Result<CalibrationSet> calibration_windows(const std::string& model, const Weigh
   int32_t bos = std::max(c.bos, 0);
   CalibrationSet set;
   if (options.text.empty()) {
-    Decoder decoder = NB_TRY(Decoder::load(model, Activations::kFloat));
+    Decoder decoder = NB_TRY(Decoder::load(weights, Activations::kFloat));
     set = NB_TRY(windows_of_model(decoder, bos, options));
   } else {
     auto tokenizer = NB_TRY(load_tokenizer(model));

@@ -82,7 +82,7 @@ int64_t default_steps(int64_t windows) {
   return std::llround(40 * std::sqrt(static_cast<double>(windows)));
 }
 
-Result<DistillationReport> distill(const std::string& source, const CalibrationSet& windows,
+Result<DistillationReport> distill(const Weights& source, const CalibrationSet& windows,
                                    const DistillationPlan& plan, const Embedding& embedding,
                                    std::vector<QuantizedBlock>& blocks) {
   auto model = std::make_shared<Decoder>(NB_TRY(Decoder::load(source, Activations::kFloat)));

@@ -22,7 +22,7 @@ int64_t default_steps(int64_t windows);
 // Every eighth window, 16 at most, is held back; windows that the model writes itself are added, so
 // that no window is seen much more than twice. On success with `kept`, blocks hold the new codes
 // and scales, and norms in `replaced`. Deterministic.
-Result<DistillationReport> distill(const std::string& source, const CalibrationSet& windows,
+Result<DistillationReport> distill(const Weights& source, const CalibrationSet& windows,
                                    const DistillationPlan& plan, const Embedding& embedding,
                                    std::vector<QuantizedBlock>& blocks);
 

@@ -53,7 +53,7 @@ Status run_distillation(const Weights& weights, const Embedding& embedding, cons
     blocks.push_back(
         *NB_TRY(journal.load(Phase::kQuantized, layer, block_linears(c, layer), record.plan)));
   DistillationReport& r = report.distillation.emplace(
-      NB_TRY(distill(weights.checkpoint().folder(), record.windows, plan, embedding, blocks)));
+      NB_TRY(distill(weights, record.windows, plan, embedding, blocks)));
   record.notes.push_back(fmt::format(
       "learning end to end, {} steps on {} windows of the text and {} of the model's own: KL on {} "
       "windows held back {:.5f} -> {:.5f}, {}",
@@ -107,7 +107,9 @@ Status quantize_head(const Weights& weights, ArtifactRecord& record,
   if (q)
     for (NamedTensor& t : to_compressed_tensors(module, *q)) tensors.push_back(std::move(t));
   else if (record.plan.unties_head())
-    tensors.push_back({module + ".weight", NB_TRY(weights.checkpoint().get(stored + ".weight"))});
+    tensors.push_back(
+        {module + ".weight", NB_TRY(weights.float_matrix(stored + ".weight", weights.config().vocab,
+                                                         weights.config().embedding_width))});
   return {};
 }
 
@@ -143,7 +145,7 @@ Status run_blocks(const Weights& weights, const Embedding& embedding,
 Result<int64_t> planned_bytes(const Weights& weights, const Plan& plan, const LinearSpec& s) {
   if (const auto& scheme = plan.of(s.module).scheme)
     return QuantizedMatrix::stored_bytes(*scheme, s.n, s.k);
-  return weights.stored_bytes(s.module, s.n, s.k);
+  return s.n * s.k * dtype_size(NB_TRY(weights.stored_type(s.module)));
 }
 
 struct PlannedSize {
@@ -166,11 +168,10 @@ Result<PlannedSize> planned_size(const Weights& weights, const Plan& plan) {
 Result<int64_t> disk_need(const Weights& weights, const PlannedSize& size) {
   const DecoderConfig& c = weights.config();
   int64_t kept = 0;
-  for (const NamedTensor& t : weights.checkpoint().tensors())
-    kept += static_cast<int64_t>(t.view.bytes.size());
+  for (const PendingTensor& t : NB_TRY(weights.float_tensors())) kept += t.bytes();
   for (int64_t layer = 0; layer < c.layers; ++layer)
     for (const LinearSpec& s : block_linears(c, layer))
-      kept -= NB_TRY(weights.stored_bytes(s.module, s.n, s.k));
+      kept -= s.n * s.k * dtype_size(NB_TRY(weights.stored_type(s.module)));
   return 2 * size.bytes + kept;
 }
 
@@ -227,7 +228,7 @@ Result<StatisticsStore> open_statistics(const QuantizeOptions& o, const Weights&
                                           : nullptr;
   if (asks)
     return usage("{} needs the calibration windows themselves: leave --statistics out", asks);
-  record.source_digest = NB_TRY(weights.checkpoint().digest());
+  record.source_digest = NB_TRY(weights.digest());
   StatisticsStore store = NB_TRY(StatisticsStore::open(o.statistics, record.source_digest));
   record.windows.source = store.source();
   record.statistics = store.fingerprint();
@@ -274,20 +275,26 @@ void remove_transformed(const std::string& staging, const Preparation& preparati
 
 }  // namespace
 
-Status check_source(const std::string& model, const Weights& weights) {
+Status check_source(const QuantizeOptions& o, const Weights& weights) {
   const DecoderConfig& c = weights.config();
-  for (const MatrixSpec& m : all_matrices(c))
-    if (weights.quantizes(m.module))
-      return fail(
-          "{}: is quantized already ({}); quantize the float model instead, or make floats of it "
-          "first: nibble dequantize",
-          model, m.module);
+  for (const MatrixSpec& m : all_matrices(c)) {
+    std::string form = weights.form_of(m.module);
+    if (form.empty()) continue;
+    if (o.requantize) {
+      warn("{}: is quantized already ({}); the losses of both add up", o.model, form);
+      return {};
+    }
+    return fail(
+        "{}: is quantized already ({} is {}); quantize the float model instead, or give "
+        "--requantize (losses add up), or see nibble dequantize",
+        o.model, m.module, form);
+  }
   return {};
 }
 
 Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
-  Weights weights = NB_TRY(Weights::open(o.model));
-  NB_OK(check_source(o.model, weights));
+  Weights weights = NB_TRY(Weights::open(o.model, o.lora));
+  NB_OK(check_source(o, weights));
   QuantizeReport report;
   ArtifactRecord& record = report.record;
   record.recipe = o.recipe;
@@ -312,7 +319,7 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
     report.bits_per_weight = planned.bits();
     return report;
   }
-  if (!statistics) record.source_digest = NB_TRY(weights.checkpoint().digest());
+  if (!statistics) record.source_digest = NB_TRY(weights.digest());
 
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, o.resume));
   Journal journal =

@@ -12,12 +12,14 @@ namespace nibble {
 
 struct QuantizeOptions {
   std::string model, output;
+  std::string lora;  // folder of an adapter that is merged first, or empty
   Recipe recipe;
   std::string calibration;  // path of a UTF-8 text, "-", or empty: the model writes its own
   std::string statistics;   // folder of a StatisticsStore to use in place of windows, or empty
   int64_t max_memory = 0;   // bytes of anonymous memory that may be held; see plan_memory
   bool force = false;       // replace an existing output folder
   bool resume = false;      // continue an interrupted job of the same fingerprint
+  bool requantize = false;  // take a source that is quantized already, by its dequantized values
   bool dry_run = false;     // check everything that can be checked, write nothing
 };
 
@@ -39,8 +41,8 @@ struct QuantizeReport {
   std::string only_nibble;  // why other programs cannot load it; empty if they can
 };
 
-// Fails where a part of the model is quantized already.
-Status check_source(const std::string& model, const Weights& weights);
+// Fails where a part of the model is quantized already, unless the user asked for that.
+Status check_source(const QuantizeOptions& options, const Weights& weights);
 
 // Fails with one line and leaves nothing behind; a killed job leaves only OUTPUT.partial.
 Result<QuantizeReport> quantize_model(const QuantizeOptions& options);

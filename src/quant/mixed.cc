@@ -135,8 +135,8 @@ Result<MixedResult> choose(const std::vector<MeasuredItem>& items, const Budget&
 }  // namespace
 
 Result<MixedResult> allocate_bits(const QuantizeOptions& job, const MixedOptions& o) {
-  Weights weights = NB_TRY(Weights::open(job.model));
-  NB_OK(check_source(job.model, weights));
+  Weights weights = NB_TRY(Weights::open(job.model, job.lora));
+  NB_OK(check_source(job, weights));
   if (o.head && weights.config().tied_head)
     return usage("the head is tied to the embedding: give --embedding auto for both");
   SensitivityOptions measure;

@@ -144,7 +144,7 @@ Result<StatisticsReport> write_statistics(const Weights& weights, const Calibrat
   }
   Json fingerprint = {
       {"version", kVersion},
-      {"source", NB_TRY(weights.checkpoint().digest())},
+      {"source", NB_TRY(weights.digest())},
       {"calibration",
        {{"source", windows.source}, {"hash", windows.hash}, {"tokens", windows.tokens()}}}};
   NB_OK(write_file(out.staging() + "/statistics.json", fingerprint.dump(2) + "\n"));

@@ -45,7 +45,13 @@ Result<std::vector<int32_t>> end_of_text_ids(const std::string& folder, const De
 
 Result<TextModel> TextModel::load(const std::string& folder, Activations mode, int64_t context,
                                   const std::string& packed) {
-  TextModel m{NB_TRY(Decoder::load(folder, mode, context, packed)), nullptr, {}};
+  return load(NB_TRY(Weights::open(folder)), mode, context, packed);
+}
+
+Result<TextModel> TextModel::load(Weights weights, Activations mode, int64_t context,
+                                  const std::string& packed) {
+  std::string folder = weights.checkpoint().folder();
+  TextModel m{NB_TRY(Decoder::load(std::move(weights), mode, context, packed)), nullptr, {}};
   if (has_tokenizer(folder)) m.tokenizer = NB_TRY(load_tokenizer(folder));
   m.eos = NB_TRY(end_of_text_ids(folder, m.decoder.config(), m.tokenizer.get()));
   return m;

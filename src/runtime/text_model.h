@@ -18,6 +18,8 @@ struct TextModel {
   // `context` and `packed` as Decoder::load.
   static Result<TextModel> load(const std::string& folder, Activations mode, int64_t context = 0,
                                 const std::string& packed = "");
+  static Result<TextModel> load(Weights weights, Activations mode, int64_t context = 0,
+                                const std::string& packed = "");
   // The tokenizer, or an error that says the folder has none.
   Result<const Tokenizer*> need_tokenizer() const;
 };

@@ -16,6 +16,7 @@ enum class DType : uint8_t {
   kI8,
   kF8E5M2,
   kF8E4M3,
+  kF8E8M0,
   kI16,
   kU16,
   kF16,
@@ -68,9 +69,16 @@ inline uint16_t float_to_f16(float f) {
   return static_cast<uint16_t>(sign | rounded >> 13);
 }
 
-// `count` elements of a float type to float32, in order. src may be unaligned.
+// FP8 values: kF8E5M2, kF8E4M3 (no infinities; all ones is NaN), kF8E8M0 (2^(byte - 127), of MX
+// formats' scales; 255 is NaN). Source: OCP 8-bit Floating Point and Microscaling specifications.
+float f8_to_float(DType type, uint8_t byte);
+inline bool is_f8(DType t) {
+  return t == DType::kF8E5M2 || t == DType::kF8E4M3 || t == DType::kF8E8M0;
+}
+
+// `count` elements of a float or FP8 type to float32, in order. src may be unaligned.
 void to_float(DType type, const std::byte* src, int64_t count, float* out);
-// The same backwards, rounding to nearest even.
+// The same backwards, rounding to nearest even; not to FP8.
 void from_float(DType type, const float* src, int64_t count, std::byte* out);
 
 }  // namespace nibble

@@ -25,6 +25,32 @@ TEST(F16, EveryValueRoundTrips) {
   }
 }
 
+TEST(F8, Values) {
+  for (auto [type, byte, value] :
+       std::initializer_list<std::tuple<DType, int, float>>{{DType::kF8E4M3, 0x00, 0},
+                                                            {DType::kF8E4M3, 0x01, 0x1p-9f},
+                                                            {DType::kF8E4M3, 0x07, 0x7p-9f},
+                                                            {DType::kF8E4M3, 0x08, 0x1p-6f},
+                                                            {DType::kF8E4M3, 0x38, 1},
+                                                            {DType::kF8E4M3, 0xbc, -1.5f},
+                                                            {DType::kF8E4M3, 0x78, 256},
+                                                            {DType::kF8E4M3, 0x7e, 448},
+                                                            {DType::kF8E5M2, 0x01, 0x1p-16f},
+                                                            {DType::kF8E5M2, 0x3c, 1},
+                                                            {DType::kF8E5M2, 0xfb, -57344},
+                                                            {DType::kF8E5M2, 0x7c, INFINITY},
+                                                            {DType::kF8E8M0, 0, 0x1p-127f},
+                                                            {DType::kF8E8M0, 1, 0x1p-126f},
+                                                            {DType::kF8E8M0, 127, 1},
+                                                            {DType::kF8E8M0, 254, 0x1p127f}})
+    EXPECT_EQ(f8_to_float(type, static_cast<uint8_t>(byte)), value) << byte;
+  for (auto [type, byte] : std::initializer_list<std::pair<DType, int>>{{DType::kF8E4M3, 0x7f},
+                                                                        {DType::kF8E4M3, 0xff},
+                                                                        {DType::kF8E5M2, 0x7e},
+                                                                        {DType::kF8E8M0, 255}})
+    EXPECT_TRUE(std::isnan(f8_to_float(type, static_cast<uint8_t>(byte)))) << byte;
+}
+
 TEST(BF16, EveryValueRoundTrips) {
   for (uint32_t i = 0; i < 65536; ++i) {
     auto h = static_cast<uint16_t>(i);

@@ -88,7 +88,7 @@ bool has_tokenizer(const std::string& path) {
     auto model = GgufModel::open(path);
     return model && has_gguf_tokenizer(*model);
   }
-  return path_exists(path + "/tokenizer.json") || path_exists(path + "/tokenizer.model");
+  return is_folder(path) && tokenizer_file(path).has_value();
 }
 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path) {

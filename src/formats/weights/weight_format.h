@@ -30,14 +30,15 @@ class WeightFormat {
   // the values lie on another grid, so that only floats() reads it. scale_type may still be open.
   virtual std::optional<Scheme> scheme_of(const Checkpoint& checkpoint,
                                           const std::string& module) const = 0;
+  // What the form is called to the user: the scheme, or for other grids "nf4", "fp8", ...
+  virtual std::string name_of(const Checkpoint& checkpoint, const std::string& module) const;
   // Dtypes, sizes and values that reading would refuse, where that costs less than reading.
   virtual Status check(const Checkpoint& checkpoint, const std::string& module, int64_t n,
                        int64_t k) const = 0;
   // The integers as stored. An error where scheme_of is none.
   virtual Result<QuantizedMatrix> quantized(const Checkpoint& checkpoint, const std::string& module,
                                             int64_t n, int64_t k) const;
-  // The values, (n, k), in a float type that holds each of them exactly. Here: quantized() spread
-  // out as F32.
+  // The values, (n, k), of float_type. Here: quantized() spread out.
   virtual Result<TensorView> floats(const Checkpoint& checkpoint, const std::string& module,
                                     int64_t n, int64_t k) const;
   // The same row by row, for a form whose floats are much larger than what it stores; null here,
@@ -45,13 +46,21 @@ class WeightFormat {
   virtual std::shared_ptr<const RowSource> rows(const Checkpoint&, const std::string&) const {
     return nullptr;
   }
-  // Bytes of the module's weight in the file, codes and grids.
+  // A type that holds each value exactly.
+  virtual DType float_type(const Checkpoint& checkpoint, const std::string& module) const;
+  // The module that a tensor would belong to as one of the form's parts: the name before ".weight",
+  // else before the last dot.
+  virtual std::string_view module_of(std::string_view tensor) const;
+  // Bytes of the module's weight in the file, codes and grids: of the parts that are there.
   virtual Result<int64_t> stored_bytes(const Checkpoint& checkpoint, const std::string& module,
                                        int64_t n, int64_t k) const = 0;
 };
 
-// The form that config.json's quantization_config names; null where there is none. Refuses a
-// quant_method that is not in weight_formats.inc by name. `what` names the file in errors.
-Result<std::unique_ptr<WeightFormat>> weight_format_of(const Json& config, const std::string& what);
+// The form that the folder's config.json names in quantization_config, or where that has none, the
+// file that older programs wrote beside it: quantize_config.json (GPTQ), quant_config.json (AWQ),
+// hf_quant_config.json (ModelOpt). Null where there is neither. Refuses a quant_method that is not
+// in weight_formats.inc by name.
+Result<std::unique_ptr<WeightFormat>> weight_format_of(const Json& config,
+                                                       const std::string& folder);
 
 }  // namespace nibble

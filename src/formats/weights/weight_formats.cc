@@ -20,19 +20,57 @@ constexpr Form kForms[] = {
 #undef X
 };
 
+// What config.json lacked in earlier days, as it says it now.
+struct SideConfig {
+  const char *file, *method;
+};
+constexpr SideConfig kSideConfigs[] = {{"quantize_config.json", "gptq"},
+                                       {"quant_config.json", "awq"},
+                                       {"hf_quant_config.json", "modelopt"}};
+
+struct Found {
+  Json config;
+  std::string where;
+};
+Result<std::optional<Found>> find_config(const Json& config, const std::string& folder) {
+  auto q = config.is_object() ? config.find("quantization_config") : config.end();
+  if (q != config.end() && !q->is_null())
+    return Found{*q, folder + "/config.json quantization_config"};
+  for (const SideConfig& side : kSideConfigs) {
+    std::string path = folder + "/" + side.file;
+    if (!path_exists(path)) continue;
+    Json found = NB_TRY(read_json(path));
+    if (found.is_object() && !found.contains("quant_method")) found["quant_method"] = side.method;
+    return Found{std::move(found), path};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
-Made weight_format_of(const Json& config, const std::string& what) {
-  auto q = config.is_object() ? config.find("quantization_config") : config.end();
-  if (q == config.end() || q->is_null()) return nullptr;
-  std::string where = what + " quantization_config";
-  std::string method = NB_TRY(get_string(*q, "quant_method", {}, where));
+Made weight_format_of(const Json& config, const std::string& folder) {
+  auto found = NB_TRY(find_config(config, folder));
+  if (!found) return nullptr;
+  const auto& [q, where] = *found;
+  std::string method = NB_TRY(get_string(q, "quant_method", {}, where));
   std::string known;
   for (const Form& form : kForms) {
-    if (method == form.method) return form.make(*q, where);
+    if (method == form.method) return form.make(q, where);
     known += (known.empty() ? "" : ", ") + std::string(form.method);
   }
   return fail("{}: quant_method {} is not read; known: {}", where, in_quotes(method), known);
+}
+
+std::string WeightFormat::name_of(const Checkpoint& checkpoint, const std::string& module) const {
+  auto scheme = scheme_of(checkpoint, module);
+  return scheme ? scheme->name() : "";
+}
+
+DType WeightFormat::float_type(const Checkpoint&, const std::string&) const { return DType::kF32; }
+
+std::string_view WeightFormat::module_of(std::string_view tensor) const {
+  size_t at = tensor.find(".weight");
+  return tensor.substr(0, at == tensor.npos ? tensor.rfind('.') : at);
 }
 
 Result<QuantizedMatrix> WeightFormat::quantized(const Checkpoint& checkpoint,

@@ -5,7 +5,7 @@ namespace nibble {
 namespace {
 
 Result<std::unique_ptr<WeightFormat>> of(const std::string& config) {
-  return weight_format_of(parse_json(config, "t").value(), "config.json");
+  return weight_format_of(parse_json(config, "t").value(), "/nowhere");
 }
 
 TEST(WeightFormats, PlainModelsHaveNone) {
@@ -20,7 +20,7 @@ TEST(WeightFormats, UnknownOnesAreRefusedByName) {
   for (const char* config : {R"({"quantization_config":{}})", R"({"quantization_config":7})"})
     EXPECT_TRUE(fails_with(of(config), "\"quant_method\" is missing")) << config;
   EXPECT_TRUE(fails_with(of(R"({"quantization_config":{"quant_method":"quip"}})"),
-                         "quant_method \"quip\" is not read; known: compressed-tensors"));
+                         "quant_method \"quip\" is not read; known: compressed-tensors, gptq"));
 }
 
 }  // namespace

@@ -43,6 +43,12 @@ class GgufMatrices : public WeightFormat {
   std::optional<Scheme> scheme_of(const Checkpoint&, const std::string& module) const override {
     return all_.at(module).scheme();
   }
+  std::string name_of(const Checkpoint&, const std::string& module) const override {
+    return std::string(all_.at(module).type->name);
+  }
+  DType float_type(const Checkpoint&, const std::string& module) const override {
+    return all_.at(module).float_type().value_or(DType::kF32);
+  }
   Status check(const Checkpoint& checkpoint, const std::string& module, int64_t n,
                int64_t k) const override;
   Result<QuantizedMatrix> quantized(const Checkpoint& checkpoint, const std::string& module,

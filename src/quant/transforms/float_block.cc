@@ -96,7 +96,7 @@ Result<std::vector<NamedTensor>> changed_floats(const Weights& weights, const Pl
     const LinearSpec& spec = floats.specs[i];
     if (plan.of(spec.module).scheme) continue;
     std::string name = spec.module + ".weight";
-    DType type = NB_TRY(weights.checkpoint().get(name)).dtype;
+    DType type = NB_TRY(weights.stored_type(spec.module));
     std::vector<float>& w = floats.matrices[i].w;
     TensorView stored = own_floats(type, {spec.n, spec.k}, w);
     to_float(type, stored.bytes.data(), spec.n * spec.k, w.data());

@@ -118,13 +118,14 @@ class Rotator {
 
   // All that no rotation touches, then the index and the config.
   Status finish() {
-    for (const NamedTensor& t : source_.checkpoint().tensors())
-      if (!written_.contains(t.name)) tensors_.push_back(t);
+    for (PendingTensor& t : NB_TRY(source_.float_tensors()))
+      if (!written_.contains(t.name)) tensors_.push_back({t.name, NB_TRY(t.load())});
     if (!tensors_.empty()) NB_OK(flush());
     Json index = {{"metadata", {{"total_size", bytes_}}}, {"weight_map", std::move(files_)}};
     NB_OK(write_file(folder_ + "/model.safetensors.index.json", index.dump() + "\n"));
     Json config = source_.checkpoint().config();
     config["tie_word_embeddings"] = false;
+    config.erase("quantization_config");
     return write_file(folder_ + "/config.json", config.dump(2) + "\n");
   }
 
@@ -194,7 +195,7 @@ Status rotate_model(const Weights& source, const std::string& folder, uint32_t s
     NB_OK(rotator.turn_block(layer));
     progress.step(layer + 1);
   }
-  DType stored = NB_TRY(source.checkpoint().get(embedding_module(c) + ".weight")).dtype;
+  DType stored = NB_TRY(source.stored_type(embedding_module(c)));
   NB_OK(rotator.turn_ends(embedding_type.value_or(stored)));
   return rotator.finish();
 }

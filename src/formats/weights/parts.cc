@@ -1,0 +1,103 @@
+#include "formats/weights/parts.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/checked.h"
+#include "base/json.h"
+#include "base/threads.h"
+
+namespace nibble {
+
+std::string place_of(const Checkpoint& checkpoint, const std::string& module) {
+  return fmt::format("{}: {}", checkpoint.folder(), in_quotes(module));
+}
+
+Result<TensorView> get_part(const Checkpoint& checkpoint, const std::string& module,
+                            const char* suffix, std::initializer_list<DType> dtypes,
+                            std::span<const int64_t> shape) {
+  NB_OK(checkpoint.get(module + suffix, shape));
+  return get_part(checkpoint, module, suffix, dtypes);
+}
+
+Result<TensorView> get_part(const Checkpoint& checkpoint, const std::string& module,
+                            const char* suffix, std::initializer_list<DType> dtypes) {
+  TensorView view = NB_TRY(checkpoint.get(module + suffix));
+  if (std::find(dtypes.begin(), dtypes.end(), view.dtype) != dtypes.end()) return view;
+  std::string wanted;
+  for (DType t : dtypes) wanted += (wanted.empty() ? "" : ", ") + std::string(dtype_name(t));
+  return fail("{}: {} is of dtype {}, should be {}", place_of(checkpoint, module), suffix + 1,
+              dtype_name(view.dtype), wanted);
+}
+
+Result<std::vector<float>> finite_floats(const TensorView& view, const std::string& place,
+                                         const char* suffix) {
+  std::vector<float> out(static_cast<size_t>(view.elements()));
+  to_float(view.dtype, view.bytes.data(), view.elements(), out.data());
+  for (float v : out)
+    if (!std::isfinite(v)) return fail("{}: {} has the value {}", place, suffix + 1, v);
+  return out;
+}
+
+int64_t bytes_of_parts(const Checkpoint& checkpoint, const std::string& module,
+                       std::initializer_list<const char*> suffixes) {
+  int64_t sum = 0;
+  for (const char* suffix : suffixes)
+    if (auto view = checkpoint.get(module + suffix))
+      sum += static_cast<int64_t>(view->bytes.size());
+  return sum;
+}
+
+Result<std::vector<int32_t>> column_groups(const Checkpoint& checkpoint, const std::string& module,
+                                           const char* suffix, int64_t k, int64_t groups,
+                                           int64_t group_size) {
+  if (!checkpoint.has(module + suffix)) return std::vector<int32_t>{};
+  TensorView view = NB_TRY(get_part(checkpoint, module, suffix, {DType::kI32}, std::array{k}));
+  std::vector<int32_t> out(static_cast<size_t>(k));
+  std::memcpy(out.data(), view.bytes.data(), view.bytes.size());
+  bool unset = std::all_of(out.begin(), out.end(), [](int32_t g) { return g == -1; });
+  bool plain = true;
+  for (int64_t j = 0; j < k && !unset; ++j) {
+    int32_t g = out[static_cast<size_t>(j)];
+    if (g < 0 || g >= groups)
+      return fail("{}: {} has the value {} at column {}, should be below {}",
+                  place_of(checkpoint, module), suffix + 1, g, j, groups);
+    plain &= g == j / group_size;
+  }
+  if (unset || plain) out.clear();
+  return out;
+}
+
+TensorView regrouped_floats(const QuantizedMatrix& w, std::span<const int32_t> groups) {
+  int64_t n = w.rows(), k = w.cols();
+  std::vector<std::byte> bytes(static_cast<size_t>(n * k * 4));
+  auto* out = reinterpret_cast<float*>(bytes.data());
+  parallel_for(n, [&](int64_t row) {
+    std::vector<uint8_t> codes(static_cast<size_t>(k));
+    std::vector<Grid> grids;
+    for (int64_t g = 0; g < w.groups(); ++g) grids.push_back(w.grid(row, g));
+    w.codes(row, codes.data());
+    for (int64_t j = 0; j < k; ++j) {
+      auto at = static_cast<size_t>(j);
+      out[row * k + j] = decode(codes[at], grids[static_cast<size_t>(groups[at])]);
+    }
+  });
+  return own_bytes(DType::kF32, {n, k}, std::move(bytes));
+}
+
+std::vector<std::byte> transposed_bytes(std::span<const std::byte> a, int64_t rows, int64_t cols,
+                                        int64_t size) {
+  constexpr int64_t kTile = 64;  // rows and columns whose lines stay in the first cache
+  std::vector<std::byte> out(a.size());
+  auto bytes = static_cast<size_t>(size);
+  parallel_for(ceil_div(cols, kTile), [&](int64_t chunk) {
+    int64_t c0 = chunk * kTile, c1 = std::min(cols, c0 + kTile);
+    for (int64_t r0 = 0; r0 < rows; r0 += kTile)
+      for (int64_t c = c0; c < c1; ++c)
+        for (int64_t r = r0; r < std::min(rows, r0 + kTile); ++r)
+          std::memcpy(out.data() + (c * rows + r) * size, a.data() + (r * cols + c) * size, bytes);
+  });
+  return out;
+}
+
+}  // namespace nibble
