@@ -43,7 +43,7 @@ struct HeadRows {
         std::copy_n(dy + t * d, d, out);
       } else {
         std::fill_n(out, d, 0.f);
-        norm_backward(c, in + t * stride, norm.weight, dy + t * d, 1, out, dnorm);
+        norm_backward(c, in + t * stride, norm.weight, dy + t * d, 1, out, dnorm, nullptr);
       }
     }
   }

@@ -1,60 +1,14 @@
 #include "train/block_backward.h"
 
-#include "train/ops.h"
+#include "train/block_pieces.h"
 
 namespace nibble {
 namespace {
 
-// One call's operands, so that each half of the block reads like its forward pass.
-struct Pass {
-  const DecoderConfig& c;
-  const Block& block;
-  const BlockMatrices& weights;
-  const BlockTape& tape;
-  BlockGradient& gradient;
-  int64_t rows;
-
-  LinearGradient linear(Role role, Stage stage, const float* dy, int64_t n, int64_t ldy) const {
-    std::span<const float> w = weights[static_cast<size_t>(role)];
-    std::vector<float>& dw = gradient.of(role);
-    return {dy,
-            ldy,
-            n,
-            static_cast<int64_t>(w.size()) / n,
-            w.data(),
-            tape.x[static_cast<size_t>(stage)].data(),
-            dw.empty() ? nullptr : dw.data()};
-  }
-  // dx (rows, k) of the linears of a stage, and their dL/dW.
-  void run(const std::vector<LinearGradient>& linears, std::vector<float>& dx) const {
-    dx.resize(static_cast<size_t>(rows * linears[0].k));
-    std::vector<Pieces> jobs = {input_gradient(linears, rows, dx.data())};
-    for (const LinearGradient& l : linears) jobs.push_back(weight_gradient(l, rows));
-    run_pieces(jobs);
-  }
-  // dx += what the norm at `place`, or none, gives back of dy. x: what entered it.
-  void norm(NormPlace place, const std::vector<float>& x, const std::vector<float>& dy,
-            std::vector<float>& dx) const {
-    const Norm& norm = block.norm(place);
-    std::vector<float>& dweight = gradient.of(place);
-    if (norm)
-      norm_backward(c, x.data(), norm.weight, dy.data(), rows, dx.data(),
-                    dweight.empty() ? nullptr : dweight.data());
-    else
-      for (size_t i = 0; i < dx.size(); ++i) dx[i] += dy[i];
-  }
-  // What a branch gives enters the sum times the residual's factor.
-  const float* scaled(const std::vector<float>& dh, std::vector<float>& dy) const {
-    if (c.residual_scale == 1) return dh.data();
-    dy = dh;
-    for (float& v : dy) v *= static_cast<float>(c.residual_scale);
-    return dy.data();
-  }
-};
-
 // dx of the MLP's input.
-void mlp_backward(const Pass& p, const std::vector<float>& dh, BackwardScratch& s) {
+void mlp_backward(const BackwardPass& p, const std::vector<float>& dh, BackwardScratch& s) {
   const DecoderConfig& c = p.c;
+  if (p.block.router) return experts_backward(p, dh, s);
   const float* dy = p.scaled(dh, s.dy);
   p.run({p.linear(Role::kDown, Stage::kDown, dy, c.hidden, c.hidden)}, s.dact);
   s.dgate.resize(p.tape.gate.size());
@@ -77,15 +31,16 @@ void mlp_backward(const Pass& p, const std::vector<float>& dh, BackwardScratch& 
 }
 
 // dx of the attention's input.
-void attention_part(const Pass& p, const Positions& positions, std::span<const Slice> slices,
-                    const std::vector<float>& dh, BackwardScratch& s) {
+void attention_part(const BackwardPass& p, const Positions& positions,
+                    std::span<const Slice> slices, const std::vector<float>& dh,
+                    BackwardScratch& s) {
   const DecoderConfig& c = p.c;
   const float* dy = p.scaled(dh, s.dy);
   p.run({p.linear(Role::kO, Stage::kOut, dy, c.hidden, c.hidden)}, s.dout);
   s.dqkv.resize(p.tape.qkv.size());
-  std::vector<float>&dq = p.gradient.of(NormPlace::kQuery), &dk = p.gradient.of(NormPlace::kKey);
   attention_backward(c, p.block, positions, slices, p.tape, s.dout.data(), s.dqkv.data(),
-                     dq.empty() ? nullptr : dq.data(), dk.empty() ? nullptr : dk.data());
+                     data_or_null(p.gradient.of(NormPlace::kQuery)),
+                     data_or_null(p.gradient.of(NormPlace::kKey)));
   int64_t width = c.qkv_dim(), qd = c.q_dim(), kd = c.kv_dim();
   const float* d = s.dqkv.data();
   if (c.qkv == QkvOrder::kSeparate)
@@ -100,8 +55,6 @@ void attention_part(const Pass& p, const Positions& positions, std::span<const S
 }  // namespace
 
 std::string backward_gap(const DecoderConfig& c) {
-  for (const LayerConfig& layer : c.blocks)
-    if (layer.experts > 0) return "a mixture of experts";
   if (c.score_softcap > 0 || c.logit_softcap > 0) return "scores or logits within bounds";
   for (NormPlace place : {NormPlace::kAttentionOut, NormPlace::kAttentionAfter, NormPlace::kMlpOut,
                           NormPlace::kMlpAfter})
@@ -119,7 +72,7 @@ void block_backward(const DecoderConfig& c, const Block& block, const BlockMatri
                     const Positions& positions, std::span<const Slice> slices,
                     const BlockTape& tape, std::vector<float>& dh, BlockGradient& gradient,
                     BackwardScratch& scratch) {
-  Pass pass{c, block, weights, tape, gradient, static_cast<int64_t>(dh.size()) / c.hidden};
+  BackwardPass pass{c, block, weights, tape, gradient, static_cast<int64_t>(dh.size()) / c.hidden};
   mlp_backward(pass, dh, scratch);
   if (c.parallel) {
     // The MLP read the block's input: what goes back through it waits for attention's part.

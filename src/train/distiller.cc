@@ -16,7 +16,7 @@ constexpr int64_t kPassTokens = 1024;
 
 Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
                                     const Embedding& embedding,
-                                    const std::vector<Matrices>& blocks) {
+                                    const std::vector<BlockCodes>& blocks) {
   Distiller d;
   d.embedding_ = embedding;
   const Weights& weights = teacher->weights();
@@ -27,8 +27,9 @@ Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
   NormSpec norm = nibble::final_norm(c);
   d.final_norm_ = teacher->final_norm();
   if (norm.weight) {
-    d.learned_norm_ = NB_TRY(LearnedVector::create(weights, norm, d.final_norm_));
+    d.learned_norm_ = NB_TRY(LearnedNorm::create(weights, norm, d.final_norm_));
     d.final_gradient_.resize(d.final_norm_.weight.size());
+    d.final_bias_gradient_.resize(d.final_norm_.bias.size());
   }
   d.head_ = NB_TRY(weights.floats(head_source(c) + ".weight", c.vocab, c.hidden));
   d.head_bias_ = NB_TRY(weights.bias(head_linear(c)));
@@ -45,8 +46,9 @@ Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
 }
 
 std::vector<NamedTensor> Distiller::final_norm() const {
-  if (!learned_norm_) return {};
-  return {learned_norm_->tensor()};
+  std::vector<NamedTensor> out;
+  if (learned_norm_) learned_norm_->append_to(out);
+  return out;
 }
 
 double Distiller::pass(std::span<const Ids* const> windows, double weight, bool backward) {
@@ -77,7 +79,8 @@ double Distiller::pass(std::span<const Ids* const> windows, double weight, bool 
 
   std::fill(dh_.begin(), dh_.end(), 0.f);
   norm_backward(c, flow_.h.data(), final_norm_.weight, dhidden_.data(), rows, dh_.data(),
-                learned_norm_ ? final_gradient_.data() : nullptr);
+                final_gradient_.empty() ? nullptr : final_gradient_.data(),
+                final_bias_gradient_.empty() ? nullptr : final_bias_gradient_.data());
   for (size_t b = blocks_.size(); b-- > 0;)
     blocks_[b].backward(c, *positions_, batch.slices, tapes_[b], dh_, scratch_);
   return total;
@@ -106,11 +109,10 @@ double Distiller::learn(std::span<const Ids* const> windows, const LearningRates
     at = end;
   }
   for (LearnedBlock& b : blocks_) b.learn(rates, number);
-  if (rates.norms > 0 && learned_norm_) {
-    learned_norm_->learn(final_gradient_, rates.norms, number);
-    learned_norm_->values(final_norm_.weight);
-  }
+  if (rates.vectors > 0 && learned_norm_)
+    learned_norm_->learn(final_gradient_, final_bias_gradient_, rates.vectors, number, final_norm_);
   std::fill(final_gradient_.begin(), final_gradient_.end(), 0.f);
+  std::fill(final_bias_gradient_.begin(), final_bias_gradient_.end(), 0.f);
   return total / tokens;
 }
 
