@@ -73,14 +73,19 @@ struct Probe {
     EXPECT_GT(scale, 0) << what;
     for (int i = 0; i < 6; ++i) {
       size_t at = random() % x.size();
-      // ReLU bends: a longer step crosses more of its zeros.
-      float kept = x[at], step = config().activation == Activation::kRelu ? 1e-3f : 4e-3f;
-      x[at] = kept + step;
-      double up = loss();
-      x[at] = kept - step;
-      double down = loss();
-      x[at] = kept;
-      EXPECT_NEAR(gradient[at], (up - down) / (2. * step), 2e-2 * scale + 2e-3) << what << at;
+      // A long step crosses zeros of ReLU, a short one drowns in float32's rounding.
+      double nearest = INFINITY;
+      for (float step : {4e-3f, 1e-3f}) {
+        float kept = x[at];
+        x[at] = kept + step;
+        double up = loss();
+        x[at] = kept - step;
+        double down = loss();
+        x[at] = kept;
+        nearest = std::min(nearest, std::fabs(gradient[at] - (up - down) / (2. * step)));
+        if (nearest < 2e-2 * scale + 2e-3) break;
+      }
+      EXPECT_LT(nearest, 2e-2 * scale + 2e-3) << what << at << " is " << gradient[at];
     }
   }
 };
@@ -122,11 +127,12 @@ TEST_P(BlockBackward, MatchesFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, BlockBackward,
-                         testing::Values("llama", "qwen3", "mistral-window", "llama-bias", "bloom",
-                                         "falcon-7b-style", "falcon-alibi", "falcon-new", "gemma",
-                                         "gpt-neox", "gpt-neox-sequential", "gpt2", "gptj",
-                                         "granite", "llama3-rope", "mixtral", "mpt", "opt", "phi",
-                                         "phi3", "phi3-longrope", "qwen2", "qwen2-yarn",
+                         testing::Values("bloom", "falcon-7b-style", "falcon-alibi", "falcon-new",
+                                         "gemma", "gemma2", "gemma3", "gpt-neox",
+                                         "gpt-neox-sequential", "gpt2", "gptj", "granite", "llama",
+                                         "llama-bias", "llama3-rope", "mistral-window", "mixtral",
+                                         "mpt", "olmo2", "opt", "opt-350m-style", "phi", "phi3",
+                                         "phi3-longrope", "qwen2", "qwen2-yarn", "qwen3",
                                          "qwen3-moe", "smollm3", "stablelm", "starcoder2"));
 
 TEST(KlBackward, MatchesFiniteDifferences) {

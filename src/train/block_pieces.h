@@ -54,16 +54,13 @@ struct BackwardPass {
     else
       for (size_t i = 0; i < dx.size(); ++i) dx[i] += dy[i];
   }
-  // What a branch gives enters the sum times the residual's factor.
-  const float* scaled(const std::vector<float>& dh, std::vector<float>& dy) const {
-    if (c.residual_scale == 1) return dh.data();
-    dy = dh;
-    for (float& v : dy) v *= static_cast<float>(c.residual_scale);
-    return dy.data();
-  }
+  // dL/d of what the linear of `role` gave, whose norms stand at `out` and, behind the sum, at
+  // `after`. dh: dL/d of the stream behind all of them becomes dL/d of `base`, to which was added.
+  const float* branch(Role role, NormPlace out, NormPlace after, const std::vector<float>& base,
+                      std::vector<float>& dh, BackwardScratch& s) const;
 };
 
-// s.dx: dL/d of a mixture of experts' input, from dL/d of the block's output.
-void experts_backward(const BackwardPass& pass, const std::vector<float>& dh, BackwardScratch& s);
+// s.dx: dL/d of a mixture of experts' input, from dL/d of its output, (rows, hidden).
+void experts_backward(const BackwardPass& pass, const float* dy, BackwardScratch& s);
 
 }  // namespace nibble

@@ -35,6 +35,8 @@ class Distiller {
   static int64_t memory(const DecoderConfig& config);
 
  private:
+  void narrow(std::vector<float>& states) const;
+  void widen(std::vector<float>& gradient) const;
   double pass(std::span<const Ids* const> windows, double weight, bool backward);
 
   std::shared_ptr<const Decoder> teacher_;
@@ -49,7 +51,8 @@ class Distiller {
   std::optional<LearnedNorm> learned_norm_;
   Norm final_norm_;
   std::vector<float> final_gradient_, final_bias_gradient_, head_, head_bias_;
-  std::vector<float> own_head_;  // where it is not the teacher's
+  std::vector<float> project_out_;  // (embedding_width, hidden) where those differ
+  std::vector<float> own_head_;     // where it is not the teacher's
 };
 
 }  // namespace nibble

@@ -47,10 +47,9 @@ void gather(const Routes& routes, int64_t first, int64_t count, const float* fro
 
 }  // namespace
 
-void experts_backward(const BackwardPass& p, const std::vector<float>& dh, BackwardScratch& s) {
+void experts_backward(const BackwardPass& p, const float* dy, BackwardScratch& s) {
   const DecoderConfig& c = p.c;
   int64_t width = c.expert_mlp, hidden = c.hidden, experts = p.block.layer.experts;
-  const float* dy = p.scaled(dh, s.dy);
   const std::vector<float>& x = p.input(Stage::kGateUp);
   Flow flow;
   flow.rows = p.rows;

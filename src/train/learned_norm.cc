@@ -35,24 +35,43 @@ NamedTensor LearnedVector::tensor() const {
 
 Result<LearnedNorm> LearnedNorm::create(const Weights& weights, const NormSpec& spec,
                                         const Norm& norm) {
+  auto learned = [&](const std::vector<VectorSpec>& parts, std::span<const float> values,
+                     float offset) -> Result<std::vector<LearnedVector>> {
+    std::vector<LearnedVector> out;
+    for (const VectorSpec& part : parts) {
+      auto size = static_cast<size_t>(part.size);
+      out.push_back(NB_TRY(LearnedVector::create(weights, part, values.first(size), offset)));
+      values = values.subspan(size);
+    }
+    return out;
+  };
+  LearnedNorm out;
   float offset = weights.config().norm == NormKind::kRmsPlusOne ? 1 : 0;
-  LearnedNorm out(NB_TRY(LearnedVector::create(weights, spec.weights()[0], norm.weight, offset)));
-  if (spec.bias) out.bias_ = NB_TRY(LearnedVector::create(weights, spec.biases()[0], norm.bias));
+  out.weights_ = NB_TRY(learned(spec.weights(), norm.weight, offset));
+  out.biases_ = NB_TRY(learned(spec.biases(), norm.bias, 0));
   return out;
 }
 
 void LearnedNorm::learn(std::span<const float> dweight, std::span<const float> dbias, float rate,
                         int64_t number, Norm& norm) {
-  weight_.learn(dweight, rate, number);
-  weight_.values(norm.weight);
-  if (!bias_ || dbias.empty()) return;
-  bias_->learn(dbias, rate, number);
-  bias_->values(norm.bias);
+  auto step = [&](std::vector<LearnedVector>& parts, std::span<const float> gradient,
+                  std::vector<float>& out) {
+    if (gradient.empty()) return;
+    out.clear();
+    std::vector<float> values;
+    for (LearnedVector& part : parts) {
+      part.learn(gradient.subspan(out.size()), rate, number);
+      part.values(values);
+      out.insert(out.end(), values.begin(), values.end());
+    }
+  };
+  step(weights_, dweight, norm.weight);
+  step(biases_, dbias, norm.bias);
 }
 
 void LearnedNorm::append_to(std::vector<NamedTensor>& out) const {
-  out.push_back(weight_.tensor());
-  if (bias_) out.push_back(bias_->tensor());
+  for (const auto* parts : {&weights_, &biases_})
+    for (const LearnedVector& part : *parts) out.push_back(part.tensor());
 }
 
 }  // namespace nibble

@@ -1,7 +1,6 @@
 // Vectors of floats that learn: biases, and weights and biases of norms.
 #pragma once
 
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,7 +29,7 @@ class LearnedVector {
   Adam steps_;
 };
 
-// A norm whose weight, and bias if any, are stored in one piece each.
+// A norm's weight, and its bias if any, part by part as they are stored.
 class LearnedNorm {
  public:
   static Result<LearnedNorm> create(const Weights& weights, const NormSpec& spec, const Norm& norm);
@@ -40,9 +39,7 @@ class LearnedNorm {
   void append_to(std::vector<NamedTensor>& out) const;
 
  private:
-  explicit LearnedNorm(LearnedVector weight) : weight_(std::move(weight)) {}
-  LearnedVector weight_;
-  std::optional<LearnedVector> bias_;
+  std::vector<LearnedVector> weights_, biases_;
 };
 
 }  // namespace nibble
