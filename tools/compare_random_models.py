@@ -2,11 +2,14 @@
 """Random tiny checkpoints of every family, with flags that shared/models/golden does not have, run by
 transformers and by nibble: the largest difference of their logits in standard deviations.
 
-    tools/compare_random_models.py NIBBLE [NAME...]      needs torch, transformers, safetensors, numpy
+    tools/compare_random_models.py NIBBLE [--seed N] [NAME...]     needs torch, transformers, safetensors
 
-Exits 1 where a difference reaches 1e-3. Not part of ./check, which has no transformers."""
+A seed other than 0 draws other sizes, ratios of heads, types of weights and shards, and writes some configs as
+transformers 4 did. Exits 1 where a difference reaches 1e-3. Not part of ./check, which has no transformers."""
+import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -16,6 +19,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 TOKENS = 40
+transformers.logging.disable_progress_bar()
 LLAMA = dict(hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,
              num_key_value_heads=3, vocab_size=131, max_position_embeddings=128, bos_token_id=1,
              eos_token_id=2, pad_token_id=0)
@@ -62,6 +66,20 @@ CASES = {
     "gemma3": ("Gemma3", llama(head_dim=12, sliding_window=5, num_hidden_layers=4,
                                layer_types=["sliding_attention", "full_attention"] * 2,
                                final_logit_softcapping=4.0)),
+    "gemma3-nested": ("Gemma3", dict(
+        text_config=llama(model_type="gemma3_text", head_dim=12, sliding_window=5, num_hidden_layers=4,
+                          layer_types=["sliding_attention", "full_attention"] * 2, rope_parameters=dict(
+                              sliding_attention=dict(rope_type="default", rope_theta=1e4),
+                              full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1e6))),
+        vision_config=dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+                           image_size=28, patch_size=14), mm_tokens_per_image=4, boi_token_index=5,
+        eoi_token_index=6, image_token_index=7)),
+    "llama-llama3": ("Llama", llama(rope_parameters=dict(
+        rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, rope_theta=5e3,
+        original_max_position_embeddings=16))),
+    "phi3-long": ("Phi3", llama(original_max_position_embeddings=16, rope_parameters=dict(
+        rope_type="longrope", rope_theta=1e4, short_factor=LONG, long_factor=LONG[::-1],
+        original_max_position_embeddings=16))),
     "phi": ("Phi", llama(qk_layernorm=True, partial_rotary_factor=.25, hidden_size=96)),
     "phi-tied": ("Phi", llama(tie_word_embeddings=True, hidden_act="relu")),
     "phi3-partial": ("Phi3", llama(sliding_window=7, rope_parameters=dict(
@@ -113,26 +131,81 @@ CASES = {
 }
 
 
-def make(name, folder):
+def varied(fields, draw):
+    """Other counts of heads, layers and so on; a head keeps its size, which rotations depend on."""
+    out = dict(fields)
+    hidden, heads = (next(k for k in keys if k in out) for keys in (
+        ("hidden_size", "n_embd", "d_model"), ("num_attention_heads", "n_head", "n_heads")))
+    size = out[hidden] // out[heads]
+    out[heads] = draw.choice([2, 3, 4, 6, 8, 10])
+    out[hidden] = out[heads] * size
+    shared = [k for k in range(1, out[heads] + 1) if out[heads] % k == 0]
+    for key in ("num_key_value_heads", "num_kv_heads"):
+        if out.get(key, 1) != 1:
+            out[key] = draw.choice(shared)
+    for key in ("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner", "moe_intermediate_size"):
+        if out.get(key):
+            out[key] = draw.randrange(9, 60) * 4
+    for key in ("num_hidden_layers", "n_layer", "n_layers"):
+        if key in out and not {"layer_types", "mlp_only_layers", "decoder_sparse_step"} & set(out):
+            out[key] = draw.randrange(1, 5)
+    if out.get("word_embed_proj_dim") == fields[hidden]:
+        out["word_embed_proj_dim"] = out[hidden]
+    if "word_embed_proj_dim" in out and draw.random() < .5:
+        out["word_embed_proj_dim"] = out[hidden]
+    out["vocab_size"] = draw.randrange(50, 400)
+    for key in ("sliding_window", "max_window_layers"):
+        if out.get(key):
+            out[key] = draw.randrange(1, 12)
+    return out
+
+
+def as_transformers_4(folder):
+    """rope_theta, rope_scaling and partial_rotary_factor where transformers 5 has rope_parameters."""
+    path = os.path.join(folder, "config.json")
+    config = json.load(open(path))
+    rope = config.pop("rope_parameters", None)
+    if rope is None or any(isinstance(v, dict) for v in rope.values()):
+        return
+    for key in ("rope_theta", "partial_rotary_factor"):
+        if key in rope:
+            config[key] = rope.pop(key)
+    kind = rope.pop("rope_type", "default")
+    config["rope_scaling"] = None if kind == "default" else dict(rope, type=kind)
+    json.dump(config, open(path, "w"))
+
+
+def make(name, folder, seed):
     family, fields = CASES[name]
-    suffix = "TextConfig" if family == "Gemma3" else "Config"
+    draw = random.Random(f"{name} {seed}")
+    if seed and not {"text_config", "_fixed"} & set(fields):
+        fields = varied(fields, draw)
+    suffix = "TextConfig" if family == "Gemma3" and "text_config" not in fields else "Config"
     config = getattr(transformers, family + suffix)(**fields)
     config._attn_implementation = "eager"
-    torch.manual_seed(sum(map(ord, name)))
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    torch.manual_seed(sum(map(ord, name)) + 1000 * seed)
+    kind = transformers.AutoModelForImageTextToText if "text_config" in fields else transformers.AutoModelForCausalLM
+    model = kind.from_config(config, attn_implementation="eager").eval()
+    dtype = draw.choice([torch.float32, torch.bfloat16, torch.float16]) if seed else torch.float32
     with torch.no_grad():
         for p in model.parameters():  # norms and biases too, so that a forgotten one shows
             p.copy_(torch.randn_like(p) * (.5 if p.dim() == 1 else .15) + (p.dim() == 1) * p)
-    model.save_pretrained(folder)
-    ids = torch.randint(3, config.vocab_size, (1, TOKENS))
+            p.copy_(p.to(dtype))
+    # Not model.to(): that would round the rotations' frequencies too.
+    stored = {name: v.to(dtype) for name, v in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=stored, max_shard_size=draw.choice(["40KB", "1GB"]) if seed else "1GB")
+    if seed % 2:
+        as_transformers_4(folder)
+    vocab = config.get_text_config().vocab_size
+    ids = torch.randint(3, vocab, (1, TOKENS))
     with torch.no_grad():
         out = model(ids, output_hidden_states=True)
     return ids[0].tolist(), out.logits[0]
 
 
-def difference(nibble, name):
+def difference(nibble, name, seed):
     with tempfile.TemporaryDirectory() as folder:
-        ids, want = make(name, folder)
+        ids, want = make(name, folder, seed)
         worst = 0
         for chunk in (0, 7):
             out = os.path.join(folder, f"l{chunk}.safetensors")
@@ -149,10 +222,14 @@ def difference(nibble, name):
 
 
 def main():
-    nibble, names = sys.argv[1], sys.argv[2:] or list(CASES)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("nibble")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
     failed = False
-    for name in names:
-        d = difference(nibble, name)
+    for name in args.names or CASES:
+        d = difference(args.nibble, name, args.seed)
         good = isinstance(d, float) and d < 1e-3
         failed |= not good
         print(f"{'ok  ' if good else 'FAIL'} {name:24} {d if isinstance(d, str) else f'{d:.1e}'}", flush=True)

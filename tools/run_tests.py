@@ -20,7 +20,7 @@ RESULTS = ROOT / "build" / "test-results"
 EMULATED = {"neoni8mm": "max", "neondot": "cortex-a76", "neon": "cortex-a72",
             "reference": "cortex-a72"}
 
-FUZZ_SECONDS = 8  # a target
+FUZZ_SECONDS = 4  # a target
 
 
 def unit_tests(report):

@@ -84,20 +84,28 @@ void expert_gate_and_up(const DecoderConfig& c, const Block& block, Flow& flow) 
   int64_t width = c.expert_mlp;
   std::vector<float>&gate = flow.scratch[0], &up = flow.scratch[1];
   up.resize(flow.routes.row.size() * static_cast<size_t>(width));
+  BlockTape* tape = flow.tape;
+  if (tape)
+    for (auto* v : {&tape->gate, &tape->up}) v->resize(up.size());
   std::vector<float> gathered;
   for (int64_t e = 0; e < block.layer.experts; ++e) {
     LinearSpec spec{Role::kGate, Stage::kGateUp, "", width, c.hidden, false, e};
     InputRows rows = input_rows(flow.x.data(), flow.rows, flow.routes, spec, gathered);
     if (rows.count == 0) continue;
     gate.resize(static_cast<size_t>(rows.count * width));
-    float* y = up.data() + flow.routes.first[static_cast<size_t>(e)] * width;
+    int64_t begin = flow.routes.first[static_cast<size_t>(e)] * width;
+    float* y = up.data() + begin;
     LinearInput in(rows.x, rows.count, c.hidden);
     block.expert(e, Role::kGate).run(in, gate.data(), width);
     block.expert(e, Role::kUp).run(in, y, width, [&](int64_t first, int64_t last) {
-      for (int64_t r = 0; r < rows.count; ++r)
+      for (int64_t r = 0; r < rows.count; ++r) {
+        const float* from = y + r * width;
+        if (tape) std::copy(from + first, from + last, tape->up.data() + begin + r * width + first);
         float_ops().activate_times(c.activation, gate.data() + r * width + first, last - first,
                                    y + r * width + first);
+      }
     });
+    if (tape) std::copy_n(gate.data(), rows.count * width, tape->gate.data() + begin);
   }
   flow.x.swap(up);
 }

@@ -86,6 +86,8 @@ std::vector<NormSpec> block_norms(const DecoderConfig& c, int64_t layer) {
       int64_t heads = place == NormPlace::kQuery ? c.heads : c.kv_heads;
       norm.size = c.qk_norm == QkNorm::kRow ? heads * c.head_dim : c.head_dim;
       norm.parts = c.qk_norm == QkNorm::kEachHead ? heads : 1;
+      // One head's norm stands in a list all the same.
+      if (c.qk_norm == QkNorm::kEachHead && heads == 1) norm.module += ".norms.0";
       norm.bias = c.qk_norm_bias;
     }
     out.push_back(std::move(norm));

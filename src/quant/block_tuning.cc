@@ -61,12 +61,17 @@ class Pass {
 
 }  // namespace
 
+BlockCodes codes_of(const LayerConfig& layer, const std::vector<QuantizedLinear>& linears) {
+  BlockCodes out(linear_slots(layer));
+  for (const QuantizedLinear& l : linears) out[linear_slot(l.spec)] = &l.matrix;
+  return out;
+}
+
 Result<TuningReport> tune_block(const Weights& weights, int64_t layer, const Positions& positions,
                                 const std::vector<BlockSample>& samples,
                                 std::vector<QuantizedLinear>& linears) {
-  std::array<const QuantizedMatrix*, kRoles> matrices{};
-  for (const QuantizedLinear& l : linears) matrices[static_cast<size_t>(l.spec.role)] = &l.matrix;
-  LearnedBlock learned = NB_TRY(LearnedBlock::create(weights, layer, matrices));
+  BlockCodes codes = codes_of(weights.config().blocks[static_cast<size_t>(layer)], linears);
+  LearnedBlock learned = NB_TRY(LearnedBlock::create(weights, layer, codes));
   std::vector<const BlockSample*> held_back, seen;
   for (size_t i = 0; i < samples.size(); ++i)
     (samples.size() > 1 && i % 8 == 0 ? held_back : seen).push_back(&samples[i]);
@@ -85,7 +90,7 @@ Result<TuningReport> tune_block(const Weights& weights, int64_t layer, const Pos
   report.kept = report.after < report.before;
   if (!report.kept) return report;
   for (QuantizedLinear& l : linears) {
-    l.matrix = learned.matrix(l.spec.role);
+    l.matrix = learned.matrix(l.spec);
     FloatMatrix w =
         NB_TRY(load_matrix(weights, l.spec.module, l.spec.n, l.spec.k, l.matrix.scheme()));
     l.error = relative_error(w, l.matrix, nullptr);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quant/block_pass.h"
+#include "train/learned_block.h"
 
 namespace nibble {
 
@@ -14,6 +15,9 @@ struct BlockSample {
   std::vector<int64_t> lengths;  // of the windows; rows are their sum
   std::span<const float> input, target;
 };
+
+// What is quantized of a block, as what learns takes it; views of `linears`.
+BlockCodes codes_of(const LayerConfig& layer, const std::vector<QuantizedLinear>& linears);
 
 struct TuningReport {
   double before = 0, after = 0;  // mean squared error on the samples held back

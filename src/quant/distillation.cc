@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "quant/block_tuning.h"
 #include "quant/python_random.h"
 #include "train/distiller.h"
 
@@ -22,7 +23,7 @@ LearningRates at_step(const LearningRates& r, int64_t step, int64_t steps) {
   auto rise =
       static_cast<float>(step + 1) / static_cast<float>(std::max<int64_t>(1, steps / kWarmUpShare));
   float share = std::min(1.f, rise) * (1 - static_cast<float>(step) / static_cast<float>(steps));
-  return {r.codes * share, r.scales * share, r.norms * share};
+  return {r.codes * share, r.scales * share, r.vectors * share};
 }
 
 // Pointers to windows in shuffled rounds: each is seen once before any is seen again.
@@ -64,12 +65,12 @@ Status take_over(const Distiller& distiller, const Weights& source,
   for (size_t b = 0; b < blocks.size(); ++b) {
     const LearnedBlock& learned = distiller.blocks()[b];
     for (QuantizedLinear& l : blocks[b].linears) {
-      l.matrix = learned.matrix(l.spec.role);
+      l.matrix = learned.matrix(l.spec);
       FloatMatrix w =
           NB_TRY(load_matrix(source, l.spec.module, l.spec.n, l.spec.k, l.matrix.scheme()));
       l.error = relative_error(w, l.matrix, nullptr);
     }
-    for (NamedTensor& norm : learned.norms()) blocks[b].replaced.push_back(std::move(norm));
+    for (NamedTensor& v : learned.vectors()) blocks[b].replaced.push_back(std::move(v));
   }
   for (NamedTensor& norm : distiller.final_norm())
     blocks.back().replaced.push_back(std::move(norm));
@@ -107,11 +108,10 @@ Result<DistillationReport> distill(const Weights& source, const CalibrationSet& 
   }
   report.learned_windows = static_cast<int64_t>(learned.size()) - report.own_windows;
 
-  std::vector<Distiller::Matrices> matrices(blocks.size());
+  std::vector<BlockCodes> codes;
   for (size_t b = 0; b < blocks.size(); ++b)
-    for (const QuantizedLinear& l : blocks[b].linears)
-      matrices[b][static_cast<size_t>(l.spec.role)] = &l.matrix;
-  Distiller distiller = NB_TRY(Distiller::create(model, embedding, matrices));
+    codes.push_back(codes_of(model->config().blocks[b], blocks[b].linears));
+  Distiller distiller = NB_TRY(Distiller::create(model, embedding, codes));
   report.before = distiller.divergence(held_back);
   Deck deck(std::move(learned));
   learn(distiller, deck, plan.what == DistillationPlan::What::kCodes ? kCodes : kScales,

@@ -52,6 +52,7 @@ float f8_to_float(DType type, uint8_t byte) {
 }
 
 void to_float(DType type, const std::byte* src, int64_t count, float* out) {
+  if (count == 0) return;  // src and out may be null then
   switch (type) {
     case DType::kF32:
       std::memcpy(out, src, static_cast<size_t>(count) * 4);
@@ -70,6 +71,7 @@ void to_float(DType type, const std::byte* src, int64_t count, float* out) {
 }
 
 void from_float(DType type, const float* src, int64_t count, std::byte* out) {
+  if (count == 0) return;
   if (type == DType::kF32) {
     std::memcpy(out, src, static_cast<size_t>(count) * 4);
     return;

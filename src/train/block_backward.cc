@@ -1,61 +1,17 @@
 #include "train/block_backward.h"
 
-#include "train/ops.h"
+#include <cmath>
+
+#include "model/experts.h"
+#include "train/block_pieces.h"
 
 namespace nibble {
 namespace {
 
-// One call's operands, so that each half of the block reads like its forward pass.
-struct Pass {
-  const DecoderConfig& c;
-  const Block& block;
-  const BlockMatrices& weights;
-  const BlockTape& tape;
-  BlockGradient& gradient;
-  int64_t rows;
-
-  LinearGradient linear(Role role, Stage stage, const float* dy, int64_t n, int64_t ldy) const {
-    std::span<const float> w = weights[static_cast<size_t>(role)];
-    std::vector<float>& dw = gradient.of(role);
-    return {dy,
-            ldy,
-            n,
-            static_cast<int64_t>(w.size()) / n,
-            w.data(),
-            tape.x[static_cast<size_t>(stage)].data(),
-            dw.empty() ? nullptr : dw.data()};
-  }
-  // dx (rows, k) of the linears of a stage, and their dL/dW.
-  void run(const std::vector<LinearGradient>& linears, std::vector<float>& dx) const {
-    dx.resize(static_cast<size_t>(rows * linears[0].k));
-    std::vector<Pieces> jobs = {input_gradient(linears, rows, dx.data())};
-    for (const LinearGradient& l : linears) jobs.push_back(weight_gradient(l, rows));
-    run_pieces(jobs);
-  }
-  // dx += what the norm at `place`, or none, gives back of dy. x: what entered it.
-  void norm(NormPlace place, const std::vector<float>& x, const std::vector<float>& dy,
-            std::vector<float>& dx) const {
-    const Norm& norm = block.norm(place);
-    std::vector<float>& dweight = gradient.of(place);
-    if (norm)
-      norm_backward(c, x.data(), norm.weight, dy.data(), rows, dx.data(),
-                    dweight.empty() ? nullptr : dweight.data());
-    else
-      for (size_t i = 0; i < dx.size(); ++i) dx[i] += dy[i];
-  }
-  // What a branch gives enters the sum times the residual's factor.
-  const float* scaled(const std::vector<float>& dh, std::vector<float>& dy) const {
-    if (c.residual_scale == 1) return dh.data();
-    dy = dh;
-    for (float& v : dy) v *= static_cast<float>(c.residual_scale);
-    return dy.data();
-  }
-};
-
-// dx of the MLP's input.
-void mlp_backward(const Pass& p, const std::vector<float>& dh, BackwardScratch& s) {
+// dx of the MLP's input, from dL/d of its output.
+void mlp_backward(const BackwardPass& p, const float* dy, BackwardScratch& s) {
   const DecoderConfig& c = p.c;
-  const float* dy = p.scaled(dh, s.dy);
+  if (p.block.router) return experts_backward(p, dy, s);
   p.run({p.linear(Role::kDown, Stage::kDown, dy, c.hidden, c.hidden)}, s.dact);
   s.dgate.resize(p.tape.gate.size());
   activation_backward(c.activation, c.gated ? p.tape.gate.data() : nullptr, p.tape.up.data(),
@@ -76,16 +32,17 @@ void mlp_backward(const Pass& p, const std::vector<float>& dh, BackwardScratch& 
   p.run(linears, s.dx);
 }
 
-// dx of the attention's input.
-void attention_part(const Pass& p, const Positions& positions, std::span<const Slice> slices,
-                    const std::vector<float>& dh, BackwardScratch& s) {
+// dx of the attention's input, from dL/d of its output.
+void attention_part(const BackwardPass& p, const Positions& positions,
+                    std::span<const Slice> slices, const float* dy, BackwardScratch& s) {
   const DecoderConfig& c = p.c;
-  const float* dy = p.scaled(dh, s.dy);
   p.run({p.linear(Role::kO, Stage::kOut, dy, c.hidden, c.hidden)}, s.dout);
   s.dqkv.resize(p.tape.qkv.size());
-  std::vector<float>&dq = p.gradient.of(NormPlace::kQuery), &dk = p.gradient.of(NormPlace::kKey);
   attention_backward(c, p.block, positions, slices, p.tape, s.dout.data(), s.dqkv.data(),
-                     dq.empty() ? nullptr : dq.data(), dk.empty() ? nullptr : dk.data());
+                     data_or_null(p.gradient.of(NormPlace::kQuery)),
+                     data_or_null(p.gradient.of(NormPlace::kKey)));
+  for (size_t i = 0; c.clip_qkv > 0 && i < s.dqkv.size(); ++i)
+    if (std::fabs(p.tape.qkv[i]) >= static_cast<float>(c.clip_qkv)) s.dqkv[i] = 0;
   int64_t width = c.qkv_dim(), qd = c.q_dim(), kd = c.kv_dim();
   const float* d = s.dqkv.data();
   if (c.qkv == QkvOrder::kSeparate)
@@ -97,21 +54,63 @@ void attention_part(const Pass& p, const Positions& positions, std::span<const S
     p.run({p.linear(Role::kQkv, Stage::kQkv, d, width, width)}, s.dx);
 }
 
+// What the linear of `role` gave, y: (rows, hidden).
+void run_branch(const BackwardPass& p, Role role, std::vector<float>& y) {
+  y.resize(static_cast<size_t>(p.rows * p.c.hidden));
+  if (role == Role::kDown && p.block.router) {
+    Flow flow;
+    flow.rows = p.rows;
+    flow.x = p.input(Stage::kGateUp);
+    route(p.c, p.block, flow);
+    flow.x = p.input(Stage::kDown);
+    return expert_down(p.c, p.block, flow, y.data());
+  }
+  const Linear& linear = p.block.linear(role);
+  LinearInput in(p.input(role == Role::kDown ? Stage::kDown : Stage::kOut).data(), p.rows,
+                 linear.cols());
+  linear.run(in, y.data(), p.c.hidden);
+}
+
+// dh += what goes back through the norm at `place` of dx. Where the stream behind that norm is also
+// what the branch adds to, all of it went through the norm.
+void enter(const BackwardPass& p, NormPlace place, const std::vector<float>& x,
+           std::vector<float>& dx, std::vector<float>& dh) {
+  if (p.c.residual_is_normed) {
+    for (size_t i = 0; i < dx.size(); ++i) dx[i] += dh[i];
+    std::fill(dh.begin(), dh.end(), 0.f);
+  }
+  p.norm(place, x, dx, dh);
+}
+
 }  // namespace
 
+const float* BackwardPass::branch(Role role, NormPlace out, NormPlace after,
+                                  const std::vector<float>& base, std::vector<float>& dh,
+                                  BackwardScratch& s) const {
+  const Norm &own = block.norm(out), &behind = block.norm(after);
+  auto scale = static_cast<float>(c.residual_scale);
+  if (!own && !behind && scale == 1) return dh.data();
+  std::vector<float> y, sum, back;
+  if (own || behind) run_branch(*this, role, y);
+  if (behind) {
+    sum = y;
+    if (own) norm_rows(c, own, y.data(), rows, sum.data());
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] = base[i] + scale * sum[i];
+    back.assign(dh.size(), 0.f);
+    norm(after, sum, dh, back);
+    dh.swap(back);
+  }
+  s.dy = dh;
+  for (float& v : s.dy) v *= scale;
+  if (!own) return s.dy.data();
+  back.assign(dh.size(), 0.f);
+  norm(out, y, s.dy, back);
+  s.dy.swap(back);
+  return s.dy.data();
+}
+
 std::string backward_gap(const DecoderConfig& c) {
-  for (const LayerConfig& layer : c.blocks)
-    if (layer.experts > 0) return "a mixture of experts";
-  if (c.score_softcap > 0 || c.logit_softcap > 0) return "scores or logits within bounds";
-  for (NormPlace place : {NormPlace::kAttentionOut, NormPlace::kAttentionAfter, NormPlace::kMlpOut,
-                          NormPlace::kMlpAfter})
-    if (c.has(place)) return "norms behind attention and MLP";
-  if (c.residual_is_normed) return "normed residual streams";
-  if (c.qk_norm == QkNorm::kEachHead || c.qk_norm == QkNorm::kRow)
-    return "this kind of norm of queries and keys";
-  if (c.clip_qkv > 0) return "clipped queries and keys";
-  if (c.embedding_width != c.hidden) return "embeddings of another width";
-  if (!c.final_norm) return "no norm before the head";
+  if (c.parallel && c.residual_is_normed) return "a normed stream that two branches read";
   return "";
 }
 
@@ -119,18 +118,25 @@ void block_backward(const DecoderConfig& c, const Block& block, const BlockMatri
                     const Positions& positions, std::span<const Slice> slices,
                     const BlockTape& tape, std::vector<float>& dh, BlockGradient& gradient,
                     BackwardScratch& scratch) {
-  Pass pass{c, block, weights, tape, gradient, static_cast<int64_t>(dh.size()) / c.hidden};
-  mlp_backward(pass, dh, scratch);
+  BackwardPass pass{c, block, weights, tape, gradient, static_cast<int64_t>(dh.size()) / c.hidden};
+  const std::vector<float>&before = c.residual_is_normed ? pass.input(Stage::kQkv) : tape.h,
+        &middle = c.residual_is_normed ? pass.input(Stage::kGateUp) : tape.middle;
+  mlp_backward(
+      pass, pass.branch(Role::kDown, NormPlace::kMlpOut, NormPlace::kMlpAfter, middle, dh, scratch),
+      scratch);
   if (c.parallel) {
     // The MLP read the block's input: what goes back through it waits for attention's part.
     bool own = static_cast<bool>(block.norm(NormPlace::kMlpIn));
     scratch.dmlp.assign(dh.size(), 0.f);
     pass.norm(own ? NormPlace::kMlpIn : NormPlace::kAttentionIn, tape.h, scratch.dx, scratch.dmlp);
   } else {
-    pass.norm(NormPlace::kMlpIn, tape.middle, scratch.dx, dh);
+    enter(pass, NormPlace::kMlpIn, tape.middle, scratch.dx, dh);
   }
-  attention_part(pass, positions, slices, dh, scratch);
-  pass.norm(NormPlace::kAttentionIn, tape.h, scratch.dx, dh);
+  attention_part(pass, positions, slices,
+                 pass.branch(Role::kO, NormPlace::kAttentionOut, NormPlace::kAttentionAfter, before,
+                             dh, scratch),
+                 scratch);
+  enter(pass, NormPlace::kAttentionIn, tape.h, scratch.dx, dh);
   for (size_t i = 0; c.parallel && i < dh.size(); ++i) dh[i] += scratch.dmlp[i];
 }
 

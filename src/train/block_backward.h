@@ -13,23 +13,41 @@ namespace nibble {
 // Why this family's blocks have no backward pass; empty where they have one.
 std::string backward_gap(const DecoderConfig& config);
 
-// dL/dparameter of one block, added up over calls. A vector left empty is not computed.
-struct BlockGradient {
-  std::array<std::vector<float>, kRoles> w;           // (n, k)
-  std::array<std::vector<float>, kNormPlaces> norms;  // of their weights as blocks run them
+// Where a block's linear stands in lists of all of them: first those that all tokens pass (expert
+// -1), then expert by expert.
+inline size_t linear_slot(Role role, int64_t expert = -1) {
+  return static_cast<size_t>(expert + 1) * kRoles + static_cast<size_t>(role);
+}
+inline size_t linear_slot(const LinearSpec& spec) { return linear_slot(spec.role, spec.expert); }
+inline size_t linear_slots(const LayerConfig& layer) {
+  return linear_slot(Role::kQ, layer.experts);
+}
 
-  std::vector<float>& of(Role r) { return w[static_cast<size_t>(r)]; }
+// dL/dparameter of one block, added up over calls. A vector left empty is not computed; neither are
+// those of biases of the norms of queries and keys.
+struct BlockGradient {
+  std::vector<std::vector<float>> w, bias;            // of linears, by slot: (n, k), (n)
+  std::array<std::vector<float>, kNormPlaces> norms;  // of their weights as blocks run them
+  std::array<std::vector<float>, kNormPlaces> norm_biases;
+
+  explicit BlockGradient(const LayerConfig& layer)
+      : w(linear_slots(layer)), bias(linear_slots(layer)) {}
   std::vector<float>& of(NormPlace p) { return norms[static_cast<size_t>(p)]; }
+  std::vector<float>& bias_of(NormPlace p) { return norm_biases[static_cast<size_t>(p)]; }
 };
 
 // What a backward pass computes on the way; kept from call to call, because memory that is new each
 // time costs more than some of the work.
 struct BackwardScratch {
   std::vector<float> dy, dact, dgate, dx, dmlp, dout, dqkv;
+  std::vector<float> x, dexpert;  // of one expert's tokens
 };
 
-// The float matrices that the forward pass multiplied by, (n, k), by role.
-using BlockMatrices = std::array<std::span<const float>, kRoles>;
+// The float matrices that the forward pass multiplied by.
+struct BlockMatrices {
+  std::vector<std::span<const float>> linears;  // by slot: (n, k)
+  std::span<const float> router;                // (experts, hidden)
+};
 
 // `tape`: of one forward pass of whole sequences, each slice from position 0. dh (rows, hidden):
 // dL/d of the block's output becomes dL/d of its input.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "model/blas.h"
 #include "train/kl.h"
 #include "train/ops.h"
 
@@ -16,7 +17,7 @@ constexpr int64_t kPassTokens = 1024;
 
 Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
                                     const Embedding& embedding,
-                                    const std::vector<Matrices>& blocks) {
+                                    const std::vector<BlockCodes>& blocks) {
   Distiller d;
   d.embedding_ = embedding;
   const Weights& weights = teacher->weights();
@@ -26,11 +27,15 @@ Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
   const DecoderConfig& c = weights.config();
   NormSpec norm = nibble::final_norm(c);
   d.final_norm_ = teacher->final_norm();
-  if (norm.weight) {
-    d.learned_norm_ = NB_TRY(LearnedVector::create(weights, norm, d.final_norm_));
+  if (d.final_norm_ && norm.weight) {
+    d.learned_norm_ = NB_TRY(LearnedNorm::create(weights, norm, d.final_norm_));
     d.final_gradient_.resize(d.final_norm_.weight.size());
+    d.final_bias_gradient_.resize(d.final_norm_.bias.size());
   }
-  d.head_ = NB_TRY(weights.floats(head_source(c) + ".weight", c.vocab, c.hidden));
+  d.head_ = NB_TRY(weights.floats(head_source(c) + ".weight", c.vocab, c.embedding_width));
+  if (c.embedding_width != c.hidden)
+    d.project_out_ =
+        NB_TRY(weights.floats(project_out(c).module + ".weight", c.embedding_width, c.hidden));
   d.head_bias_ = NB_TRY(weights.bias(head_linear(c)));
   if (embedding.quantized() && c.tied_head) {
     std::vector<int32_t> all(static_cast<size_t>(c.vocab));
@@ -45,8 +50,35 @@ Result<Distiller> Distiller::create(std::shared_ptr<const Decoder> teacher,
 }
 
 std::vector<NamedTensor> Distiller::final_norm() const {
-  if (!learned_norm_) return {};
-  return {learned_norm_->tensor()};
+  std::vector<NamedTensor> out;
+  if (learned_norm_) learned_norm_->append_to(out);
+  return out;
+}
+
+// What the head reads of states behind the final norm, (rows, hidden).
+void Distiller::narrow(std::vector<float>& states) const {
+  if (project_out_.empty()) return;
+  const DecoderConfig& c = teacher_->config();
+  auto rows = static_cast<int64_t>(states.size()) / c.hidden;
+  std::vector<float> out(static_cast<size_t>(rows * c.embedding_width));
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(rows),
+              static_cast<int>(c.embedding_width), static_cast<int>(c.hidden), 1, states.data(),
+              static_cast<int>(c.hidden), project_out_.data(), static_cast<int>(c.hidden), 0,
+              out.data(), static_cast<int>(c.embedding_width));
+  states = std::move(out);
+}
+
+// Its gradient's way back.
+void Distiller::widen(std::vector<float>& gradient) const {
+  if (project_out_.empty()) return;
+  const DecoderConfig& c = teacher_->config();
+  auto rows = static_cast<int64_t>(gradient.size()) / c.embedding_width;
+  std::vector<float> out(static_cast<size_t>(rows * c.hidden));
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(rows),
+              static_cast<int>(c.hidden), static_cast<int>(c.embedding_width), 1, gradient.data(),
+              static_cast<int>(c.embedding_width), project_out_.data(), static_cast<int>(c.hidden),
+              0, out.data(), static_cast<int>(c.hidden));
+  gradient = std::move(out);
 }
 
 double Distiller::pass(std::span<const Ids* const> windows, double weight, bool backward) {
@@ -66,18 +98,26 @@ double Distiller::pass(std::span<const Ids* const> windows, double weight, bool 
     enter_block(c, blocks_[b].block(), flow_);
     for (Stage stage : kStages) advance(stage, c, blocks_[b].block(), *positions_, flow_);
   }
-  for (auto* v : {&hidden_, &dhidden_, &dh_}) v->resize(flow_.h.size());
-  norm_rows(c, final_norm_, flow_.h.data(), rows, hidden_.data());
+  hidden_ = flow_.h;
+  if (final_norm_) norm_rows(c, final_norm_, flow_.h.data(), rows, hidden_.data());
+  for (auto* states : {&answers_, &hidden_}) narrow(*states);
+  dhidden_.resize(hidden_.size());
   const std::vector<float>& own_head = own_head_.empty() ? head_ : own_head_;
   const float* bias = head_bias_.empty() ? nullptr : head_bias_.data();
-  double total =
-      kl_backward({answers_.data(), head_.data(), bias}, {hidden_.data(), own_head.data(), bias},
-                  rows, c.vocab, c.hidden, static_cast<float>(weight), dhidden_.data());
+  auto softcap = static_cast<float>(c.logit_softcap);
+  double total = kl_backward({answers_.data(), head_.data(), bias, softcap},
+                             {hidden_.data(), own_head.data(), bias, softcap}, rows, c.vocab,
+                             c.embedding_width, static_cast<float>(weight), dhidden_.data());
   if (!backward) return total;
 
-  std::fill(dh_.begin(), dh_.end(), 0.f);
-  norm_backward(c, flow_.h.data(), final_norm_.weight, dhidden_.data(), rows, dh_.data(),
-                learned_norm_ ? final_gradient_.data() : nullptr);
+  widen(dhidden_);
+  dh_.assign(dhidden_.size(), 0.f);
+  if (!final_norm_)
+    dh_ = dhidden_;
+  else
+    norm_backward(c, flow_.h.data(), final_norm_.weight, dhidden_.data(), rows, dh_.data(),
+                  final_gradient_.empty() ? nullptr : final_gradient_.data(),
+                  final_bias_gradient_.empty() ? nullptr : final_bias_gradient_.data());
   for (size_t b = blocks_.size(); b-- > 0;)
     blocks_[b].backward(c, *positions_, batch.slices, tapes_[b], dh_, scratch_);
   return total;
@@ -106,11 +146,10 @@ double Distiller::learn(std::span<const Ids* const> windows, const LearningRates
     at = end;
   }
   for (LearnedBlock& b : blocks_) b.learn(rates, number);
-  if (rates.norms > 0 && learned_norm_) {
-    learned_norm_->learn(final_gradient_, rates.norms, number);
-    learned_norm_->values(final_norm_.weight);
-  }
+  if (rates.vectors > 0 && learned_norm_)
+    learned_norm_->learn(final_gradient_, final_bias_gradient_, rates.vectors, number, final_norm_);
   std::fill(final_gradient_.begin(), final_gradient_.end(), 0.f);
+  std::fill(final_bias_gradient_.begin(), final_bias_gradient_.end(), 0.f);
   return total / tokens;
 }
 

@@ -22,6 +22,8 @@ void make_logits(const HeadInput& m, int64_t row, int64_t rows, int64_t vocab, i
               static_cast<int>(hidden), m.head, static_cast<int>(hidden), 0, out,
               static_cast<int>(vocab));
   for (int64_t i = 0; m.bias && i < rows * vocab; ++i) out[i] += m.bias[i % vocab];
+  for (int64_t i = 0; m.softcap > 0 && i < rows * vocab; ++i)
+    out[i] = m.softcap * std::tanh(out[i] / m.softcap);
 }
 
 // What softmax divides by: exp(x - most) summed.
@@ -75,6 +77,10 @@ double kl_backward(const HeadInput& teacher, const HeadInput& student, int64_t r
     for (int64_t at = 0; at < count * vocab; at += vocab)
       sums[static_cast<size_t>(chunk)] += row_backward(theirs.data() + at, ours.data() + at, vocab,
                                                        weight, p.data(), gradient.data() + at);
+    for (int64_t i = 0; student.softcap > 0 && i < count * vocab; ++i) {
+      float t = ours[static_cast<size_t>(i)] / student.softcap;
+      gradient[static_cast<size_t>(i)] *= 1 - t * t;
+    }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(count),
                 static_cast<int>(hidden), static_cast<int>(vocab), 1, gradient.data(),
                 static_cast<int>(vocab), student.head, static_cast<int>(hidden), 0,

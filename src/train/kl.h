@@ -6,11 +6,12 @@
 namespace nibble {
 
 // A model's last step: hidden states after the final norm (rows, hidden), the head (vocab, hidden)
-// and its bias (vocab), if any.
+// and its bias (vocab), if any; logits then become softcap tanh(logit / softcap), if that is not 0.
 struct HeadInput {
   const float* hidden;
   const float* head;
   const float* bias = nullptr;
+  float softcap = 0;
 };
 
 // Sum over rows of KL(teacher || student), nats. dhidden (rows, hidden) is set to its gradient

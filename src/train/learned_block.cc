@@ -3,109 +3,105 @@
 #include <algorithm>
 
 namespace nibble {
+namespace {
 
-LearnedVector::LearnedVector(VectorSpec spec, DType type, float offset,
-                             std::span<const float> first)
-    : spec_(std::move(spec)),
-      type_(type),
-      offset_(offset),
-      latent_(first.begin(), first.end()),
-      steps_(first.size()) {
-  for (float& v : latent_) v -= offset_;
-}
+void clear(std::vector<float>& v) { std::fill(v.begin(), v.end(), 0.f); }
 
-Result<LearnedVector> LearnedVector::create(const Weights& weights, const NormSpec& spec,
-                                            const Norm& norm) {
-  VectorSpec stored = spec.weights()[0];
-  DType type = NB_TRY(weights.checkpoint().get(stored.name, std::array{stored.size})).dtype;
-  float offset = weights.config().norm == NormKind::kRmsPlusOne ? 1 : 0;
-  return LearnedVector(std::move(stored), type, offset, norm.weight);
-}
+}  // namespace
 
-void LearnedVector::learn(std::span<const float> gradient, float rate, int64_t number) {
-  steps_.step({rate, number}, 0, latent_.size(), gradient.data(), latent_.data());
-}
-
-void LearnedVector::values(std::vector<float>& out) const {
-  TensorView stored = tensor().view;
-  out.resize(latent_.size());
-  to_float(type_, stored.bytes.data(), spec_.size, out.data());
-  for (float& v : out) v += offset_;
-}
-
-NamedTensor LearnedVector::tensor() const {
-  return {spec_.name, own_floats(type_, {spec_.size}, latent_)};
-}
-
-Result<LearnedBlock> LearnedBlock::create(
-    const Weights& weights, int64_t layer,
-    const std::array<const QuantizedMatrix*, kRoles>& matrices) {
+Result<LearnedBlock> LearnedBlock::create(const Weights& weights, int64_t layer,
+                                          const BlockCodes& codes) {
+  const DecoderConfig& c = weights.config();
   LearnedBlock b;
   b.block_ = NB_TRY(load_block(weights, layer, Activations::kFloat));
-  b.gradient_ = std::make_unique<BlockGradient>();
-  for (const LinearSpec& spec : block_linears(weights.config(), layer)) {
-    auto role = static_cast<size_t>(spec.role);
-    std::vector<float>& values = b.values_[role];
-    values = NB_TRY(weights.floats(spec.module + ".weight", spec.n, spec.k));
-    if (matrices[role]) {
-      b.matrices_[role] = std::make_unique<LearnedMatrix>(*matrices[role], values.data());
-      b.gradient_->w[role].resize(values.size());
-    }
-    TensorView view{
-        DType::kF32, {spec.n, spec.k}, std::as_bytes(std::span(values)), nullptr, nullptr};
-    b.block_.slot(spec) = make_float_linear(view, NB_TRY(weights.bias(spec)));
+  b.gradient_ = std::make_unique<BlockGradient>(b.block_.layer);
+  b.matrices_.linears.resize(linear_slots(b.block_.layer));
+  if (b.block_.router) {
+    MatrixSpec spec = nibble::router(c, layer);
+    b.router_ = NB_TRY(weights.floats(spec.module + ".weight", spec.n, spec.k));
+    b.matrices_.router = b.router_;
   }
-  for (const NormSpec& spec : block_norms(weights.config(), layer)) {
+  for (const LinearSpec& spec : block_linears(c, layer)) {
+    size_t slot = linear_slot(spec);
+    auto linear = std::make_unique<LearnedLinear>();
+    linear->spec = spec;
+    linear->values = NB_TRY(weights.floats(spec.module + ".weight", spec.n, spec.k));
+    linear->bias_values = NB_TRY(weights.bias(spec));
+    b.matrices_.linears[slot] = linear->values;
+    if (codes[slot]) {
+      linear->matrix = std::make_unique<LearnedMatrix>(*codes[slot], linear->values.data());
+      b.gradient_->w[slot].resize(linear->values.size());
+      if (spec.bias) {
+        linear->bias = NB_TRY(
+            LearnedVector::create(weights, {spec.module + ".bias", spec.n}, linear->bias_values));
+        b.gradient_->bias[slot].resize(linear->bias_values.size());
+      }
+    }
+    b.linears_.push_back(std::move(linear));
+  }
+  for (const NormSpec& spec : block_norms(c, layer)) {
     if (!spec.weight) continue;
     const Norm& norm = b.block_.norm(spec.place);
     b.gradient_->of(spec.place).resize(norm.weight.size());
-    b.norms_[static_cast<size_t>(spec.place)] = NB_TRY(LearnedVector::create(weights, spec, norm));
+    if (spec.place != NormPlace::kQuery && spec.place != NormPlace::kKey)
+      b.gradient_->bias_of(spec.place).resize(norm.bias.size());
+    b.norms_[static_cast<size_t>(spec.place)] = NB_TRY(LearnedNorm::create(weights, spec, norm));
   }
   b.refresh();
   return b;
 }
 
 void LearnedBlock::refresh() {
-  for (size_t role = 0; role < kRoles; ++role)
-    if (matrices_[role]) matrices_[role]->values(values_[role].data());
+  for (auto& l : linears_) {
+    if (l->matrix) l->matrix->values(l->values.data());
+    TensorView view{
+        DType::kF32, {l->spec.n, l->spec.k}, std::as_bytes(std::span(l->values)), nullptr, nullptr};
+    block_.slot(l->spec) = make_float_linear(view, l->bias_values);
+  }
 }
 
 void LearnedBlock::backward(const DecoderConfig& config, const Positions& positions,
                             std::span<const Slice> slices, const BlockTape& tape,
                             std::vector<float>& dh, BackwardScratch& scratch) {
-  BlockMatrices matrices;
-  for (size_t role = 0; role < kRoles; ++role) matrices[role] = values_[role];
-  block_backward(config, block_, matrices, positions, slices, tape, dh, *gradient_, scratch);
+  block_backward(config, block_, matrices_, positions, slices, tape, dh, *gradient_, scratch);
 }
 
 void LearnedBlock::learn(const LearningRates& rates, int64_t number) {
-  for (size_t role = 0; role < kRoles; ++role) {
-    if (!matrices_[role]) continue;
-    float codes = rates.codes * 4 / static_cast<float>(matrices_[role]->bits());
-    matrices_[role]->learn(gradient_->w[role].data(), {codes, number}, {rates.scales, number});
-    std::fill(gradient_->w[role].begin(), gradient_->w[role].end(), 0.f);
+  for (auto& l : linears_) {
+    if (!l->matrix) continue;
+    size_t slot = linear_slot(l->spec);
+    float codes = rates.codes * 4 / static_cast<float>(l->matrix->bits());
+    l->matrix->learn(gradient_->w[slot].data(), {codes, number}, {rates.scales, number});
+    if (l->bias && rates.vectors > 0) {
+      l->bias->learn(gradient_->bias[slot], rates.vectors, number);
+      l->bias->values(l->bias_values);
+    }
+    clear(gradient_->w[slot]);
+    clear(gradient_->bias[slot]);
   }
   for (size_t place = 0; place < kNormPlaces; ++place) {
-    if (!norms_[place]) continue;
-    std::vector<float>& gradient = gradient_->norms[place];
-    if (rates.norms > 0) {
-      norms_[place]->learn(gradient, rates.norms, number);
-      norms_[place]->values(block_.norms[place].weight);
-    }
-    std::fill(gradient.begin(), gradient.end(), 0.f);
+    if (norms_[place] && rates.vectors > 0)
+      norms_[place]->learn(gradient_->norms[place], gradient_->norm_biases[place], rates.vectors,
+                           number, block_.norms[place]);
+    clear(gradient_->norms[place]);
+    clear(gradient_->norm_biases[place]);
   }
   refresh();
 }
 
-std::vector<NamedTensor> LearnedBlock::norms() const {
+std::vector<NamedTensor> LearnedBlock::vectors() const {
   std::vector<NamedTensor> out;
   for (const auto& norm : norms_)
-    if (norm) out.push_back(norm->tensor());
+    if (norm) norm->append_to(out);
+  for (const auto& l : linears_)
+    if (l->bias) out.push_back(l->bias->tensor());
   return out;
 }
 
-QuantizedMatrix LearnedBlock::matrix(Role role) const {
-  return matrices_[static_cast<size_t>(role)]->finish();
+QuantizedMatrix LearnedBlock::matrix(const LinearSpec& spec) const {
+  for (const auto& l : linears_)
+    if (linear_slot(l->spec) == linear_slot(spec)) return l->matrix->finish();
+  broken_promise(__FILE__, __LINE__, spec.module);
 }
 
 }  // namespace nibble

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kNormRows = 64;
 
-// One row: dx += dy's way back through the norm; own (n), or null, += dL/dweight.
+// One row: dx += dy's way back through the norm; own (2, n), or null, += dL/dweight, dL/dbias.
 void norm_row_backward(bool centered, const float* x, const float* weight, double eps,
                        const float* dy, int64_t n, float* dx, float* own) {
   double total = 0, squares = 0, along = 0, sum = 0;
@@ -31,7 +31,10 @@ void norm_row_backward(bool centered, const float* x, const float* weight, doubl
   auto back = static_cast<float>(along * inverse * inverse * inverse / static_cast<double>(n));
   auto level = centered ? static_cast<float>(sum * inverse / static_cast<double>(n)) : 0.f;
   for (int64_t i = 0; i < n; ++i) dx[i] += dy[i] * weight[i] * scale - (x[i] - mean) * back - level;
-  for (int64_t i = 0; own && i < n; ++i) own[i] += dy[i] * (x[i] - mean) * scale;
+  for (int64_t i = 0; own && i < n; ++i) {
+    own[i] += dy[i] * (x[i] - mean) * scale;
+    own[n + i] += dy[i];
+  }
 }
 
 // f and its slope at x.
@@ -79,18 +82,22 @@ void activation_backward_as(const float* gate, const float* up, int64_t count, f
 }  // namespace
 
 void norm_backward(const DecoderConfig& c, const float* x, std::span<const float> weight,
-                   const float* dy, int64_t rows, float* dx, float* dweight) {
+                   const float* dy, int64_t rows, float* dx, float* dweight, float* dbias) {
   auto n = static_cast<int64_t>(weight.size());
   int64_t chunks = ceil_div(rows, kNormRows);
-  std::vector<float> sums(dweight ? static_cast<size_t>(chunks * n) : 0);
+  bool learns = dweight || dbias;
+  std::vector<float> sums(learns ? static_cast<size_t>(chunks * 2 * n) : 0);
   parallel_for(chunks, [&](int64_t chunk) {
-    float* own = dweight ? sums.data() + chunk * n : nullptr;
+    float* own = learns ? sums.data() + chunk * 2 * n : nullptr;
     for (int64_t r = chunk * kNormRows; r < std::min(rows, (chunk + 1) * kNormRows); ++r)
       norm_row_backward(c.norm == NormKind::kLayer, x + r * n, weight.data(), c.norm_eps,
                         dy + r * n, n, dx + r * n, own);
   });
-  for (int64_t chunk = 0; dweight && chunk < chunks; ++chunk)
-    for (int64_t i = 0; i < n; ++i) dweight[i] += sums[static_cast<size_t>(chunk * n + i)];
+  for (int64_t chunk = 0; learns && chunk < chunks; ++chunk) {
+    const float* own = sums.data() + chunk * 2 * n;
+    for (int64_t i = 0; dweight && i < n; ++i) dweight[i] += own[i];
+    for (int64_t i = 0; dbias && i < n; ++i) dbias[i] += own[n + i];
+  }
 }
 
 void activation_backward(Activation f, const float* gate, const float* up, int64_t count,
@@ -127,14 +134,17 @@ Pieces input_gradient(std::span<const LinearGradient> linears, int64_t rows, flo
 }
 
 Pieces weight_gradient(const LinearGradient& l, int64_t rows) {
-  if (!l.dw) return {};
+  if (!l.dw && !l.db) return {};
   constexpr int64_t kOutputs = 256;  // fewer would read x more often
   return {ceil_div(l.n, kOutputs), false, [=](int64_t chunk) {
-            int64_t i = chunk * kOutputs;
-            cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans,
-                        static_cast<int>(std::min(kOutputs, l.n - i)), static_cast<int>(l.k),
-                        static_cast<int>(rows), 1, l.dy + i, static_cast<int>(l.ldy), l.x,
-                        static_cast<int>(l.k), 1, l.dw + i * l.k, static_cast<int>(l.k));
+            int64_t i = chunk * kOutputs, end = std::min(l.n, i + kOutputs);
+            for (int64_t r = 0; l.db && r < rows; ++r)
+              for (int64_t j = i; j < end; ++j) l.db[j] += l.dy[r * l.ldy + j];
+            if (!l.dw) return;
+            cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, static_cast<int>(end - i),
+                        static_cast<int>(l.k), static_cast<int>(rows), 1, l.dy + i,
+                        static_cast<int>(l.ldy), l.x, static_cast<int>(l.k), 1, l.dw + i * l.k,
+                        static_cast<int>(l.k));
           }};
 }
 

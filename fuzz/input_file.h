@@ -1,0 +1,35 @@
+// A fuzz input as a file, for readers that map one.
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+namespace nibble {
+
+// A file in memory, gone with its owner.
+class InputFile {
+ public:
+  InputFile(const uint8_t* data, size_t size) : fd_(memfd_create("input", 0)) {
+    if (fd_ < 0) std::abort();
+    while (size > 0) {
+      ssize_t written = write(fd_, data, size);
+      if (written <= 0) std::abort();
+      data += written;
+      size -= static_cast<size_t>(written);
+    }
+  }
+  ~InputFile() { close(fd_); }
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
+
+ private:
+  int fd_;
+};
+
+}  // namespace nibble
