@@ -1,16 +1,15 @@
 """Every method and transform on every family: the tiny golden models quantized, run again and compared
 with rounding."""
 import concurrent.futures
-import json
 import os
 
 import numpy as np
 import pytest
-from nibble import SHARED, needs_shared, run
+from nibble import SHARED, needs_shared, run, run_json
 from test_golden import GOLDEN, MODELS, arrays, listed
 
 WINDOWS = ["--windows", 8, "--window-length", 48]
-FEW_WINDOWS = ["--windows", 8, "--window-length", 12]  # of methods that take many steps
+FEW_WINDOWS = ["--windows", 2, "--window-length", 12]  # of the method that takes many steps
 # What quantize is told -> the most error, in that of rounding at the same scheme.
 METHODS = {
     "rtn-mse": (["--method", "rtn-mse"], 1.25),
@@ -29,13 +28,15 @@ METHODS = {
 # Of sparse methods half of the weights are gone: what rounding costs is no measure of that.
 SPARSE = ["sparsegpt", "wanda"]
 # Those that rotate takes: RMS norms that fold into the linears behind them.
-ROTATED = {"llama", "llama3-rope", "mistral-window", "phi3", "phi3-longrope", "qwen3"}
+ROTATED = {"gemma", "granite", "llama", "llama-bias", "llama3-rope", "mistral-window", "qwen2", "qwen2-yarn", "qwen3",
+           "smollm3"}
 
 
 class Family:
     def __init__(self, name, folder):
         self.source, self.folder = GOLDEN / name, folder
         self.ids = listed(arrays(self.source / "golden.safetensors")["input_ids"])
+        self.reports = {}
         self.true = self.logits(self.source, "float")
 
     def logits(self, model, name):
@@ -46,11 +47,8 @@ class Family:
     def error(self, name, options, scheme="w4g16-asym"):
         """Of the artifact's logits, in the float model's standard deviations."""
         out = self.folder / name
-        run("quantize", self.source, "-o", out, "--scheme", scheme, *options)
+        self.reports[name] = run_json("quantize", self.source, "-o", out, "--scheme", scheme, *options)
         return float(np.sqrt(((self.logits(out, name) - self.true) ** 2).mean()) / self.true.std())
-
-    def record(self, name):
-        return json.loads((self.folder / name / "nibble.json").read_text())
 
 
 @needs_shared
@@ -66,11 +64,11 @@ def test_methods(model, tmp_path):
     assert error["rtn"] < .5
     for name, (_, most) in METHODS.items():
         assert error[name] < most * error["rtn"], (name, error)
-        assert all(t["error"] < .06 for t in family.record(name)["tensors"]), name
+        assert all(t["error"] < .06 for t in family.reports[name]["tensors"]), name
     assert eight.result() < .2 * error["rtn"]
     assert error["sparsegpt"] < 1.02 * error["wanda"], error
     for name in SPARSE:
-        assert family.record(name)["sparsity"] > .49
+        assert family.reports[name]["sparsity"] > .49
 
 
 @needs_shared
@@ -90,6 +88,5 @@ def test_rotation(model, tmp_path):
 def test_experts_that_no_token_reaches(model, tmp_path):
     family = Family(model, tmp_path)
     assert family.error("gptq", ["--method", "gptq", "--windows", 1, "--window-length", 2]) < .5
-    record = family.record("gptq")
-    notes = [note for note in record["notes"] if "no calibration token reached" in note]
+    notes = [note for note in family.reports["gptq"]["notes"] if "no calibration token reached" in note]
     assert notes and all("expert" in note and "rounded to nearest" in note for note in notes)

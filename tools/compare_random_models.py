@@ -163,22 +163,28 @@ def varied(fields, draw):
 def as_transformers_4(folder):
     """rope_theta, rope_scaling and partial_rotary_factor where transformers 5 has rope_parameters."""
     path = os.path.join(folder, "config.json")
-    config = json.load(open(path))
+    whole = json.load(open(path))
+    config = whole.get("text_config", whole)
     rope = config.pop("rope_parameters", None)
-    if rope is None or any(isinstance(v, dict) for v in rope.values()):
+    if rope is None:
         return
+    if "full_attention" in rope:  # Gemma 3
+        config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        config["sliding_window_pattern"] = 2
+        del config["layer_types"]
+        rope = rope["full_attention"]
     for key in ("rope_theta", "partial_rotary_factor"):
         if key in rope:
             config[key] = rope.pop(key)
     kind = rope.pop("rope_type", "default")
     config["rope_scaling"] = None if kind == "default" else dict(rope, type=kind)
-    json.dump(config, open(path, "w"))
+    json.dump(whole, open(path, "w"))
 
 
 def make(name, folder, seed):
     family, fields = CASES[name]
     draw = random.Random(f"{name} {seed}")
-    if seed and not {"text_config", "_fixed"} & set(fields):
+    if seed and "text_config" not in fields:
         fields = varied(fields, draw)
     suffix = "TextConfig" if family == "Gemma3" and "text_config" not in fields else "Config"
     config = getattr(transformers, family + suffix)(**fields)

@@ -326,13 +326,6 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
       NB_TRY(Journal::open(out.staging(), fingerprint(record), record.recipe.settings().bitmaps));
   Weights floats = NB_TRY(transform_model(weights, preparation, out.staging(), record.notes));
   record.plan = NB_TRY(o.recipe.resolve(floats.config()));
-  if (const std::string& gap = record.plan.learning_gap(); !gap.empty()) {
-    record.notes.push_back(fmt::format(
-        "nothing learns by gradient: {} has no backward pass yet; the codes are those of the step "
-        "before",
-        gap));
-    warn("{}", record.notes.back());
-  }
   std::vector<NamedTensor> tensors;
   Embedding embedding = NB_TRY(quantize_embedding(floats, record, tensors));
   NB_OK(run_blocks(floats, embedding, preparation, statistics, journal, out.staging(), report));

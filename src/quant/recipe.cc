@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "train/block_backward.h"
 
 namespace nibble {
 namespace {
@@ -169,9 +168,6 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
       plan.distillation_ = choice.method->distillation;
   if (settings_.distill) plan.distillation_.what = *settings_.distill;
   plan.distillation_.steps = settings_.distill_steps;
-  bool learns = plan.distillation_.what != DistillationPlan::What::kNothing || plan.tunes_blocks();
-  if (learns) plan.learning_gap_ = backward_gap(c);
-  if (!plan.learning_gap_.empty()) plan.distillation_.what = DistillationPlan::What::kNothing;
   return plan;
 }
 
@@ -180,7 +176,7 @@ bool Plan::any(bool Method::* what) const {
                      [&](const auto& c) { return c.second.scheme && c.second.method->*what; });
 }
 bool Plan::takes_drift() const { return any(&Method::takes_drift); }
-bool Plan::tunes_blocks() const { return learning_gap_.empty() && any(&Method::tunes_block); }
+bool Plan::tunes_blocks() const { return any(&Method::tunes_block); }
 
 Json Recipe::json() const {
   Json out = {{"rules", Json::array()}};

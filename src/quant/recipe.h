@@ -53,8 +53,6 @@ class Plan {
   const DistillationPlan& distillation() const { return distillation_; }
   // The linears that stay as they are, the head with them.
   std::vector<std::string> float_linears() const;
-  // Why a method that learns does not in this model; empty where it does, or none is asked to.
-  const std::string& learning_gap() const { return learning_gap_; }
   // The head gets a matrix of its own although the model ties it to the embedding.
   bool unties_head() const { return unties_head_; }
 
@@ -63,7 +61,7 @@ class Plan {
   bool any(bool Method::* what) const;
   std::map<std::string, ModuleChoice> choices_;
   bool unties_head_ = false;
-  std::string embedding_, learning_gap_;
+  std::string embedding_;
   DistillationPlan distillation_;
 };
 

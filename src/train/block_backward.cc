@@ -109,11 +109,6 @@ const float* BackwardPass::branch(Role role, NormPlace out, NormPlace after,
   return s.dy.data();
 }
 
-std::string backward_gap(const DecoderConfig& c) {
-  if (c.parallel && c.residual_is_normed) return "a normed stream that two branches read";
-  return "";
-}
-
 void block_backward(const DecoderConfig& c, const Block& block, const BlockMatrices& weights,
                     const Positions& positions, std::span<const Slice> slices,
                     const BlockTape& tape, std::vector<float>& dh, BlockGradient& gradient,

@@ -3,15 +3,11 @@
 
 #include <array>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "model/block.h"
 
 namespace nibble {
-
-// Why this family's blocks have no backward pass; empty where they have one.
-std::string backward_gap(const DecoderConfig& config);
 
 // Where a block's linear stands in lists of all of them: first those that all tokens pass (expert
 // -1), then expert by expert.
