@@ -7,7 +7,7 @@ namespace nibble {
 namespace {
 
 // Of Panels' layout and of the order of matrices in the file.
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 }  // namespace
 

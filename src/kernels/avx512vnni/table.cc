@@ -3,17 +3,14 @@
 namespace nibble {
 namespace {
 
-// The EVEX encoding on 256-bit vectors: full rate where 512 bits are two passes (Zen 4), and 32
-// registers, without the clock that some CPUs give up for 512-bit vectors.
-inline __attribute__((always_inline)) __m256i dpbusd(__m256i sum, __m256i u, __m256i s) {
-  return _mm256_dpbusd_epi32(sum, u, s);
+inline __attribute__((always_inline)) __m512i dpbusd(__m512i sum, __m512i u, __m512i s) {
+  return _mm512_dpbusd_epi32(sum, u, s);
 }
 
-// On 512 bits: the CPU's limit, whatever width the products take.
 struct ByteMultiply {
   using Vector = __m512i;
   static inline __attribute__((always_inline)) Vector add(Vector sum, Vector u, Vector s) {
-    return _mm512_dpbusd_epi32(sum, u, s);
+    return dpbusd(sum, u, s);
   }
 };
 
@@ -31,7 +28,7 @@ const KernelTable kernels_avx512vnni = {
     .name = "avx512vnni",
     .needs = "AVX2, FMA, F16C, AVX-512 F, BW, DQ, VL, VNNI",
     .supported = [](const CpuFeatures& cpu) { return cpu.avx512vnni; },
-    .panel_rows = 8,
+    .panel_rows = 16,
     .quantize_row = avx2::quantize_row,
     .gemv = gemv_with<VnniDot>,
     .gemm = gemm_with<VnniDot>,

@@ -2,7 +2,7 @@
 // two panels at a time: eight sums share 2 loads of weights and 4 broadcasts for 8 multiplications,
 // so the multiplier ports and not the load ports set the pace. `Dot` is how an instruction set
 // multiplies an unpacked block:
-//   multiply_block<kBytes, W>(w, a, pairs, d)   d: (halves, W) vectors of 8 rows
+//   multiply_block<kBytes, W>(w, a, pairs, d)   d: (halves, W) vectors of kRows
 //   kSplitBytes   bytes come as two nibbles, low and high, in the place of the two panels
 #pragma once
 
@@ -14,14 +14,15 @@ namespace {
 // A strip of 512 columns x 16 rows (8 KB) stays in L1 beside the activations, and 512 rows of 512
 // activations (256 KB) in half of a 512 KB L2.
 constexpr int64_t kStripCols = 512, kMaxColumns = 512;
-constexpr int64_t kBlockBytes = 8 * 2 * 32;  // unpacked: 8 vectors of two halves
+constexpr int64_t kBlockBytes = 8 * 2 * kVectorBytes;  // unpacked: 8 vectors of two halves
 
-// A strip of weights, unpacked: codes (blocks, 8, 2, 32); scales and zeros (segments, halves, 8).
+// A strip of weights, unpacked: codes (blocks, 8, 2, kVectorBytes); scales and zeros (segments,
+// halves, kRows).
 struct Strip {
   uint8_t* codes;
   float* scales;
   int32_t* zeros;
-  float* sums;  // (columns / 4, halves, 4, 8)
+  float* sums;  // (columns / 4, halves, 4, kRows)
   int64_t blocks, segments;
 };
 
@@ -49,20 +50,20 @@ template <class Dot, CodeLayout L>
 void unpack_codes(const uint8_t* codes, int64_t block_bytes, int64_t blocks, int half,
                   uint8_t* out) {
   for (int64_t b = 0; b < blocks; ++b, codes += block_bytes, out += kBlockBytes) {
-    auto* to = reinterpret_cast<__m256i*>(out) + half;
+    uint8_t* to = out + half * kVectorBytes;
     if constexpr (L == CodeLayout::kByte) {
-      const __m256i low = _mm256_set1_epi8(15), flip = _mm256_set1_epi8(-128);
+      const Vector low = all_bytes(15), flip = all_bytes(-128);
       for (int g = 0; g < 8; ++g) {
-        __m256i w = _mm256_xor_si256(load(codes + 32 * g), flip);
-        _mm256_store_si256(to + 2 * g, Dot::kSplitBytes ? _mm256_and_si256(w, low) : w);
+        Vector w = load(codes + kVectorBytes * g) ^ flip;
+        store(to + 2 * kVectorBytes * g, Dot::kSplitBytes ? w & low : w);
         if constexpr (Dot::kSplitBytes)
-          _mm256_store_si256(to + 2 * g + 1, _mm256_and_si256(_mm256_srli_epi16(w, 4), low));
+          store(to + 2 * kVectorBytes * g + kVectorBytes, shift_right<4>(w) & low);
       }
     } else {
-      __m256i w[8];
+      Vector w[8];
       unpack<L>(codes, w);
       NIBBLE_UNROLL
-      for (int g = 0; g < 8; ++g) _mm256_store_si256(to + 2 * g, w[g]);
+      for (int g = 0; g < 8; ++g) store(to + 2 * kVectorBytes * g, w[g]);
     }
   }
 }
@@ -75,10 +76,10 @@ void fill_strip(const Product& p, int64_t panel, int half, int64_t segment, Stri
   unpack_codes<Dot, L>(base + first * p.w.block_bytes, p.w.block_bytes, s.blocks, half, s.codes);
   for (int64_t i = 0; i < s.segments; ++i) {
     int64_t group = (segment + i) * p.blocks_per_segment / p.w.blocks_per_group;
-    _mm256_storeu_ps(s.scales + (i * kHalves + half) * kRows, load_scales(p.w, base, group));
+    store_floats(s.scales + (i * kHalves + half) * kRows, load_scales(p.w, base, group));
     if (!p.w.group_zeros) continue;
-    __m256i zeros = load_zeros(p.w, base, group, L == CodeLayout::kByte ? 128 : 0);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(s.zeros + (i * kHalves + half) * kRows), zeros);
+    Vector zeros = load_zeros(p.w, base, group, L == CodeLayout::kByte ? 128 : 0);
+    store(s.zeros + (i * kHalves + half) * kRows, zeros);
   }
 }
 
@@ -89,18 +90,21 @@ void multiply_strip(const Strip& s, int64_t blocks_per_segment, const int8_t* a,
                     const uint32_t* pairs, const int32_t* term, float* sums) {
   constexpr int kHalves = kBytes ? 1 : 2, kSums = kHalves * W;
   const uint8_t* w = s.codes;
+  Floats acc[kSums];
+  NIBBLE_UNROLL
+  for (int j = 0; j < kSums; ++j) acc[j] = load_floats(sums + j * kRows);
   for (int64_t i = 0, left = s.blocks; i < s.segments; ++i, term += W) {
-    __m256i d[kSums];
+    Vector d[kSums];
     Dot::template multiply_block<kBytes, W>(w, a, pairs, d);
     w += kBlockBytes;
     a += kBlockCols * W;
     pairs += W;
     if constexpr (kLong) {
       for (int64_t b = left < blocks_per_segment ? left : blocks_per_segment; --b > 0;) {
-        __m256i more[kSums];
+        Vector more[kSums];
         Dot::template multiply_block<kBytes, W>(w, a, pairs, more);
         NIBBLE_UNROLL
-        for (int j = 0; j < kSums; ++j) d[j] = _mm256_add_epi32(d[j], more[j]);
+        for (int j = 0; j < kSums; ++j) d[j] = add(d[j], more[j]);
         w += kBlockBytes;
         a += kBlockCols * W;
         pairs += W;
@@ -109,19 +113,18 @@ void multiply_strip(const Strip& s, int64_t blocks_per_segment, const int8_t* a,
     }
     NIBBLE_UNROLL
     for (int c = 0; c < W; ++c) {
-      __m256i t = _mm256_set1_epi32(term[c]);
+      Vector t = all(term[c]);
       NIBBLE_UNROLL
       for (int h = 0; h < kHalves; ++h) {
-        __m256i correction = t;
-        if constexpr (kZeros)
-          correction = _mm256_mullo_epi32(load(s.zeros + (i * kHalves + h) * kRows), t);
-        __m256 f = _mm256_cvtepi32_ps(_mm256_add_epi32(d[h * W + c], correction));
-        float* sum = sums + (h * W + c) * kRows;
-        __m256 scale = _mm256_load_ps(s.scales + (i * kHalves + h) * kRows);
-        _mm256_store_ps(sum, _mm256_fmadd_ps(f, scale, _mm256_load_ps(sum)));
+        Vector correction = t;
+        if constexpr (kZeros) correction = multiply(load(s.zeros + (i * kHalves + h) * kRows), t);
+        Floats scale = load_floats(s.scales + (i * kHalves + h) * kRows);
+        acc[h * W + c] = fma(to_floats(add(d[h * W + c], correction)), scale, acc[h * W + c]);
       }
     }
   }
+  NIBBLE_UNROLL
+  for (int j = 0; j < kSums; ++j) store_floats(sums + j * kRows, acc[j]);
 }
 
 template <class Dot, bool kBytes, bool kZeros, bool kLong>
@@ -158,7 +161,7 @@ void store_sums(const Product& p, const float* sums, int64_t panel, int64_t pane
     int64_t width = p.m - c < kRowGroup ? p.m - c : kRowGroup;
     for (int64_t h = 0; h < panels; ++h)
       for (int64_t i = 0; i < width; ++i)
-        store_rows(p, c + i, panel + h, _mm256_load_ps(sums + (h * width + i) * kRows));
+        store_rows(p, c + i, panel + h, load_floats(sums + (h * width + i) * kRows));
   }
 }
 

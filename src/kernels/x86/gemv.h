@@ -1,6 +1,6 @@
 // Decode: packed codes stream once past up to four activation rows (performance.md 2.4). `Dot` is
 // how an instruction set multiplies a block:
-//   add_block<L, W>(codes, a, pairs, d)   d[c] += multiplier * products of a packed block, 8 rows x
+//   add_block<L, W>(codes, a, pairs, d)   d[c] += multiplier * products of a packed block, kRows x
 //   W kSignedBytes                          whether it takes kByte codes as signed, without
 //                                         Product::term
 #pragma once
@@ -10,12 +10,18 @@
 namespace nibble {
 namespace {
 
-// How far ahead memory is asked for: narrow codes keep the core busy between loads, so the
-// hardware's own prefetchers see too little of the stream too late.
-constexpr int64_t kPrefetch = 8192;
-
-NIBBLE_INLINE void prefetch(const uint8_t* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+// Memory is asked for ahead of its use, codes and scales as the one stream that they are; a panel's
+// share of both for each block. Far ahead only into L2: lines on their way to L1 need buffers, too
+// few for what memory gives. Bytes leave little to do between loads, and the hardware's own
+// prefetchers do the rest.
+template <CodeLayout L>
+NIBBLE_INLINE void prefetch(const uint8_t* ahead) {
+  constexpr int64_t kFar = L == CodeLayout::kByte ? 4096 : 16384, kNear = 2048;
+  for (int64_t line = 0; line <= block_bytes(L); line += 64) {
+    auto p = reinterpret_cast<const char*>(ahead + line);
+    _mm_prefetch(p + kFar, _MM_HINT_T1);
+    if (L != CodeLayout::kByte) _mm_prefetch(p + kNear, _MM_HINT_T0);
+  }
 }
 
 // kShort: groups of one block, so that no loop is needed inside a group.
@@ -25,39 +31,39 @@ __attribute__((noinline)) void multiply_panel(const Product& p, int64_t panel, i
   const Panels& w = p.w;
   const uint8_t* base = w.data + panel * w.panel_bytes;
   const uint8_t* codes = base;
+  const uint8_t* ahead = base;
+  const int64_t ahead_step = w.panel_bytes / w.blocks;
   const int8_t* a = p.a + column * w.blocks * kBlockCols;
   const uint32_t* pairs = p.pairs + column * w.blocks;
   const int32_t* term = p.term + column * p.segments;
-  __m256 acc[W] = {};
+  Floats acc[W] = {};
   for (int64_t block = 0, g = 0; g < w.groups; ++g) {
-    prefetch(scales_at(w, base + w.panel_bytes, g));
-    __m256 scale_w = load_scales(w, base, g);
-    __m256i zeros = _mm256_setzero_si256();
+    Floats scale_w = load_scales(w, base, g);
+    Vector zeros = {};
     if constexpr (kZeros) zeros = load_zeros(w, base, g, L == CodeLayout::kByte && kTerm ? 128 : 0);
     int64_t group_end = block + w.blocks_per_group;
     if (group_end > w.blocks) group_end = w.blocks;
     do {
-      __m256i d[W];
+      Vector d[W];
       NIBBLE_UNROLL
       for (int c = 0; c < W; ++c) {
         if constexpr (kZeros)
-          d[c] = _mm256_mullo_epi32(zeros, _mm256_set1_epi32(term[c]));
+          d[c] = multiply(zeros, all(term[c]));
         else
-          d[c] = kTerm ? _mm256_set1_epi32(term[c]) : _mm256_setzero_si256();
+          d[c] = kTerm ? all(term[c]) : Vector{};
       }
       int64_t end = block + p.blocks_per_segment;
       if (end > group_end) end = group_end;
       do {
-        for (int64_t line = 0; line < block_bytes(L); line += 64)
-          prefetch(codes + kPrefetch + line);
+        prefetch<L>(ahead);
+        ahead += ahead_step;
         Dot::template add_block<L, W>(codes, a, pairs, d);
         codes += block_bytes(L);
         a += kBlockCols * W;
         pairs += W;
       } while (++block < end && !kShort);
       NIBBLE_UNROLL
-      for (int c = 0; c < W; ++c)
-        acc[c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[c]), scale_w, acc[c]);
+      for (int c = 0; c < W; ++c) acc[c] = fma(to_floats(d[c]), scale_w, acc[c]);
       term += W;
     } while (block < group_end && !kShort);
   }

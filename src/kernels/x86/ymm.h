@@ -1,0 +1,48 @@
+// AVX2's registers: 8 lanes of 32 bits. zmm.h has the same functions on AVX-512's 16.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/inline.h"
+
+namespace nibble {
+namespace {
+
+constexpr int kRows = 8;  // 32-bit lanes of a vector
+using Vector = __m256i;
+using Floats = __m256;
+
+NIBBLE_INLINE Vector load(const void* p) {
+  return _mm256_loadu_si256(static_cast<const Vector*>(p));
+}
+NIBBLE_INLINE void store(void* p, Vector v) { _mm256_storeu_si256(static_cast<Vector*>(p), v); }
+NIBBLE_INLINE Vector all(int value) { return _mm256_set1_epi32(value); }
+NIBBLE_INLINE Vector all_bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
+NIBBLE_INLINE Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
+NIBBLE_INLINE Vector multiply(Vector a, Vector b) { return _mm256_mullo_epi32(a, b); }
+// Bits may come from the byte above.
+template <int kBits>
+NIBBLE_INLINE Vector shift_right(Vector v) {
+  return _mm256_srli_epi16(v, kBits);
+}
+
+NIBBLE_INLINE Floats load_floats(const float* p) { return _mm256_loadu_ps(p); }
+NIBBLE_INLINE void store_floats(float* p, Floats v) { _mm256_storeu_ps(p, v); }
+NIBBLE_INLINE Floats all_floats(float value) { return _mm256_set1_ps(value); }
+NIBBLE_INLINE Floats to_floats(Vector v) { return _mm256_cvtepi32_ps(v); }
+NIBBLE_INLINE Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+
+// kRows narrow numbers in memory.
+NIBBLE_INLINE Floats widen_f16(const uint8_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+NIBBLE_INLINE Floats widen_bf16(const uint8_t* p) {
+  __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+}
+NIBBLE_INLINE Vector widen_bytes(const uint8_t* p) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+
+}  // namespace
+}  // namespace nibble
