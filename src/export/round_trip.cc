@@ -4,32 +4,10 @@
 
 #include "base/threads.h"
 #include "export/export.h"
+#include "export/row_reader.h"
 
 namespace nibble {
 namespace {
-
-// Rows of a matrix as floats, whatever holds it.
-struct RowReader {
-  std::optional<QuantizedMatrix> quantized;
-  TensorView floats;
-  int64_t k = 0;
-
-  static Result<RowReader> open(const Weights& w, const std::string& module, int64_t n, int64_t k) {
-    RowReader out;
-    out.k = k;
-    if (w.scheme_of(module))
-      out.quantized = NB_TRY(w.quantized(module, n, k));
-    else
-      out.floats = NB_TRY(w.float_matrix(module + ".weight", n, k));
-    return out;
-  }
-  void operator()(int64_t row, float* out) const {
-    if (quantized)
-      quantized->dequantize(row, out);
-    else
-      to_float(floats.dtype, floats.bytes.data() + row * k * dtype_size(floats.dtype), k, out);
-  }
-};
 
 struct Matrix {
   std::string source, written;  // modules
@@ -150,6 +128,8 @@ Result<RoundTrip> compare_weights(const Weights& source, const Weights& written)
     RowReader a = NB_TRY(RowReader::open(source, m.source, m.n, m.k));
     RowReader b = NB_TRY(RowReader::open(written, m.written, m.n, m.k));
     sums.add(m.source, m.n, m.k, a, b);
+    a.release();
+    b.release();
   }
   NB_OK(compare_vectors(source, written, sums));
   RoundTrip out = sums.finish();
