@@ -62,9 +62,9 @@ Result<Draft> draft(const ExportRequest& request) {
   out.architecture = NB_TRY(gguf_architecture(c, request.folder()));
   out.tensors =
       NB_TRY(plan_gguf_tensors(request.model, *out.architecture, type_of(request.flavour)));
-  out.notes = gguf_traps(c, *out.architecture);
+  out.notes = gguf_traps(c);
   GgufMetadata& m = out.metadata;
-  m.text("general.architecture", out.architecture->name);
+  m.text("general.architecture", out.architecture->family().architecture);
   m.text("general.type", "model");
   m.text("general.name", std::filesystem::path(request.folder()).filename().string());
   m.number("general.file_type", file_type(out.tensors));

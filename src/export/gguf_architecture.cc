@@ -127,27 +127,27 @@ void granite(const DecoderConfig& c, GgufKeys& out) {
 
 constexpr Activation kSilu = Activation::kSilu, kGelu = Activation::kGelu;
 constexpr std::array kArchitectures = {
-    GgufArchitecture{"llama", "llama", true, kSilu},
-    GgufArchitecture{"mistral", "llama", true, kSilu, nullptr, window},
-    GgufArchitecture{"mixtral", "llama", true, kSilu, check_experts, mixtral},
-    GgufArchitecture{"smollm3", "smollm3", true, kSilu, check_smollm3},
-    GgufArchitecture{"granite", "granite", true, kSilu, nullptr, granite},
-    GgufArchitecture{"qwen2", "qwen2", false, kSilu},
-    GgufArchitecture{"qwen3", "qwen3", false, kSilu},
-    GgufArchitecture{"qwen3_moe", "qwen3moe", false, kSilu, check_experts, qwen3_moe},
-    GgufArchitecture{"gemma", "gemma", false, kGelu},
-    GgufArchitecture{"gemma2", "gemma2", false, kGelu, check_gemma2, softcaps},
-    GgufArchitecture{"gemma3_text", "gemma3", false, kGelu, check_gemma3, gemma3},
-    GgufArchitecture{"phi", "phi2", false, kGelu, check_phi},
-    GgufArchitecture{"phi3", "phi3", false, kSilu, nullptr, phi3},
-    GgufArchitecture{"falcon", "falcon", false, kGelu, check_falcon},
-    GgufArchitecture{"bloom", "bloom", false, kGelu, check_bloom},
-    GgufArchitecture{"gpt2", "gpt2", false, kGelu},
-    GgufArchitecture{"gpt_neox", "gptneox", false, kGelu, nullptr, parallel},
-    GgufArchitecture{"mpt", "mpt", false, kGelu, nullptr, mpt},
-    GgufArchitecture{"stablelm", "stablelm", false, kSilu, nullptr, parallel},
-    GgufArchitecture{"olmo2", "olmo2", false, kSilu},
-    GgufArchitecture{"starcoder2", "starcoder2", false, kGelu, nullptr, window},
+    GgufArchitecture{"llama", kSilu},
+    GgufArchitecture{"mistral", kSilu, nullptr, window},
+    GgufArchitecture{"mixtral", kSilu, check_experts, mixtral},
+    GgufArchitecture{"smollm3", kSilu, check_smollm3},
+    GgufArchitecture{"granite", kSilu, nullptr, granite},
+    GgufArchitecture{"qwen2", kSilu},
+    GgufArchitecture{"qwen3", kSilu},
+    GgufArchitecture{"qwen3_moe", kSilu, check_experts, qwen3_moe},
+    GgufArchitecture{"gemma", kGelu},
+    GgufArchitecture{"gemma2", kGelu, check_gemma2, softcaps},
+    GgufArchitecture{"gemma3_text", kGelu, check_gemma3, gemma3},
+    GgufArchitecture{"phi", kGelu, check_phi},
+    GgufArchitecture{"phi3", kSilu, nullptr, phi3},
+    GgufArchitecture{"falcon", kGelu, check_falcon},
+    GgufArchitecture{"bloom", kGelu, check_bloom},
+    GgufArchitecture{"gpt2", kGelu},
+    GgufArchitecture{"gpt_neox", kGelu, nullptr, parallel},
+    GgufArchitecture{"mpt", kGelu, nullptr, mpt},
+    GgufArchitecture{"stablelm", kSilu, nullptr, parallel},
+    GgufArchitecture{"olmo2", kSilu},
+    GgufArchitecture{"starcoder2", kGelu, nullptr, window},
 };
 
 Status check_rope(const RopeSpec& r) {
@@ -164,7 +164,7 @@ Status check_common(const DecoderConfig& c, const GgufArchitecture& a) {
   if (known(c.activation) != a.activation) return refuse("such activation");
   for (const RopeSpec& r : c.ropes) NB_OK(check_rope(r));
   if (c.embedding_width != c.hidden) return refuse("embedding narrower than the model");
-  if (std::string_view(a.name) != "granite" && !scores_are_plain(c))
+  if (c.model_type != "granite" && !scores_are_plain(c))
     return refuse("attention scale but 1 / sqrt(head width)");
   return a.check ? a.check(c) : Status{};
 }
@@ -207,7 +207,7 @@ Result<const GgufArchitecture*> gguf_architecture(const DecoderConfig& c, const 
 }
 
 void describe_gguf(const DecoderConfig& c, const GgufArchitecture& a, GgufMetadata& metadata) {
-  GgufKeys out(metadata, a.name);
+  GgufKeys out(metadata, a.family().architecture);
   out.number("block_count", c.layers);
   out.number("context_length", c.context);
   out.number("embedding_length", c.hidden);
@@ -224,10 +224,11 @@ void describe_gguf(const DecoderConfig& c, const GgufArchitecture& a, GgufMetada
   if (a.describe) a.describe(c, out);
 }
 
-std::vector<std::string> gguf_traps(const DecoderConfig& c, const GgufArchitecture& a) {
+std::vector<std::string> gguf_traps(const DecoderConfig& c) {
   std::vector<std::string> out;
-  bool llama = std::string_view(a.name) == "llama" || std::string_view(a.name) == "starcoder2";
-  if (llama && windowed(c))
+  constexpr std::array kWithout = {"llama", "mistral", "mixtral", "starcoder2"};
+  bool without = std::ranges::find(kWithout, c.model_type) != kWithout.end();
+  if (without && windowed(c))
     out.push_back(
         fmt::format("llama.cpp ignores the window of {} tokens in this family: longer "
                     "texts come out otherwise.",
@@ -237,34 +238,6 @@ std::vector<std::string> gguf_traps(const DecoderConfig& c, const GgufArchitectu
   if (c.embedding_scale != 1 && c.norm == NormKind::kRmsPlusOne)
     out.emplace_back("llama.cpp scales embeddings in float32, transformers in the model's type.");
   return out;
-}
-
-std::string gguf_linear_name(Role role, bool expert) {
-  // Source: gguf-py/gguf/constants.py, TENSOR_NAMES.
-  constexpr std::array<const char*, kRoles> kNames = {"attn_q",   "attn_k",      "attn_v",
-                                                      "attn_qkv", "attn_output", "ffn_gate",
-                                                      "ffn_up",   "ffn_up",      "ffn_down"};
-  return kNames[static_cast<size_t>(role)] + std::string(expert ? "_exps" : "");
-}
-
-std::string gguf_norm_name(const DecoderConfig& c, NormPlace place) {
-  constexpr std::array<const char*, kNormPlaces> kNames = {"attn_norm",   "post_attention_norm", "",
-                                                           "ffn_norm",    "post_ffw_norm",       "",
-                                                           "attn_q_norm", "attn_k_norm"};
-  // Falcon with two norms side by side calls that of the MLP attn_norm.
-  if (c.model_type == "falcon" && c.has(NormPlace::kMlpIn)) {
-    if (place == NormPlace::kAttentionIn) return "attn_norm_2";
-    if (place == NormPlace::kMlpIn) return "attn_norm";
-  }
-  return kNames[static_cast<size_t>(place)];
-}
-
-RowOrder gguf_row_order(const DecoderConfig& c, const GgufArchitecture& a, Role role) {
-  if (a.pairs && (role == Role::kQ || role == Role::kK))
-    return {RowOrder::Kind::kPairs, c.head_dim, 0, 0};
-  if (role == Role::kQkv && c.qkv == QkvOrder::kGrouped)
-    return {RowOrder::Kind::kBlocks, c.head_dim, c.heads, c.kv_heads};
-  return {};
 }
 
 std::vector<float> gguf_rope_factors(const RopeSpec& r) {

@@ -4,9 +4,7 @@
 #pragma once
 
 #include "formats/gguf_writer.h"
-#include "model/config.h"
-#include "model/gguf/row_order.h"
-#include "model/names.h"
+#include "model/gguf/family.h"
 
 namespace nibble {
 
@@ -25,15 +23,16 @@ class GgufKeys {
   std::string prefix_;
 };
 
+// A family as llama.cpp's graph computes it.
 struct GgufArchitecture {
   const char* model_type;  // in config.json
-  const char* name;        // general.architecture
-  bool pairs;              // query and key rows lie in pairs (row_order.h)
   Activation activation;   // the graph's; kGelu and kGeluTanh are one there
   // Refuses what the graph cannot do.
   Status (*check)(const DecoderConfig& c) = nullptr;
   // Adds what the common part does not.
   void (*describe)(const DecoderConfig& c, GgufKeys& out) = nullptr;
+
+  const GgufFamily& family() const { return *gguf_family_of(model_type); }
 };
 
 // The architecture that llama.cpp has for the model, or why it has none; `what` names the model.
@@ -42,12 +41,7 @@ Result<const GgufArchitecture*> gguf_architecture(const DecoderConfig& c, const 
 void describe_gguf(const DecoderConfig& c, const GgufArchitecture& a, GgufMetadata& out);
 
 // What llama.cpp computes otherwise than the model, as sentences.
-std::vector<std::string> gguf_traps(const DecoderConfig& c, const GgufArchitecture& a);
-
-// Names behind "blk.N." without ".weight", and the order of a projection's rows.
-std::string gguf_linear_name(Role role, bool expert);
-std::string gguf_norm_name(const DecoderConfig& c, NormPlace place);
-RowOrder gguf_row_order(const DecoderConfig& c, const GgufArchitecture& a, Role role);
+std::vector<std::string> gguf_traps(const DecoderConfig& c);
 
 // rope_freqs.weight: what each frequency of a Llama 3 rotation is divided by; empty for others.
 std::vector<float> gguf_rope_factors(const RopeSpec& rope);

@@ -8,6 +8,7 @@
 #include "export/ggml_exact.h"
 #include "export/row_reader.h"
 #include "formats/ggml_quantize.h"
+#include "model/gguf/names.h"
 
 namespace nibble {
 namespace {
@@ -67,8 +68,8 @@ class Planner {
       for (const LinearSpec& other : linears)
         if (other.role == spec.role && (other.expert >= 0) == (spec.expert >= 0))
           modules.push_back(other.module);
-      std::string name = prefix + gguf_linear_name(spec.role, spec.expert >= 0);
-      RowOrder order = gguf_row_order(c_, a_, spec.role);
+      std::string name = prefix + gguf_linear_name(spec.role) + (spec.expert >= 0 ? "_exps" : "");
+      RowOrder order = gguf_row_order(c_, a_.family().pairs, spec.role);
       NB_OK(matrix(name + ".weight", std::move(modules), spec.n, spec.k, order, Kind::kLinear));
       if (!spec.bias) continue;
       std::vector<float> bias = NB_TRY(model_.bias(spec)), turned(bias.size());
@@ -76,8 +77,9 @@ class Planner {
         turned[static_cast<size_t>(order.source(static_cast<int64_t>(r)))] = bias[r];
       vector(name + ".bias", std::move(turned));
     }
+    bool two_norms = c_.model_type == "falcon" && c_.has(NormPlace::kMlpIn);
     for (const NormSpec& spec : block_norms(c_, layer))
-      NB_OK(norm(prefix + gguf_norm_name(c_, spec.place), spec));
+      NB_OK(norm(prefix + gguf_norm_name(spec.place, two_norms), spec));
     if (c_.blocks[static_cast<size_t>(layer)].experts > 0) {
       MatrixSpec m = router(c_, layer);
       NB_OK(matrix(prefix + "ffn_gate_inp.weight", {m.module}, m.n, m.k, {}, Kind::kFloat));

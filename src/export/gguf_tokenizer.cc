@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "export/gguf_pre_tokenizer.h"
+#include "formats/gguf_model.h"
 #include "jinja/chat_template.h"
 #include "text/spm_model.h"
 #include "text/tokenizer.h"
@@ -167,10 +168,32 @@ Status describe_special(const std::string& folder, const DecoderConfig& c, GgufM
   return {};
 }
 
+// One that is in GGUF already, key by key.
+Status copy_tokenizer(const std::string& path, GgufMetadata& out) {
+  GgufModel model = NB_TRY(GgufModel::open(path));
+  for (const auto& [key, value] : model.metadata()) {
+    if (!key.starts_with("tokenizer.")) continue;
+    if (const auto* v = std::get_if<int64_t>(&value)) out.number(key, *v);
+    if (const auto* v = std::get_if<double>(&value)) out.real(key, *v);
+    if (const auto* v = std::get_if<bool>(&value)) out.flag(key, *v);
+    if (const auto* v = std::get_if<std::string_view>(&value)) out.text(key, *v);
+    const auto* array = std::get_if<GgufArray>(&value);
+    if (!array) continue;
+    if (const auto* v = std::get_if<std::vector<int64_t>>(array))
+      out.integers(key, std::vector<int32_t>(v->begin(), v->end()));
+    if (const auto* v = std::get_if<std::vector<double>>(array))
+      out.reals(key, std::vector<float>(v->begin(), v->end()));
+    if (const auto* v = std::get_if<std::vector<std::string_view>>(array))
+      out.texts(key, std::vector<std::string>(v->begin(), v->end()));
+  }
+  return {};
+}
+
 }  // namespace
 
 Status describe_gguf_tokenizer(const std::string& folder, const DecoderConfig& c, GgufMetadata& out,
                                std::vector<std::string>& notes) {
+  if (is_gguf_model(folder)) return copy_tokenizer(folder, out);
   std::string json = folder + "/tokenizer.json";
   bool sentencepiece = path_exists(folder + "/tokenizer.model");
   if (!sentencepiece && !path_exists(json)) {

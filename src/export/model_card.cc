@@ -96,7 +96,7 @@ Status describe_export(const ExportRequest& request, const ExportReport& report,
                        const std::string& base_model, const std::string& folder) {
   std::string base = base_of(request, base_model);
   Json record = record_of(request, report, NB_TRY(source_record(request.folder())), base,
-                          NB_TRY(request.model.checkpoint().digest()));
+                          NB_TRY(request.model.digest()));
   NB_OK(write_file(folder + "/nibble.json", record.dump(2) + "\n"));
   return write_file(folder + "/README.md", card(report, record, base));
 }

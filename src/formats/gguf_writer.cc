@@ -107,10 +107,6 @@ void GgufMetadata::integers(const std::string& key, std::span<const int32_t> val
   begin_array(key, kI32, values.size());
   for (int32_t v : values) put(v);
 }
-void GgufMetadata::flags(const std::string& key, std::span<const uint8_t> values) {
-  begin_array(key, kBool, values.size());
-  for (uint8_t v : values) put(v);
-}
 void GgufMetadata::reals(const std::string& key, std::span<const float> values) {
   begin_array(key, kF32, values.size());
   for (float v : values) put(v);

@@ -21,7 +21,6 @@ class GgufMetadata {
   void real(const std::string& key, double value);     // f32
   void texts(const std::string& key, std::span<const std::string> values);
   void integers(const std::string& key, std::span<const int32_t> values);
-  void flags(const std::string& key, std::span<const uint8_t> values);
   void reals(const std::string& key, std::span<const float> values);
 
   int64_t count() const { return count_; }
