@@ -14,7 +14,9 @@ constexpr uint8_t kSignFlip = 0x80;
 
 int64_t packed_words(int64_t count, int bits) { return ceil_div(count * bits, 32); }
 
-bool has_packed_zeros(const Scheme& s) { return s.bits < 8 && s.group != Scheme::kTensor; }
+bool has_packed_zeros(const Scheme& s, bool pack = false) {
+  return (s.bits < 8 || pack) && s.group != Scheme::kTensor;
+}
 
 // zeros: (n, groups) to words: (ceil(n * bits / 32), groups), packed along the rows.
 std::vector<std::byte> pack_columns(std::span<const uint8_t> zeros, int64_t n, int64_t groups,
@@ -49,9 +51,9 @@ std::vector<uint8_t> unpack_columns(const std::byte* words_in, int64_t n, int64_
   return zeros;
 }
 
-TensorView zero_view(const QuantizedMatrix& w) {
+TensorView zero_view(const QuantizedMatrix& w, bool pack) {
   const Scheme& s = w.scheme();
-  if (has_packed_zeros(s))
+  if (has_packed_zeros(s, pack))
     return own_bytes(DType::kI32, {packed_words(w.rows(), s.bits), w.groups()},
                      pack_columns(w.zeros(), w.rows(), w.groups(), s.bits));
   // Signed bytes. A single zero point is repeated for every row: the package takes one for the
@@ -76,6 +78,24 @@ TensorView signed_codes(const QuantizedMatrix& w) {
     w.codes(r, reinterpret_cast<uint8_t*>(bytes.data()) + r * w.cols());
   for (std::byte& b : bytes) b ^= std::byte{kSignFlip};
   return own_bytes(DType::kI8, {w.rows(), w.cols()}, std::move(bytes));
+}
+
+// The codes as words of int32 (n, ceil(k * bits / 32)).
+TensorView packed_codes(const QuantizedMatrix& w) {
+  int64_t words = packed_words(w.cols(), w.scheme().bits);
+  TensorView view = w.code_view();
+  if (w.code_flip() != 0) {
+    std::vector<std::byte> bytes(static_cast<size_t>(w.rows() * words * 4));
+    std::vector<uint8_t> row(static_cast<size_t>(w.cols()));
+    for (int64_t r = 0; r < w.rows(); ++r) {
+      w.codes(r, row.data());
+      pack_bits(row.data(), w.cols(), w.scheme().bits, bytes.data() + r * words * 4);
+    }
+    view = own_bytes(DType::kI32, {}, std::move(bytes));
+  }
+  view.dtype = DType::kI32;
+  view.shape = {w.rows(), words};
+  return view;
 }
 
 // Whether every float has some but not all exponent and fraction bits: neither zero nor infinite.
@@ -218,17 +238,14 @@ class ModuleReader {
 
 }  // namespace
 
-std::vector<NamedTensor> to_compressed_tensors(const std::string& module,
-                                               const QuantizedMatrix& w) {
+std::vector<NamedTensor> to_compressed_tensors(const std::string& module, const QuantizedMatrix& w,
+                                               bool pack) {
   const Scheme& s = w.scheme();
   std::vector<NamedTensor> out;
-  if (s.bits == 8) {
+  if (s.bits == 8 && !pack) {
     out.push_back({module + ".weight", signed_codes(w)});
   } else {
-    TensorView packed = w.code_view();
-    packed.dtype = DType::kI32;
-    packed.shape = {w.rows(), packed_words(w.cols(), s.bits)};
-    out.push_back({module + ".weight_packed", std::move(packed)});
+    out.push_back({module + ".weight_packed", packed_codes(w)});
     int64_t shape[2] = {w.rows(), w.cols()};
     auto bytes = std::as_bytes(std::span(shape));
     out.push_back(
@@ -238,7 +255,7 @@ std::vector<NamedTensor> to_compressed_tensors(const std::string& module,
   scales.shape = s.group == Scheme::kTensor ? std::vector<int64_t>{1}
                                             : std::vector<int64_t>{w.rows(), w.groups()};
   out.push_back({module + ".weight_scale", std::move(scales)});
-  if (s.asymmetric()) out.push_back({module + ".weight_zero_point", zero_view(w)});
+  if (s.asymmetric()) out.push_back({module + ".weight_zero_point", zero_view(w, pack)});
   return out;
 }
 

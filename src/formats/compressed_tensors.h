@@ -17,8 +17,10 @@ namespace nibble {
 
 // The tensors of one quantized linear under `module` ("model.layers.0.mlp.up_proj"):
 // pack-quantized (weight_packed, weight_scale, weight_shape, weight_zero_point packed along dim 0)
-// below 8 bits, int-quantized (weight int8, weight_scale, weight_zero_point int8) at 8.
-std::vector<NamedTensor> to_compressed_tensors(const std::string& module, const QuantizedMatrix& w);
+// below 8 bits, int-quantized (weight int8, weight_scale, weight_zero_point int8) at 8, or there
+// pack-quantized too with `pack`.
+std::vector<NamedTensor> to_compressed_tensors(const std::string& module, const QuantizedMatrix& w,
+                                               bool pack = false);
 
 // How a config group stores weights: integers, or FP8 and FP4 values with scales of blocks.
 struct CompressedWeights {
@@ -69,9 +71,9 @@ struct QuantizedModule {
 // The quantization_config for these modules (all others that are linears go to "ignore"): one
 // config group a scheme, targets "Linear" when one scheme covers all, else "re:" patterns of the
 // modules' own names; "format" named in every group; "dequantize": true for a single asymmetric
-// scheme.
+// scheme. `pack` as to_compressed_tensors's.
 Json compressed_tensors_config(const std::vector<QuantizedModule>& quantized,
-                               const std::vector<std::string>& ignored_linears);
+                               const std::vector<std::string>& ignored_linears, bool pack = false);
 
 // Why transformers with compressed-tensors cannot load an artifact of these modules; empty if it
 // can. `shapes` are (n, k) in the same order.

@@ -125,7 +125,7 @@ Result<std::vector<NamePattern>> parse_patterns(const Json& list, const std::str
 }
 
 // What a config group says of its weights, and the format they are stored in.
-Json describe(const Scheme& s) {
+Json describe(const Scheme& s, bool pack) {
   bool tensor = s.group == Scheme::kTensor, channel = s.group == Scheme::kChannel;
   Json weights = {{"num_bits", s.bits},
                   {"type", "int"},
@@ -140,7 +140,7 @@ Json describe(const Scheme& s) {
           {"weights", std::move(weights)},
           {"input_activations", nullptr},
           {"output_activations", nullptr},
-          {"format", s.bits == 8 ? kInt8 : kPacked}};
+          {"format", s.bits == 8 && !pack ? kInt8 : kPacked}};
 }
 
 // Config groups with the modules of each; schemes that readers cannot tell apart share one.
@@ -148,10 +148,11 @@ struct Described {
   Json group;
   std::vector<const QuantizedModule*> modules;
 };
-std::vector<Described> group_modules(const std::vector<QuantizedModule>& quantized) {
+std::vector<Described> group_modules(const std::vector<QuantizedModule>& quantized,
+                                     bool pack = false) {
   std::vector<Described> groups;
   for (const auto& q : quantized) {
-    Json group = describe(q.scheme);
+    Json group = describe(q.scheme, pack);
     auto it = std::find_if(groups.begin(), groups.end(),
                            [&](const Described& d) { return d.group == group; });
     if (it == groups.end()) it = groups.insert(it, {std::move(group), {}});
@@ -220,8 +221,8 @@ const CompressedWeights* CompressedTensorsConfig::weights_of(const std::string& 
 }
 
 Json compressed_tensors_config(const std::vector<QuantizedModule>& quantized,
-                               const std::vector<std::string>& ignored_linears) {
-  auto groups = group_modules(quantized);
+                               const std::vector<std::string>& ignored_linears, bool pack) {
+  auto groups = group_modules(quantized, pack);
   Json config_groups = Json::object();
   std::string format = groups.empty() ? kPacked : groups[0].group["format"].get<std::string>();
   for (size_t i = 0; i < groups.size(); ++i) {

@@ -185,6 +185,14 @@ const GgmlType* find_ggml_type(uint32_t id) {
   return nullptr;
 }
 
+const GgmlType* find_ggml_type(std::string_view name) {
+  for (const GgmlType& t : kTypes)
+    if (t.name == name) return &t;
+  return nullptr;
+}
+
+std::span<const int8_t> iq4_values() { return kNonlinear; }
+
 std::string_view ggml_type_name(uint32_t id) {
   if (const GgmlType* t = find_ggml_type(id)) return t->name;
   for (const OtherType& t : kOthers)

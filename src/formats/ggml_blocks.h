@@ -23,6 +23,9 @@ struct GgmlType {
 std::span<const GgmlType> ggml_types();
 // Null where the type is unknown.
 const GgmlType* find_ggml_type(uint32_t id);
+const GgmlType* find_ggml_type(std::string_view name);
+// The sixteen values of IQ4_NL and IQ4_XS, ascending, times the block's scale.
+std::span<const int8_t> iq4_values();
 // ggml's name of any type that it ever had, for messages; "" where there is none.
 std::string_view ggml_type_name(uint32_t id);
 

@@ -9,11 +9,15 @@ import time
 
 FORMATS = {
     "native": "the folder that quantize writes, in transformers with compressed-tensors",
+    "gptq": "GPTQ folders in transformers with gptqmodel",
+    "awq": "AWQ folders in transformers with gptqmodel",
+    "compressed_tensors": "compressed-tensors exports in transformers",
+    "bitsandbytes": "bitsandbytes folders in transformers",
 }
 
 
 def table_line(kind, result, difference, allowed, verdict):
-    print(f"{kind:<30} {result:<30} {difference:>10} {allowed:>8}  {verdict}", flush=True)
+    print(f"{kind:<45} {result:<30} {difference:>10} {allowed:>8}  {verdict}", flush=True)
 
 
 def show(row):
@@ -24,7 +28,7 @@ def show(row):
 
 
 def main():
-    about = "\n".join(f"  {name:<10} {what}" for name, what in FORMATS.items())
+    about = "\n".join(f"  {name:<19} {what}" for name, what in FORMATS.items())
     parser = argparse.ArgumentParser(prog="interop", description="formats:\n" + about,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("formats", nargs="*", metavar="FORMAT", help="default: all")

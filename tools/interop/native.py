@@ -1,16 +1,13 @@
 """The native artifact in transformers: what is said to load there must give our logits in float32; of what
 only nibble reads, nothing wrong may be given silently. docs/FORMATS.md explains both lists."""
-import contextlib
-import io
 import json
 import pathlib
 import tempfile
 
 import torch
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
 
 from interop.common import TALES, Row, nibble, windows
+from interop.logits import difference, logits_of_nibble, logits_of_transformers
 
 # Symmetric weights are multiplied out in the type asked for, so that only the order of sums differs.
 # With "dequantize" the package does it in the type of the stored scales: one rounding a weight, to 11 bits
@@ -42,27 +39,6 @@ def quantize(kind, folder):
     if said != [reason] * (record["consumers"] == ["nibble"]):
         raise RuntimeError(f"nibble.json says {reason}, quantize {said}")
     return record["consumers"]
-
-
-def logits_of_nibble(folder, ids):
-    file = folder.parent / "logits.safetensors"
-    nibble("logits", folder, "--ids", ",".join(map(str, ids)), "-o", file, "--activations", "float")
-    return load_file(file)["logits"]
-
-
-@torch.no_grad()
-def logits_of_transformers(folder, texts):
-    """Loads the folder as it is, in float32 -> logits, and the names of tensors that found no place;
-    raises what transformers raises, be it at the first forward pass."""
-    with contextlib.redirect_stderr(io.StringIO()):  # progress bars
-        model, report = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
-                                                             output_loading_info=True)
-        logits = torch.stack([model.eval()(torch.tensor([ids])).logits[0] for ids in texts])
-    return logits, [name for names in report.values() for name in names]
-
-
-def difference(theirs, ours):
-    return ((theirs - ours).abs().max() / ours.std()).item()
 
 
 def check_loadable(kind, folder, texts, allowed):

@@ -218,6 +218,14 @@ constexpr GgufFamily kMistral = {"llama", "mistral", "MistralForCausalLM", true,
 
 }  // namespace
 
+const GgufFamily* gguf_family_of(std::string_view model_type) {
+  for (const GgufFamily* one : {&kMixtral, &kMistral})
+    if (model_type == one->model_type) return one;
+  auto it = std::ranges::find_if(kFamilies,
+                                 [&](const GgufFamily& f) { return model_type == f.model_type; });
+  return it == kFamilies.end() ? nullptr : it;
+}
+
 Result<const GgufFamily*> gguf_family(const GgufFields& f) {
   std::string known;
   for (const GgufFamily& family : kFamilies) {

@@ -19,6 +19,9 @@ struct GgufFamily {
 // The family of a model, or an error that names those that are known.
 Result<const GgufFamily*> gguf_family(const GgufFields& f);
 
+// The family of config.json's model_type; null where GGUF has none.
+const GgufFamily* gguf_family_of(std::string_view model_type);
+
 // The model's config.json, as parse_config and transformers read it.
 Result<Json> gguf_config(const GgufModel& model, const GgufFields& f, const GgufFamily& family);
 

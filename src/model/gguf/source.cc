@@ -4,18 +4,11 @@
 
 #include "model/gguf/family.h"
 #include "model/gguf/matrices.h"
+#include "model/gguf/names.h"
 #include "model/roles.h"
 
 namespace nibble {
 namespace {
-
-// Names behind "blk.N.", by role and place. Source: gguf-py/gguf/constants.py, TENSOR_NAMES.
-constexpr std::array<const char*, kRoles> kLinears = {"attn_q",   "attn_k",      "attn_v",
-                                                      "attn_qkv", "attn_output", "ffn_gate",
-                                                      "ffn_up",   "ffn_up",      "ffn_down"};
-constexpr std::array<const char*, kNormPlaces> kNorms = {"attn_norm",   "post_attention_norm", "",
-                                                         "ffn_norm",    "post_ffw_norm",       "",
-                                                         "attn_q_norm", "attn_k_norm"};
 
 class Builder {
  public:
@@ -51,35 +44,19 @@ class Builder {
   Status add_block(int64_t layer) {
     std::string block = fmt::format("blk.{}.", layer);
     for (const LinearSpec& spec : block_linears(c_, layer)) {
-      std::string name = block + kLinears[static_cast<size_t>(spec.role)];
-      RowOrder order = order_of(spec.role);
+      std::string name = block + gguf_linear_name(spec.role);
+      RowOrder order = gguf_row_order(c_, family_.pairs, spec.role);
       if (spec.expert >= 0)
         NB_OK(add_expert(spec, name));
       else
         NB_OK(add_matrix({spec.module, spec.n, spec.k}, name, order));
       if (spec.bias) NB_OK(add_vector({spec.module + ".bias", spec.n}, name + ".bias", order));
     }
+    bool two_norms = model_.tensor(block + "attn_norm_2.weight") != nullptr;
     for (const NormSpec& norm : block_norms(c_, layer))
-      NB_OK(add_norm(norm, block + norm_name(norm.place, block)));
+      NB_OK(add_norm(norm, block + gguf_norm_name(norm.place, two_norms)));
     if (c_.blocks[static_cast<size_t>(layer)].experts > 0)
       NB_OK(add_matrix(router(c_, layer), block + "ffn_gate_inp", {}));
-    return {};
-  }
-
-  // Falcon with two norms calls that of the MLP attn_norm.
-  std::string norm_name(NormPlace place, const std::string& block) const {
-    if (model_.tensor(block + "attn_norm_2.weight")) {
-      if (place == NormPlace::kAttentionIn) return "attn_norm_2";
-      if (place == NormPlace::kMlpIn) return "attn_norm";
-    }
-    return kNorms[static_cast<size_t>(place)];
-  }
-
-  RowOrder order_of(Role role) const {
-    if (family_.pairs && (role == Role::kQ || role == Role::kK))
-      return {RowOrder::Kind::kPairs, c_.head_dim, 0, 0};
-    if (role == Role::kQkv && c_.qkv == QkvOrder::kGrouped)
-      return {RowOrder::Kind::kBlocks, c_.head_dim, c_.heads, c_.kv_heads};
     return {};
   }
 

@@ -1,0 +1,72 @@
+// Exports: a model's weights in the formats of other programs. A format is a file here and a line
+// in exports.inc; what every export has in common (checks, side files, model card, nibble.json,
+// reading back) is export_model's.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "export/round_trip.h"
+#include "model/weights.h"
+
+namespace nibble {
+
+struct ExportRequest {
+  const Weights& model;  // an artifact or a float model; its side files lie in folder()
+  std::string flavour;   // one of the format's, or "": the one that holds the integers exactly
+
+  const std::string& folder() const { return model.checkpoint().folder(); }
+};
+
+// What will be written, known before anything is.
+struct ExportPlan {
+  std::string flavour;               // as it is named in nibble.json and the card
+  bool exact = false;                // every linear's integers and scales are kept
+  std::vector<std::string> notes{};  // what is lost, traps of the target; a sentence each
+};
+
+struct ExportFormat {
+  const char* name;                       // as --to takes it: "gptq"
+  const char* summary;                    // one line for people
+  const char* consumer;                   // who loads it: "transformers with gptqmodel, vLLM"
+  const char* library;                    // the card's library_name
+  std::span<const char* const> flavours;  // those that --to FORMAT:FLAVOUR takes
+  // Refuses, in one line, what the format cannot express; writes nothing. request.flavour is one
+  // of `flavours` or empty.
+  Result<ExportPlan> (*plan)(const ExportRequest& request);
+  // Writes the weights and what describes them (config.json); plan() has accepted the request.
+  Status (*write)(const ExportRequest& request, const ExportPlan& plan, OutputFolder& out);
+  // Reads what was written in `folder` and compares it with the source: read_back_folder where our
+  // Weights open it.
+  Result<RoundTrip> (*read_back)(const ExportRequest& request, const std::string& folder);
+};
+
+// Declared here, defined in export/NAME.cc.
+#define X(name) extern const ExportFormat kExport_##name;
+#include "export/exports.inc"
+#undef X
+
+// Those of exports.inc, in that order.
+std::span<const ExportFormat* const> export_formats();
+
+struct ExportOptions {
+  std::string model, output;
+  std::string target;      // FORMAT or FORMAT:FLAVOUR
+  std::string base_model;  // for the card: what the weights come from; may be empty
+  bool force = false, dry_run = false;
+};
+
+struct ExportReport {
+  const ExportFormat* format = nullptr;
+  ExportPlan plan;
+  RoundTrip round_trip;  // of a dry run: empty
+  int64_t bytes = 0;     // of all files written
+};
+
+// The folder `output` holds the export under its final name only when it is whole and was read
+// back. An unknown format or flavour is a usage error that names the known ones.
+Result<ExportReport> export_model(const ExportOptions& options);
+
+}  // namespace nibble

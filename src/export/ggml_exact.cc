@@ -1,0 +1,108 @@
+#include "export/ggml_exact.h"
+
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <string_view>
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kBlock = 32;
+
+struct ExactType {
+  std::string_view name;
+  int bits;
+  bool affine;  // code * d + m; else (code - 2^(bits - 1)) * d
+};
+constexpr std::array kExact = {ExactType{"Q4_0", 4, false}, ExactType{"Q4_1", 4, true},
+                               ExactType{"Q5_0", 5, false}, ExactType{"Q5_1", 5, true},
+                               ExactType{"Q8_0", 8, false}};
+
+const ExactType* find(const GgmlType& type) {
+  for (const ExactType& t : kExact)
+    if (t.name == type.name) return &t;
+  return nullptr;
+}
+
+bool is_half(float v) { return f16_to_float(float_to_f16(v)) == v; }
+
+// Whether groups end where blocks do.
+bool blocks_fit(const QuantizedMatrix& w) {
+  return w.cols() % kBlock == 0 && (w.groups() == 1 || w.group_size() % kBlock == 0);
+}
+
+template <class F>
+void for_each_grid(const QuantizedMatrix& w, F f) {
+  bool tensor = w.scheme().group == Scheme::kTensor;
+  for (int64_t r = 0; r < (tensor ? 1 : w.rows()); ++r)
+    for (int64_t g = 0; g < w.groups(); ++g) f(w.grid(r, g));
+}
+
+void put_half(std::byte* at, float v) {
+  uint16_t h = float_to_f16(v);
+  std::memcpy(at, &h, sizeof h);
+}
+
+// Codes of a block to the type's bits. q: 32 codes.
+void put_codes(const ExactType& t, const int* q, std::byte* out) {
+  if (t.bits == 8) {
+    for (int j = 0; j < 32; ++j) out[j] = static_cast<std::byte>(q[j] - 128);
+    return;
+  }
+  std::byte* nibbles = out + (t.bits == 5 ? 4 : 0);
+  uint32_t fifth = 0;
+  for (int j = 0; j < 16; ++j) {
+    nibbles[j] = static_cast<std::byte>((q[j] & 15) | (q[j + 16] & 15) << 4);
+    fifth |= static_cast<uint32_t>(q[j] >> 4 & 1) << j | static_cast<uint32_t>(q[j + 16] >> 4 & 1)
+                                                             << (j + 16);
+  }
+  if (t.bits == 5) std::memcpy(out, &fifth, sizeof fifth);
+}
+
+}  // namespace
+
+Kept kept_by(const GgmlType& type, const QuantizedMatrix& w) {
+  const ExactType* t = find(type);
+  if (!t || !blocks_fit(w)) return Kept::kNothing;
+  int middle = 1 << (t->bits - 1);
+  bool fits = true, scales = true, offsets = true;
+  for_each_grid(w, [&](const Grid& g) {
+    int lo = w.scheme().min_code() - g.zero, hi = w.scheme().max_code() - g.zero;
+    fits &= t->affine ? w.scheme().bits <= t->bits : lo >= -middle && hi < middle;
+    scales &= is_half(g.scale);
+    float low = -static_cast<float>(g.zero) * g.scale;
+    offsets &= !t->affine || is_half(low);
+    fits &= std::isfinite(f16_to_float(float_to_f16(low)));
+  });
+  if (!fits || !scales) return Kept::kNothing;
+  return offsets ? Kept::kAll : Kept::kIntegers;
+}
+
+const GgmlType* exact_ggml_type(const QuantizedMatrix& w) {
+  for (const ExactType& t : kExact) {
+    const GgmlType* type = find_ggml_type(t.name);
+    if (kept_by(*type, w) == Kept::kAll) return type;
+  }
+  return nullptr;
+}
+
+void exact_ggml_row(const GgmlType& type, const QuantizedMatrix& w, int64_t row, std::byte* out) {
+  const ExactType& t = *find(type);
+  std::vector<uint8_t> codes(static_cast<size_t>(w.cols()));
+  w.codes(row, codes.data());
+  for (int64_t b = 0; b < w.cols() / kBlock; ++b) {
+    Grid g = w.grid(row, w.groups() > 1 ? b * kBlock / w.group_size() : 0);
+    int q[kBlock];
+    for (int64_t j = 0; j < kBlock; ++j) {
+      int code = codes[static_cast<size_t>(b * kBlock + j)];
+      q[j] = t.affine ? code : code - g.zero + (1 << (t.bits - 1));
+    }
+    std::byte* block = out + b * type.bytes;
+    put_half(block, g.scale);
+    if (t.affine) put_half(block + 2, -static_cast<float>(g.zero) * g.scale);
+    put_codes(t, q, block + (t.affine ? 4 : 2));
+  }
+}
+
+}  // namespace nibble

@@ -1,0 +1,115 @@
+#include "export/integer_layout.h"
+
+#include <cmath>
+
+namespace nibble {
+
+Grid IntegerRows::grid(int64_t row, int64_t group) const {
+  int64_t column = layout_.group > 0 ? group * layout_.group : 0;
+  return w_.grid(row, w_.groups() > 1 ? column / w_.group_size() : 0);
+}
+
+void IntegerRows::codes(int64_t row, uint8_t* out) const {
+  w_.codes(row, out);
+  int shift = layout_.symmetric ? (1 << (layout_.bits - 1)) - w_.scheme().symmetric_zero() : 0;
+  if (shift == 0) return;
+  for (int64_t j = 0; j < cols(); ++j) out[j] = static_cast<uint8_t>(out[j] + shift);
+}
+
+int IntegerRows::zero(int64_t row, int64_t group) const {
+  return layout_.symmetric ? 1 << (layout_.bits - 1) : grid(row, group).zero;
+}
+
+float IntegerRows::scale(int64_t row, int64_t group) const { return grid(row, group).scale; }
+
+Result<IntegerLayout> integer_layout(const ExportMatrix& m, std::span<const int> widths,
+                                     const std::string& where) {
+  constexpr int64_t kLeastGroup = 16, kMostGroup = 1024;
+  const Scheme& s = *m.scheme;
+  auto width = std::find_if(widths.begin(), widths.end(), [&](int b) { return b >= s.bits; });
+  if (width == widths.end())
+    return fail("{}: has {} bits, the format at most {}", where, s.bits, widths.back());
+  IntegerLayout out{.bits = *width, .group = -1, .symmetric = !s.asymmetric()};
+  int64_t group = s.group_size(m.k);
+  if (s.group <= 0 || group == m.k) return out;
+  if (m.k % group != 0)
+    return fail("{}: its {} columns are no whole groups of {}", where, m.k, group);
+  // A group that loaders do not know is several with equal scales.
+  out.group = std::min(group & -group, kMostGroup);
+  if (out.group < kLeastGroup)
+    return fail("{}: groups of {} do not divide into any that loaders know (16 to 1024)", where,
+                group);
+  return out;
+}
+
+Result<GridFacts> grid_facts(const QuantizedMatrix& w, const std::string& where) {
+  GridFacts out;
+  for (int64_t r = 0; r < w.rows(); ++r)
+    for (int64_t g = 0; g < w.groups(); ++g) {
+      Grid grid = w.grid(r, g);
+      float half = f16_to_float(float_to_f16(grid.scale));
+      if (half == 0 || !std::isfinite(half))
+        return fail("{}: the scale {:g} in row {} is outside float16, which the format stores",
+                    where, grid.scale, r);
+      out.scales_rounded |= half != grid.scale;
+      out.zero_zero |= grid.zero == 0;
+    }
+  return out;
+}
+
+Result<IntegerModel> integer_model(const ExportRequest& request, std::span<const int> widths,
+                                   bool grids) {
+  IntegerModel out;
+  for (const ExportMatrix& m : export_matrices(request.model)) {
+    if (!m.in_block) {
+      out.other_quantized |= m.scheme.has_value();
+      continue;
+    }
+    if (!m.scheme) {
+      out.floats.push_back(m.module);
+      continue;
+    }
+    std::string where = request.folder() + ": " + m.module;
+    out.modules.push_back({m, NB_TRY(integer_layout(m, widths, where))});
+    if (!grids) continue;
+    GridFacts facts =
+        NB_TRY(grid_facts(NB_TRY(request.model.quantized(m.module, m.n, m.k)), where));
+    out.facts.zero_zero |= facts.zero_zero;
+    out.facts.scales_rounded |= facts.scales_rounded;
+  }
+  if (out.modules.empty())
+    return fail("{}: has no quantized linears; quantize it first (nibble quantize)",
+                request.folder());
+  return out;
+}
+
+void note_integer_losses(const IntegerModel& model, ExportPlan& plan) {
+  plan.exact = !model.facts.scales_rounded && !model.other_quantized;
+  if (model.facts.scales_rounded) plan.notes.emplace_back("Scales are rounded to float16.");
+  if (model.other_quantized)
+    plan.notes.emplace_back(
+        "Embedding and head are stored as floats: these loaders quantize linears of blocks.");
+}
+
+PendingTensor integer_tensor(const Weights& model, const IntegerModule& m, const char* part,
+                             DType dtype, std::vector<int64_t> shape,
+                             std::function<TensorView(const IntegerRows&)> make) {
+  return {m.matrix.module + part, dtype, std::move(shape),
+          [&model, m, make = std::move(make)]() -> Result<TensorView> {
+            IntegerRows rows(NB_TRY(model.quantized(m.matrix.module, m.matrix.n, m.matrix.k)),
+                             m.layout);
+            TensorView out = make(rows);
+            rows.release();
+            return out;
+          }};
+}
+
+TensorView group_scales(const IntegerRows& rows) {
+  int64_t n = rows.rows(), groups = rows.groups();
+  std::vector<float> scales(static_cast<size_t>(groups * n));
+  for (int64_t g = 0; g < groups; ++g)
+    for (int64_t r = 0; r < n; ++r) scales[static_cast<size_t>(g * n + r)] = rows.scale(r, g);
+  return own_floats(DType::kF16, {groups, n}, scales);
+}
+
+}  // namespace nibble

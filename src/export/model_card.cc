@@ -1,0 +1,104 @@
+#include "export/model_card.h"
+
+namespace nibble {
+namespace {
+
+// The source's own nibble.json; an empty object for a float model.
+Result<Json> source_record(const std::string& folder) {
+  std::string path = folder + "/nibble.json";
+  if (!path_exists(path)) return Json::object();
+  Json j = NB_TRY(read_json(path));
+  if (!j.is_object()) return fail("{}: should be a JSON object", path);
+  return j;
+}
+
+// Letters, digits and what names on the Hub have: safe in YAML as it is.
+bool is_hub_name(const std::string& s) {
+  return s.find('/') != s.npos && s.front() != '/' && s.front() != '.' && s.size() < 200 &&
+         std::all_of(
+             s.begin(), s.end(),
+             [](unsigned char c) {
+               return std::isalnum(c) != 0 || c == '/' || c == '-' || c == '_' || c == '.';
+             });
+}
+
+std::string base_of(const ExportRequest& request, const std::string& given) {
+  if (!given.empty()) return given;
+  const Json& config = request.model.checkpoint().config();
+  auto it = config.find("_name_or_path");
+  if (it == config.end() || !it->is_string()) return "";
+  auto name = it->get<std::string>();
+  return !name.empty() && is_hub_name(name) ? name : "";
+}
+
+Json record_of(const ExportRequest& request, const ExportReport& report, const Json& source,
+               const std::string& base, const std::string& digest) {
+  Json j = {{"nibble", NIBBLE_VERSION},
+            {"format", report.format->name},
+            {"flavour", report.plan.flavour},
+            {"consumer", report.format->consumer},
+            {"model_type", request.model.config().model_type},
+            {"exported_from", digest}};
+  if (!base.empty()) j["base_model"] = base;
+  for (const char* key : {"source", "recipe", "calibration"})
+    if (source.contains(key)) j[key] = source[key];
+  j.update(request.model.input_rules().to_json());
+  const SizeReport& size = report.round_trip.size;
+  if (size.linear_weights > 0) {
+    j["bits_per_weight"] = size.bits_per_weight();
+    j["file_bits"] = size.file_bits();
+    j["parameters"] = size.parameters;
+  }
+  j["round_trip"] = report.round_trip.json();
+  j["notes"] = report.plan.notes;
+  return j;
+}
+
+std::string header(const ExportReport& report, const std::string& base) {
+  std::string out = "---\n";
+  if (!base.empty()) out += fmt::format("base_model: {}\nbase_model_relation: quantized\n", base);
+  out += fmt::format("library_name: {}\npipeline_tag: text-generation\nquantized_by: nibble\n",
+                     report.format->library);
+  return out + fmt::format("tags:\n- nibble\n- quantized\n- {}\n---\n", report.format->name);
+}
+
+std::string card(const ExportReport& report, const Json& record, const std::string& base) {
+  const ExportFormat& f = *report.format;
+  std::string out = header(report, base);
+  out += fmt::format("\n# {}, {} ({})\n\n", base.empty() ? "Quantized model" : base, f.name,
+                     report.plan.flavour);
+  out += fmt::format("Written by nibble {} for {}.\n\n", NIBBLE_VERSION, f.consumer);
+  auto row = [&](const char* what, const std::string& value) {
+    out += fmt::format("| {} | {} |\n", what, value);
+  };
+  out += "| | |\n|---|---|\n";
+  row("architecture", record["model_type"].get<std::string>());
+  if (record.contains("bits_per_weight"))
+    row("bits per weight",
+        fmt::format("{:.3f} in the blocks' linears, {:.3f} over the whole file",
+                    record["bits_per_weight"].get<double>(), record["file_bits"].get<double>()));
+  row("read back", report.round_trip.verdict());
+  if (record.contains("recipe") && record["recipe"].contains("rules"))
+    for (const Json& rule : record["recipe"]["rules"])
+      if (rule.is_string()) row("quantized by", "`" + rule.get<std::string>() + "`");
+  if (record.contains("calibration") && record["calibration"].is_object() &&
+      record["calibration"].contains("hash"))
+    row("calibration tokens", record["calibration"]["hash"].dump());
+  row("hash of what it was made from", "`" + record["exported_from"].get<std::string>() + "`");
+  if (!report.plan.notes.empty()) out += "\nTo know:\n\n";
+  for (const std::string& note : report.plan.notes) out += "- " + note + "\n";
+  return out + "\n`nibble.json` has the same for programs.\n";
+}
+
+}  // namespace
+
+Status describe_export(const ExportRequest& request, const ExportReport& report,
+                       const std::string& base_model, const std::string& folder) {
+  std::string base = base_of(request, base_model);
+  Json record = record_of(request, report, NB_TRY(source_record(request.folder())), base,
+                          NB_TRY(request.model.digest()));
+  NB_OK(write_file(folder + "/nibble.json", record.dump(2) + "\n"));
+  return write_file(folder + "/README.md", card(report, record, base));
+}
+
+}  // namespace nibble

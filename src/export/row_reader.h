@@ -1,0 +1,27 @@
+// A stored matrix row by row as floats, whatever form it has.
+#pragma once
+
+#include <optional>
+
+#include "model/weights.h"
+
+namespace nibble {
+
+class RowReader {
+ public:
+  static Result<RowReader> open(const Weights& weights, const std::string& module, int64_t n,
+                                int64_t k);
+  // The integers, or null where there are none.
+  const QuantizedMatrix* quantized() const { return quantized_ ? &*quantized_ : nullptr; }
+  // out: (k). From any thread.
+  void operator()(int64_t row, float* out) const;
+  // Gives mapped pages back.
+  void release() const;
+
+ private:
+  std::optional<QuantizedMatrix> quantized_;
+  TensorView floats_;
+  int64_t k_ = 0;
+};
+
+}  // namespace nibble

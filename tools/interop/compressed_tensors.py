@@ -1,0 +1,13 @@
+"""compressed-tensors exports in transformers; what the native artifact cannot show: eight bits packed."""
+import torch
+
+from interop.exported import rows
+
+EXACT = 1e-4
+KINDS = [("w8", "compressed-tensors:pack-quantized"), ("w8g128", "compressed-tensors:pack-quantized"),
+         ("w8", "compressed-tensors"), ("w4g128", "compressed-tensors")]
+FAMILIES = ["qwen3", "phi3", "gemma"]
+
+
+def check():
+    yield from rows(KINDS, FAMILIES, "w4g16", "compressed-tensors", torch.float32, EXACT)

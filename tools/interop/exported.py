@@ -1,0 +1,51 @@
+"""Exports that are Hugging Face folders: written, loaded by transformers with the format's own package, and
+compared with nibble's reading of the same folder."""
+import contextlib
+import io
+import pathlib
+import tempfile
+
+import torch
+
+from interop.common import GOLDEN, TALES, Row, nibble, windows
+from interop.logits import difference, logits_of_nibble, logits_of_transformers
+
+
+def texts_of(model):
+    """Windows of a text, or of the ids that a model without a tokenizer has."""
+    if model == TALES:
+        return windows(2)
+    return [[(7 * i + 3 * i * i + offset) % 96 for i in range(48)] for offset in (1, 5)]
+
+
+def export(model, scheme, target, work):
+    """-> the exported folder, or nibble's refusal."""
+    source, out = model, work / "export"
+    if scheme:
+        source = work / "artifact"
+        nibble("quantize", model, "-o", source, "--scheme", scheme, "--method", "rtn")
+    nibble("export", source, "--to", target, "-o", out)
+    return out
+
+
+def check_one(model, scheme, target, dtype, allowed):
+    name = f"{target} {scheme} {model.name}".replace("  ", " ")
+    with tempfile.TemporaryDirectory() as work, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            folder = export(model, scheme, target, pathlib.Path(work))
+            texts = texts_of(model)
+            ours = torch.stack([logits_of_nibble(folder, ids) for ids in texts])
+            theirs, misplaced = logits_of_transformers(folder, texts, dtype)
+        except Exception as error:
+            return Row(name, f"{type(error).__name__}: {error}".splitlines()[0][:90], False)
+    far = difference(theirs, ours)
+    return Row(name, f"without {misplaced[0]}" if misplaced else "yes", not misplaced and far <= allowed, far, allowed)
+
+
+def rows(kinds, families, scheme, target, dtype, allowed):
+    """The embedded model in all kinds (scheme, target), golden families in one."""
+    for kind, to in kinds:
+        yield check_one(TALES, kind, to, dtype, allowed)
+    for family in families:
+        if (GOLDEN / family).is_dir():
+            yield check_one(GOLDEN / family, scheme, target, dtype, allowed)
