@@ -5,7 +5,6 @@
 #include "quant/methods/method.h"
 #include "quant/transforms/fold.h"
 #include "quant/transforms/rotate.h"
-#include "train/block_backward.h"
 
 namespace nibble {
 namespace {
@@ -56,10 +55,6 @@ bool has_experts(const DecoderConfig& c) {
 }
 
 std::string method_note(const DecoderConfig& c, const Method& m) {
-  bool learns = m.tunes_block || m.distillation.what != DistillationPlan::What::kNothing;
-  std::string gap = backward_gap(c);
-  if (learns && !gap.empty())
-    return fmt::format("nothing learns by gradient: {} has no backward pass", gap);
   if (m.need != Need::kNothing && has_experts(c))
     return "experts that calibration does not reach are rounded to nearest";
   return "";

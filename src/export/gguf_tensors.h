@@ -3,6 +3,7 @@
 
 #include "export/export.h"
 #include "export/gguf_architecture.h"
+#include "model/gguf/row_order.h"
 
 namespace nibble {
 

@@ -35,8 +35,8 @@ class Checkpoint {
   Result<TensorView> get(const std::string& name, std::span<const int64_t> shape) const;
   // All tensors in file order.
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
-  // digest_of config.json (of the config itself where there is no such file) and the tensors: what a
-  // resumable job or a report identifies its input by.
+  // digest_of config.json (of the config itself where there is no such file) and the tensors: what
+  // a resumable job or a report identifies its input by.
   Result<std::string> digest() const;
 
  private:
