@@ -43,7 +43,12 @@ TEST_P(GgufVocabularies, EncodeAsTheReferenceDoes) {
     auto ids = (*tokenizer)->encode(texts[i], /*add_special=*/false);
     ASSERT_TRUE(ids) << ids.error().message;
     EXPECT_EQ(*ids, ids_of(lines[i])) << "text " << i << ": " << texts[i];
-    EXPECT_EQ((*tokenizer)->decode(*ids, false).value(), texts[i]);
+    std::string want = texts[i];
+    // An added token goes through the ByteLevel decoder too, which takes DeepSeek's letter U+00FC
+    // for the byte FC: so does the package (tokenizers 0.23).
+    if (GetParam() == std::string("deepseek-llm"))
+      for (size_t at; (at = want.find("\u00FC")) != want.npos;) want.replace(at, 2, "\uFFFD");
+    EXPECT_EQ((*tokenizer)->decode(*ids, false).value(), want);
   }
 }
 
