@@ -84,32 +84,41 @@ void fill_strip(const Product& p, int64_t panel, int half, int64_t segment, Stri
 }
 
 // Adds a strip's products with one group of W activation rows to its sums. kLong: segments of
-// several blocks.
+// several blocks. What the next group will read lies a row group on, beyond what the hardware's
+// prefetchers follow, so it is asked for here.
 template <class Dot, bool kBytes, bool kZeros, bool kLong, int W>
-void multiply_strip(const Strip& s, int64_t blocks_per_segment, const int8_t* a,
-                    const uint32_t* pairs, const int32_t* term, float* sums) {
+void multiply_strip(const Product& p, const Strip& s, const int8_t* a, const uint32_t* pairs,
+                    const int32_t* term, float* sums) {
   constexpr int kHalves = kBytes ? 1 : 2, kSums = kHalves * W;
+  const int64_t next_pairs = kRowGroup * p.w.blocks, next_term = kRowGroup * p.segments;
   const uint8_t* w = s.codes;
   Floats acc[kSums];
   NIBBLE_UNROLL
-  for (int j = 0; j < kSums; ++j) acc[j] = load_floats(sums + j * kRows);
-  for (int64_t i = 0, left = s.blocks; i < s.segments; ++i, term += W) {
-    Vector d[kSums];
+  for (int j = 0; j < kSums; ++j) {
+    acc[j] = load_floats(sums + j * kRows);
+    prefetch_l1(sums + (2 * kRowGroup + j) * kRows);
+  }
+  auto multiply_next_block = [&](Vector* d) __attribute__((always_inline)) {
+    for (int64_t line = 0; line < kBlockCols * W; line += 64)
+      prefetch_l1(a + next_pairs * kBlockCols + line);
+    prefetch_l1(pairs + next_pairs);
     Dot::template multiply_block<kBytes, W>(w, a, pairs, d);
     w += kBlockBytes;
     a += kBlockCols * W;
     pairs += W;
+  };
+  for (int64_t i = 0, left = s.blocks; i < s.segments; ++i, term += W) {
+    prefetch_l1(term + next_term);
+    Vector d[kSums];
+    multiply_next_block(d);
     if constexpr (kLong) {
-      for (int64_t b = left < blocks_per_segment ? left : blocks_per_segment; --b > 0;) {
+      for (int64_t b = left < p.blocks_per_segment ? left : p.blocks_per_segment; --b > 0;) {
         Vector more[kSums];
-        Dot::template multiply_block<kBytes, W>(w, a, pairs, more);
+        multiply_next_block(more);
         NIBBLE_UNROLL
         for (int j = 0; j < kSums; ++j) d[j] = add(d[j], more[j]);
-        w += kBlockBytes;
-        a += kBlockCols * W;
-        pairs += W;
       }
-      left -= blocks_per_segment;
+      left -= p.blocks_per_segment;
     }
     NIBBLE_UNROLL
     for (int c = 0; c < W; ++c) {
@@ -130,7 +139,7 @@ void multiply_strip(const Strip& s, int64_t blocks_per_segment, const int8_t* a,
 template <class Dot, bool kBytes, bool kZeros, bool kLong>
 void multiply_columns(const Product& p, const Strip& s, int64_t segment, int64_t begin,
                       int64_t end) {
-  int64_t bps = p.blocks_per_segment, block = segment * bps;
+  int64_t block = segment * p.blocks_per_segment;
   float* sums = s.sums;
   for (int64_t c = begin; c < end; c += kRowGroup) {
     int64_t width = p.m - c < kRowGroup ? p.m - c : kRowGroup;
@@ -139,16 +148,16 @@ void multiply_columns(const Product& p, const Strip& s, int64_t segment, int64_t
     const int32_t* term = p.term + c * p.segments + segment * width;
     switch (width) {
       case 1:
-        multiply_strip<Dot, kBytes, kZeros, kLong, 1>(s, bps, a, pairs, term, sums);
+        multiply_strip<Dot, kBytes, kZeros, kLong, 1>(p, s, a, pairs, term, sums);
         break;
       case 2:
-        multiply_strip<Dot, kBytes, kZeros, kLong, 2>(s, bps, a, pairs, term, sums);
+        multiply_strip<Dot, kBytes, kZeros, kLong, 2>(p, s, a, pairs, term, sums);
         break;
       case 3:
-        multiply_strip<Dot, kBytes, kZeros, kLong, 3>(s, bps, a, pairs, term, sums);
+        multiply_strip<Dot, kBytes, kZeros, kLong, 3>(p, s, a, pairs, term, sums);
         break;
       default:
-        multiply_strip<Dot, kBytes, kZeros, kLong, 4>(s, bps, a, pairs, term, sums);
+        multiply_strip<Dot, kBytes, kZeros, kLong, 4>(p, s, a, pairs, term, sums);
         break;
     }
     sums += 2 * kRowGroup * kRows;

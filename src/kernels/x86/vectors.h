@@ -21,6 +21,10 @@ NIBBLE_INLINE Vector broadcast4(const int8_t* p) {
 
 NIBBLE_INLINE Vector broadcast_pair(const uint32_t* p) { return all(static_cast<int>(*p)); }
 
+NIBBLE_INLINE void prefetch_l1(const void* p) {
+  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
+}
+
 constexpr int64_t kVectorBytes = 4 * kRows;
 
 constexpr int64_t block_bytes(CodeLayout layout) {
