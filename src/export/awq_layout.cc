@@ -1,6 +1,7 @@
 #include "export/awq_layout.h"
 
 #include "base/threads.h"
+#include "formats/weights/awq_order.h"
 
 namespace nibble {
 namespace {
@@ -11,8 +12,8 @@ constexpr int64_t kOutputs = 8;  // of a word
 template <class Of>
 uint32_t word_of(Of of) {
   uint32_t word = 0;
-  for (int i = 0; i < kOutputs; ++i)
-    word |= static_cast<uint32_t>(of(kAwqOrder[static_cast<size_t>(i)])) << (4 * i);
+  for (size_t i = 0; i < kAwqOrder.size(); ++i)
+    word |= static_cast<uint32_t>(of(kAwqOrder[i])) << (4 * i);
   return word;
 }
 
@@ -29,8 +30,8 @@ TensorView awq_codes(const IntegerRows& rows) {
       rows.codes(first * kOutputs + r, codes.data() + r * k);
     for (int64_t j = 0; j < k; ++j)
       for (int64_t w = 0; w < count; ++w) {
-        uint32_t word =
-            word_of([&](int i) { return codes[static_cast<size_t>((w * kOutputs + i) * k + j)]; });
+        uint32_t word = word_of(
+            [&](int64_t i) { return codes[static_cast<size_t>((w * kOutputs + i) * k + j)]; });
         std::memcpy(out.data() + (j * words + first + w) * 4, &word, 4);
       }
   });
@@ -42,7 +43,7 @@ TensorView awq_zeros(const IntegerRows& rows) {
   std::vector<std::byte> out(static_cast<size_t>(groups * words * 4));
   for (int64_t g = 0; g < groups; ++g)
     for (int64_t w = 0; w < words; ++w) {
-      uint32_t word = word_of([&](int i) { return rows.zero(w * kOutputs + i, g); });
+      uint32_t word = word_of([&](int64_t i) { return rows.zero(w * kOutputs + i, g); });
       std::memcpy(out.data() + (g * words + w) * 4, &word, 4);
     }
   return own_bytes(DType::kI32, {groups, words}, std::move(out));

@@ -8,9 +8,6 @@
 
 namespace nibble {
 
-// Nibble i of a word (low bits first) holds the output kAwqOrder[i] of its eight.
-inline constexpr std::array kAwqOrder = {0, 2, 4, 6, 1, 3, 5, 7};
-
 // MODULE.qweight int32 (k, n / 8).
 TensorView awq_codes(const IntegerRows& rows);
 // MODULE.qzeros int32 (G, n / 8).

@@ -9,6 +9,7 @@ import time
 
 FORMATS = {
     "native": "the folder that quantize writes, in transformers with compressed-tensors",
+    "gguf": "GGUF files in transformers, and in llama.cpp where NIBBLE_LLAMA names its programs",
     "gptq": "GPTQ folders in transformers with gptqmodel",
     "awq": "AWQ folders in transformers with gptqmodel",
     "compressed_tensors": "compressed-tensors exports in transformers",

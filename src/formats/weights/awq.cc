@@ -1,12 +1,13 @@
 // AWQ folders of version "gemm", as AutoAWQ and GPTQModel write them.
 // Source: github.com/casper-hansen/AutoAWQ, awq/modules/linear/gemm.py, awq/utils/packing_utils.py.
 //
-// MODULE.qweight: I32 (k, n / 8), nibble i of word c is output 8 c + kOrder[i]; qzeros:
+// MODULE.qweight: I32 (k, n / 8), nibble i of word c is output 8 c + kAwqOrder[i]; qzeros:
 // (groups, n / 8) the same; scales: (groups, n).
 #include <algorithm>
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "formats/weights/awq_order.h"
 #include "formats/weights/parts.h"
 #include "formats/weights/weight_format.h"
 
@@ -14,7 +15,6 @@ namespace nibble {
 namespace {
 
 constexpr int64_t kNibbles = 8;
-constexpr std::array<int64_t, kNibbles> kOrder = {0, 2, 4, 6, 1, 3, 5, 7};
 
 uint32_t word_at(const TensorView& v, int64_t i) {
   uint32_t word;
@@ -29,13 +29,13 @@ std::vector<std::byte> dense_codes(const TensorView& words, int64_t n, int64_t k
   parallel_for(row, [&](int64_t at) {
     int64_t rows = std::min(kNibbles, k - at * kNibbles);
     for (int64_t c = 0; c < columns; ++c) {
-      std::array<uint32_t, kNibbles> turned{};  // of output 8 c + kOrder[i], eight inputs
+      std::array<uint32_t, kNibbles> turned{};  // of output 8 c + kAwqOrder[i], eight inputs
       for (int64_t j = 0; j < rows; ++j) {
         uint32_t word = word_at(words, (at * kNibbles + j) * columns + c);
         for (size_t i = 0; i < kNibbles; ++i) turned[i] |= (word >> (4 * i) & 15) << (4 * j);
       }
       for (size_t i = 0; i < kNibbles; ++i)
-        std::memcpy(out.data() + ((c * kNibbles + kOrder[i]) * row + at) * 4, &turned[i], 4);
+        std::memcpy(out.data() + ((c * kNibbles + kAwqOrder[i]) * row + at) * 4, &turned[i], 4);
     }
   });
   return out;
@@ -102,7 +102,7 @@ class Awq : public WeightFormat {
       for (int64_t c = 0; c < n / kNibbles; ++c) {
         uint32_t word = word_at(words, g * (n / kNibbles) + c);
         for (size_t i = 0; i < kNibbles; ++i)
-          out[static_cast<size_t>((c * kNibbles + kOrder[i]) * groups + g)] =
+          out[static_cast<size_t>((c * kNibbles + kAwqOrder[i]) * groups + g)] =
               static_cast<uint8_t>(word >> (4 * i) & 15);
       }
     return out;
