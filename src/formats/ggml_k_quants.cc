@@ -27,21 +27,20 @@ int clamp_round(float v, int lo, int hi) {
       std::clamp(std::nearbyintf(v), static_cast<float>(lo), static_cast<float>(hi)));
 }
 
-// scale * q, q in [lo, hi].
-struct Symmetric {
-  float scale = 0;
-};
+// The value of largest magnitude. By both ends, because clang 19 at -O3 gets a loop wrong that
+// compares std::abs of two floats (GgmlQuantize.AGroupWithOneLargeValue).
+float largest_of(std::span<const float> x) {
+  auto [lo, hi] = std::minmax_element(x.begin(), x.end());
+  return -*lo > *hi ? *lo : *hi;
+}
 
-// Tries scales around the one that puts the largest magnitude on an end, each with its codes' least
-// squares; the best is kept.
-Symmetric fit_symmetric(std::span<const float> x, int lo, int hi) {
-  float largest = 0;
-  for (float v : x)
-    if (std::abs(v) > std::abs(largest)) largest = v;
+// The scale of scale * q, q in [lo, hi], or 0. Tries scales around the one that puts the largest
+// magnitude on an end, each with its codes' least squares; the best is kept.
+float fit_symmetric(std::span<const float> x, int lo, int hi) {
+  float largest = largest_of(x);
   if (largest == 0) return {};
   constexpr int kSteps = 9;
-  float best = -1;
-  Symmetric out;
+  float best = -1, out = 0;
   for (int end : {lo, hi})
     for (int step = -kSteps; step <= kSteps; ++step) {
       float inverse = (static_cast<float>(end) + 0.1f * static_cast<float>(step)) / largest;
@@ -54,7 +53,7 @@ Symmetric fit_symmetric(std::span<const float> x, int lo, int hi) {
       // With the best scale for these codes the error is x'x - (x'q)^2 / q'q.
       if (qq > 0 && xq * xq / qq > best) {
         best = xq * xq / qq;
-        out.scale = xq / qq;
+        out = xq / qq;
       }
     }
   return out;
@@ -69,11 +68,11 @@ Affine fit_affine(std::span<const float> x, int most) {
   auto [lo, hi] = std::minmax_element(x.begin(), x.end());
   float least = std::min(*lo, 0.f), span = *hi - least;
   if (span <= 0) return {0, -least};
-  constexpr int kSteps = 20;
+  constexpr int kSteps = 15;
   auto n = static_cast<float>(x.size());
   double best = HUGE_VAL;
   Affine out;
-  for (int step = -5; step <= kSteps - 5; ++step) {
+  for (int step = -10; step <= kSteps; ++step) {
     float inverse = (static_cast<float>(most) + 0.1f * static_cast<float>(step)) / span;
     float sq = 0, sqq = 0, sx = 0, sxq = 0;
     for (float v : x) {
@@ -140,12 +139,8 @@ AffineGrid<kGroups> fit_affine_block(const float* x, int most, int most_step, st
 std::array<int, 16> fit_symmetric_block(const float* x, int lo, int hi, int limit, std::byte* at,
                                         Codes& codes) {
   std::array<float, 16> fits{};
-  float largest = 0;
-  for (size_t g = 0; g < 16; ++g) {
-    fits[g] = fit_symmetric({x + g * 16, 16}, lo, hi).scale;
-    if (std::abs(fits[g]) > std::abs(largest)) largest = fits[g];
-  }
-  float d = put_half(at, largest / static_cast<float>(-limit));
+  for (size_t g = 0; g < 16; ++g) fits[g] = fit_symmetric({x + g * 16, 16}, lo, hi);
+  float d = put_half(at, largest_of(fits) / static_cast<float>(-limit));
   std::array<int, 16> out{};
   for (size_t g = 0; g < 16; ++g) {
     out[g] = d != 0 ? clamp_round(fits[g] / d, -limit, limit - 1) : 0;
@@ -239,9 +234,7 @@ void quantize_iq4_nl(const float* x, std::byte* out) {
       ++at;
     return at;
   };
-  float largest = 0;
-  for (int j = 0; j < 32; ++j)
-    if (std::abs(x[j]) > std::abs(largest)) largest = x[j];
+  float largest = largest_of({x, 32});
   constexpr int kSteps = 9;
   float best = 0, d = 0;
   for (size_t end : {size_t{0}, table.size() - 1})

@@ -15,17 +15,16 @@ void put_half(std::byte* at, float value) {
   std::memcpy(at, &h, sizeof h);
 }
 
-float signed_largest(const float* x, int n) {
-  float out = 0;
-  for (int j = 0; j < n; ++j)
-    if (std::abs(x[j]) > std::abs(out)) out = x[j];
-  return out;
+// Of 32 values the one of largest magnitude, the first of equals.
+float signed_largest(const float* x) {
+  const float *lo = std::min_element(x, x + 32), *hi = std::max_element(x, x + 32);
+  return -*lo > *hi || (-*lo == *hi && lo < hi) ? *lo : *hi;
 }
 
 std::byte two(int low, int high) { return static_cast<std::byte>(low | high << 4); }
 
 void q4_0(const float* x, std::byte* b) {
-  float d = signed_largest(x, 32) / -8, id = d != 0 ? 1 / d : 0;
+  float d = signed_largest(x) / -8, id = d != 0 ? 1 / d : 0;
   put_half(b, d);
   auto code = [&](int j) {
     return std::min(15, static_cast<int>(static_cast<int8_t>(x[j] * id + 8.5f)));
@@ -57,7 +56,7 @@ void five_bits(Code code, std::byte* high, std::byte* low) {
 }
 
 void q5_0(const float* x, std::byte* b) {
-  float d = signed_largest(x, 32) / -16, id = d != 0 ? 1 / d : 0;
+  float d = signed_largest(x) / -16, id = d != 0 ? 1 / d : 0;
   put_half(b, d);
   five_bits(
       [&](int j) { return std::min(31, static_cast<int>(static_cast<int8_t>(x[j] * id + 16.5f))); },
@@ -74,7 +73,7 @@ void q5_1(const float* x, std::byte* b) {
 }
 
 void q8_0(const float* x, std::byte* b) {
-  float d = std::abs(signed_largest(x, 32)) / 127, id = d != 0 ? 1 / d : 0;
+  float d = std::abs(signed_largest(x)) / 127, id = d != 0 ? 1 / d : 0;
   put_half(b, d);
   for (int j = 0; j < 32; ++j) b[2 + j] = static_cast<std::byte>(std::lround(x[j] * id));
 }

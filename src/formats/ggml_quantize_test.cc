@@ -56,14 +56,14 @@ double relative_error(const GgmlType& type, const std::vector<float>& x) {
   return std::sqrt(error / total);
 }
 
-// The bounds are a few per cent above what the search reaches, and below ggml's own rounding of the
-// same numbers (quantize_row_*_ref of llama.cpp, by ctypes: see the comment of each).
+struct Case {
+  const char* name;
+  double most;
+};
+
+// What ggml's own rounding (quantize_row_*_ref of llama.cpp 0.5) leaves of such numbers.
 TEST(GgmlQuantize, SearchedTypesStayWithinTheirErrors) {
   std::vector<float> x = normal_floats(256 * 64);
-  struct Case {
-    const char* name;
-    double most;
-  };
   for (auto [name, most] : {Case{"Q6_K", .0185},
                             {"Q5_K", .037},
                             {"Q4_K", .075},
@@ -71,6 +71,22 @@ TEST(GgmlQuantize, SearchedTypesStayWithinTheirErrors) {
                             {"Q3_K", .165},
                             {"Q2_K", .30}})
     EXPECT_LT(relative_error(*find_ggml_type(name), x), most) << name;
+}
+
+TEST(GgmlQuantize, AGroupWithOneLargeValue) {
+  constexpr float kGroup[16] = {-.21484375f, .0859375f,  -.01049805f, -.09716797f,
+                                .07226562f,  .09960938f, -.05419922f, -.00582886f,
+                                .06738281f,  .00518799f, -.07226562f, -.03930664f,
+                                .06445312f,  .01806641f, .04077148f,  .05200195f};
+  std::vector<float> x, y(256);
+  for (int i = 0; i < 256; ++i) x.push_back(kGroup[i % 16]);
+  for (auto [name, most] : {Case{"Q6_K", .004}, Case{"Q5_K", .02}, Case{"Q4_K", .02}}) {
+    const GgmlType& type = *find_ggml_type(name);
+    std::vector<std::byte> block(static_cast<size_t>(type.bytes));
+    ggml_quantize(type, x.data(), 256, block.data());
+    type.to_float(block.data(), 1, y.data());
+    for (int i = 0; i < 256; ++i) ASSERT_NEAR(y[i], x[i], most) << name << ' ' << i;
+  }
 }
 
 TEST(GgmlQuantize, ZerosAndOneValueStayWhatTheyAre) {
