@@ -152,6 +152,8 @@ Result<RopeSpec> ConfigReader::rope(const ConfigReader& outer, int64_t head_dim,
   rope.theta = NB_TRY(positive("rope_theta", NB_TRY(outer.positive("rope_theta", theta))));
   share = NB_TRY(
       positive("partial_rotary_factor", NB_TRY(outer.positive("partial_rotary_factor", share))));
+  if (share > 1)
+    return fail("{}: \"partial_rotary_factor\" is {}, a head can be rotated once", what_, share);
   rope.dims = static_cast<int64_t>(static_cast<double>(head_dim) * share);
   if (rope.dims < 2 || rope.dims > head_dim || rope.dims % 2 != 0)
     return fail(
