@@ -23,6 +23,10 @@ struct ByteMultiply {
 
 namespace nibble {
 
+namespace avx512vnni {
+extern const FloatOps float_ops;
+}
+
 extern const KernelTable kernels_avx512vnni;
 const KernelTable kernels_avx512vnni = {
     .name = "avx512vnni",
@@ -36,7 +40,7 @@ const KernelTable kernels_avx512vnni = {
     .gemm_panels = 2,
     .gemm_from = 16,
     .multiply_registers = multiply_registers_with<ByteMultiply>,
-    .floats = &avx2::float_ops,
+    .floats = &avx512vnni::float_ops,
 };
 
 }  // namespace nibble

@@ -1,6 +1,6 @@
-// Attention over one head of the cache: a block of keys and values is made floats once for all
-// queries of a tile, then two small matrix products with a softmax in between whose maximum and sum
-// run along.
+// Attention over one head of the cache, block by block: two small matrix products with a softmax in
+// between whose maximum and sum run along. Many queries have a block of keys and values made floats
+// once for all of them; few read it as it is stored.
 #pragma once
 
 #include "kernels/float_ops.h"
@@ -10,7 +10,12 @@ namespace nibble {
 namespace {
 
 constexpr float kMasked = -3e38f;
-constexpr int kTileRows = 4;  // queries that share the loads of keys or values
+// Queries that share the loads of keys or values: two sums each, in 16 or 32 registers.
+#if defined(__AVX512VL__)
+constexpr int kTileRows = 8;
+#else
+constexpr int kTileRows = 4;
+#endif
 
 // Panels of keys from `first` on, a multiple of 8. out: (count / 8, head_dim, 8).
 template <class T>
@@ -51,22 +56,21 @@ struct Ahead {
   const char* at;
   int64_t step;
   void ask() {
-    __builtin_prefetch(at);
+    __builtin_prefetch(at, 0, 2);  // into L2: L1 is full of the block at work
     at += step;
   }
 };
 
 // s[r] = q[r] . key for R queries and two panels of keys. q: row stride d.
-template <int R>
-void score_rows(const float* q, int64_t d, const float* keys, int64_t panels, float* s,
-                Ahead ahead) {
+template <int R, class T>
+void score_rows(const float* q, int64_t d, const T* keys, int64_t panels, float* s, Ahead ahead) {
   for (int64_t p = 0; p < panels; p += 2) {
-    const float* k0 = keys + p * d * kKeyPanel;
-    const float* k1 = p + 1 < panels ? k0 + d * kKeyPanel : k0;
+    const T* k0 = keys + p * d * kKeyPanel;
+    const T* k1 = p + 1 < panels ? k0 + d * kKeyPanel : k0;
     Lanes a[R] = {}, b[R] = {};
     for (int64_t i = 0; i < d; ++i) {
       ahead.ask();
-      Lanes v0 = load(k0 + i * kKeyPanel), v1 = load(k1 + i * kKeyPanel);
+      Lanes v0 = widen(k0 + i * kKeyPanel), v1 = widen(k1 + i * kKeyPanel);
       NIBBLE_UNROLL
       for (int r = 0; r < R; ++r) {
         Lanes x = all(q[r * d + i]);
@@ -82,9 +86,8 @@ void score_rows(const float* q, int64_t d, const float* keys, int64_t panels, fl
 }
 
 // out[r] += p[r] . values for R queries. p: row stride kAttentionKeys; out: row stride d.
-template <int R>
-void mix_rows(const float* p, int64_t keys, const float* values, int64_t d, float* out,
-              Ahead ahead) {
+template <int R, class T>
+void mix_rows(const float* p, int64_t keys, const T* values, int64_t d, float* out, Ahead ahead) {
   for (int64_t i = 0; i < d; i += 2 * kLanes) {
     int64_t j = i + kLanes < d ? i + kLanes : i;
     Lanes a[R], b[R];
@@ -92,7 +95,7 @@ void mix_rows(const float* p, int64_t keys, const float* values, int64_t d, floa
     for (int r = 0; r < R; ++r) a[r] = load(out + r * d + i), b[r] = load(out + r * d + j);
     for (int64_t key = 0; key < keys; ++key) {
       ahead.ask();
-      Lanes v0 = load(values + key * d + i), v1 = load(values + key * d + j);
+      Lanes v0 = widen(values + key * d + i), v1 = widen(values + key * d + j);
       NIBBLE_UNROLL
       for (int r = 0; r < R; ++r) {
         Lanes x = all(p[r * kAttentionKeys + key]);
@@ -108,12 +111,11 @@ void mix_rows(const float* p, int64_t keys, const float* values, int64_t d, floa
   }
 }
 
-// body.operator()<R>(row) over all rows, kTileRows at a time.
-template <class Body>
-void for_row_tiles(int64_t rows, const Body& body) {
-  int64_t r = 0;
-  for (; r + kTileRows <= rows; r += kTileRows) body.template operator()<kTileRows>(r);
-  for (; r < rows; ++r) body.template operator()<1>(r);
+// body.operator()<R>(row) over rows from r on, R at a time, then fewer.
+template <int R = kTileRows, class Body>
+void for_row_tiles(int64_t rows, const Body& body, int64_t r = 0) {
+  for (; r + R <= rows; r += R) body.template operator()<R>(r);
+  if constexpr (R > 1) for_row_tiles<R / (R > 4 ? 2 : R)>(rows, body, r);
 }
 
 struct Softmax {
@@ -158,6 +160,14 @@ void shape_scores(const AttentionTile& t, int64_t head, int64_t first, int64_t c
       store(s + i, load(s + i) + load(t.bias + head * t.bias_stride + first + i));
 }
 
+// use(keys or values of a block), as they are stored or made floats by `convert`.
+template <class T, class Convert, class Use>
+void with_block(const void* stored, int64_t rows, const Convert& convert, const Use& use) {
+  if constexpr (sizeof(T) > 1)  // int8 has its scales to apply
+    if (rows <= kTileRows) return use(static_cast<const T*>(stored));
+  use(convert());
+}
+
 template <class T>
 void attend_typed(const AttentionTile& t, float* scratch) {
   int64_t rows = t.tokens * t.heads, d = t.cache.head_dim, dv = t.cache.value_stride;
@@ -179,16 +189,19 @@ void attend_typed(const AttentionTile& t, float* scratch) {
   for (int64_t first = low; first < end; first += kAttentionKeys) {
     int64_t count = end - first < kAttentionKeys ? end - first : kAttentionKeys;
     int64_t panels = (count + kKeyPanel - 1) / kKeyPanel, padded = panels * kKeyPanel;
-    const float* k = float_keys<T>(t.cache, first, padded, keys);
     // Both loops take as many steps as there are numbers in the block, over 16.
     constexpr auto kStep = static_cast<int64_t>(2 * kLanes * sizeof(T));
-    Ahead next_keys{static_cast<const char*>(t.cache.keys) + (first + count) * d * sizeof(T),
-                    kStep};
-    Ahead next_values{static_cast<const char*>(t.cache.values) + (first + count) * dv * sizeof(T),
-                      kStep};
-    for_row_tiles(rows, [&]<int R>(int64_t r) {
-      score_rows<R>(q + r * d, d, k, panels, s + r * kAttentionKeys, next_keys);
-    });
+    const T* stored_keys = static_cast<const T*>(t.cache.keys) + first * d;
+    const T* stored_values = static_cast<const T*>(t.cache.values) + first * dv;
+    Ahead next_keys{reinterpret_cast<const char*>(stored_keys + count * d), kStep};
+    Ahead next_values{reinterpret_cast<const char*>(stored_values + count * dv), kStep};
+    with_block<T>(
+        stored_keys, rows, [&] { return float_keys<T>(t.cache, first, padded, keys); },
+        [&](const auto* k) {
+          for_row_tiles(rows, [&]<int R>(int64_t r) {
+            score_rows<R>(q + r * d, d, k, panels, s + r * kAttentionKeys, next_keys);
+          });
+        });
     if (t.softcap > 0 || t.bias)
       for (int64_t r = 0; r < rows; ++r)
         shape_scores(t, r % t.heads, first, padded, s + r * kAttentionKeys);
@@ -196,10 +209,13 @@ void attend_typed(const AttentionTile& t, float* scratch) {
       mask(t, t.first + r / t.heads, first, padded, s + r * kAttentionKeys);
       soften(s + r * kAttentionKeys, padded, states[r], sums + r * dv, dv);
     }
-    const float* v = float_values<T>(t.cache, first, count, values);
-    for_row_tiles(rows, [&]<int R>(int64_t r) {
-      mix_rows<R>(s + r * kAttentionKeys, count, v, dv, sums + r * dv, next_values);
-    });
+    with_block<T>(
+        stored_values, rows, [&] { return float_values<T>(t.cache, first, count, values); },
+        [&](const auto* v) {
+          for_row_tiles(rows, [&]<int R>(int64_t r) {
+            mix_rows<R>(s + r * kAttentionKeys, count, v, dv, sums + r * dv, next_values);
+          });
+        });
   }
   for (int64_t r = 0; r < rows; ++r) {
     float* to = t.out + r / t.heads * t.stride + r % t.heads * d;
