@@ -15,18 +15,44 @@ namespace {
 
 thread_local bool inside_body = false;
 
+// Chunks that nobody has taken yet, [first, end). Its thread takes them in order, so that memory is
+// read straight on; others, out of work, take them from the end.
+class alignas(128) Share {
+ public:
+  void set(int64_t first, int64_t end) {
+    left_.store(pack(static_cast<uint64_t>(first), static_cast<uint64_t>(end)),
+                std::memory_order_relaxed);
+  }
+  // A chunk, or -1 where none is left.
+  int64_t take(bool from_end) {
+    uint64_t left = left_.load(std::memory_order_relaxed);
+    for (;;) {
+      uint64_t first = left & kLow, end = left >> 32;
+      if (first >= end) return -1;
+      if (left_.compare_exchange_weak(left, from_end ? pack(first, end - 1) : pack(first + 1, end),
+                                      std::memory_order_relaxed))
+        return static_cast<int64_t>(from_end ? end - 1 : first);
+    }
+  }
+
+ private:
+  static constexpr uint64_t kLow = 0xffffffff;
+  static uint64_t pack(uint64_t first, uint64_t end) { return first | end << 32; }
+  std::atomic<uint64_t> left_{0};
+};
+
 // One job at a time. Workers spin briefly (a decode step starts a job every few tens of
 // microseconds), then sleep, so that an idle program uses no core.
 class Pool {
  public:
   // `cores`: that of each thread, the caller's first; empty: the system moves them as it likes.
-  Pool(int count, const std::vector<int>& cores) {
+  Pool(int count, const std::vector<int>& cores) : shares_(static_cast<size_t>(count)) {
     // The system may refuse more threads; fewer give the same results.
     try {
       for (size_t i = 1; i < static_cast<size_t>(count); ++i)
-        threads_.emplace_back([this, core = cores.empty() ? -1 : cores[i]] {
+        threads_.emplace_back([this, i, core = cores.empty() ? -1 : cores[i]] {
           if (core >= 0) stay_on({core});
-          work();
+          work(i);
         });
     } catch (const std::system_error&) {
     }
@@ -44,16 +70,18 @@ class Pool {
 
   void run(int64_t chunks, const std::function<void(int64_t)>& body) {
     std::lock_guard one_job(job_mutex_);
+    NB_CHECK(chunks <= INT32_MAX);
     body_ = &body;
-    chunks_ = chunks;
-    next_.store(0, std::memory_order_relaxed);
+    auto threads = static_cast<int64_t>(shares_.size());
+    for (int64_t t = 0; t < threads; ++t)
+      shares_[static_cast<size_t>(t)].set(t * chunks / threads, (t + 1) * chunks / threads);
     busy_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
     {
       std::lock_guard lock(mutex_);
       generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
-    drain();
+    drain(0);
     // On a busy machine the last worker may not be running: after a while give it our core.
     for (int spin = 0; busy_.load(std::memory_order_acquire) != 0; ++spin)
       spin < kSpins ? pause() : std::this_thread::yield();
@@ -70,13 +98,16 @@ class Pool {
 #endif
   }
 
-  void drain() {
+  void drain(size_t self) {
     inside_body = true;
-    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) (*body_)(i);
+    for (size_t k = 0; k < shares_.size(); ++k) {
+      Share& share = shares_[(self + k) % shares_.size()];
+      for (int64_t i; (i = share.take(k > 0)) >= 0;) (*body_)(i);
+    }
     inside_body = false;
   }
 
-  void work() {
+  void work(size_t self) {
     uint64_t seen = 0;
     for (;;) {
       for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen;
@@ -88,19 +119,18 @@ class Pool {
         if (stop_) return;
       }
       seen = generation_.load(std::memory_order_acquire);
-      drain();
+      drain(self);
       busy_.fetch_sub(1, std::memory_order_release);
     }
   }
 
+  std::vector<Share> shares_;  // one a thread, the caller's first
   std::vector<std::thread> threads_;
   std::mutex job_mutex_, mutex_;
   std::condition_variable wake_;
   std::atomic<uint64_t> generation_{0};
-  std::atomic<int64_t> next_{0};
   std::atomic<int> busy_{0};
   const std::function<void(int64_t)>* body_ = nullptr;
-  int64_t chunks_ = 0;
   bool stop_ = false;
 };
 
