@@ -1,7 +1,4 @@
 """The forward pass against tiny random models whose answers transformers computed."""
-import json
-import shutil
-
 import numpy as np
 import pytest
 from folders import read_safetensors
@@ -40,23 +37,3 @@ def test_greedy_ids(model):
     seen = run_json("run", GOLDEN / model, "--ids", listed(want["greedy_prompt"]), "-n", 24,
                     "--temperature", 0, "--ignore-eos")
     assert seen["ids"] == want["greedy_ids"].tolist()
-
-
-@needs_shared
-def test_more_tokens_than_the_model_was_made_for(tmp_path):
-    """Dynamic rope scaling is for them: of 48 tokens where 16 are usual it is a rotation of a larger base."""
-    def logits(name, **changes):
-        folder = tmp_path / name
-        shutil.copytree(GOLDEN / "llama", folder)
-        config = json.loads((folder / "config.json").read_text()) | changes
-        (folder / "config.json").write_text(json.dumps(config))
-        done = run("logits", folder, "--ids", listed(ids), "-o", tmp_path / "l.safetensors")
-        return arrays(tmp_path / "l.safetensors")["logits"], done.stderr
-    ids = arrays(GOLDEN / "llama/golden.safetensors")["input_ids"]
-    dynamic, said = logits("dynamic", max_position_embeddings=16, rope_scaling={"type": "dynamic", "factor": 4.0})
-    assert "made for a context of 16" in said
-    theta = 10000 * (4 * len(ids) / 16 - 3) ** (16 / 14)  # transformers' modeling_rope_utils.py; heads of 16
-    based, said = logits("based", rope_theta=theta)
-    assert np.abs(dynamic - based).max() < 1e-4 * based.std() and "context" not in said
-    done = run("logits", GOLDEN / "gpt2", "--ids", ",".join(["1"] * 257), "-o", tmp_path / "l", code=1)
-    assert "learned positions" in done.stderr

@@ -75,9 +75,8 @@ Result<int> logits(const LogitsOptions& o) {
       NB_TRY(Decoder::load(NB_TRY(Weights::open(folder, o.lora)), o.activations, tokens));
   const DecoderConfig& c = decoder.config();
   NB_OK(check_ids(ids, c.vocab));
-  // Learned positions were checked by load(); others go on, as dynamic rope scaling is meant to.
   if (tokens > c.context)
-    warn("{} tokens; the model was made for a context of {}", tokens, c.context);
+    return fail("{} tokens do not fit in the model's context of {}", tokens, c.context);
   std::string arithmetic = NB_TRY(describe_arithmetic(o.activations, decoder.integer_linears()));
 
   std::vector<int64_t> logits_shape = {tokens, c.vocab},
