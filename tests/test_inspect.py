@@ -78,7 +78,7 @@ def test_what_applies():
     assert any(f["refused"] and f["form"].startswith("gguf") for f in forms)
 
 
-EXPORTS = re.findall(r"X\((\w+)\)", (ROOT / "src/export/exports.inc").read_text())
+EXPORTS = re.findall(r"(?m)^X\((\w+)\)", (ROOT / "src/export/exports.inc").read_text())
 
 
 @needs_shared
