@@ -1,29 +1,36 @@
 """Every method and transform on every family: the tiny golden models quantized, run again and compared
 with rounding."""
 import concurrent.futures
+import functools
 import os
+import pathlib
+import tempfile
 
 import numpy as np
 import pytest
 from nibble import SHARED, needs_shared, run, run_json
 from test_golden import GOLDEN, MODELS, arrays, listed
 
-WINDOWS = ["--windows", 8, "--window-length", 48]
-FEW_WINDOWS = ["--windows", 2, "--window-length", 12]  # of the method that takes many steps
-# What quantize is told -> the most error, in that of rounding at the same scheme.
-METHODS = {
-    "rtn-mse": (["--method", "rtn-mse"], 1.25),
-    "hqq": (["--method", "hqq"], 1.25),
-    "rtn-imatrix": (["--method", "rtn-imatrix", *WINDOWS], 1.25),
-    "gptq": (["--method", "gptq", *WINDOWS], 1.25),
-    "gptaq": (["--method", "gptaq", *WINDOWS], 1.25),
-    "awq": (["--method", "awq", *WINDOWS], 1.25),
-    "balanced": (["--method", "balanced", *WINDOWS], 1.25),
-    "autoround": (["--method", "autoround", *FEW_WINDOWS], 1.25),
-    "best": (["--method", "best", "--distill-steps", 4, *WINDOWS], 1.25),
-    "smoothquant": (["--method", "rtn", "--transforms", "smoothquant", *WINDOWS], 1.5),
-    "awq-transform": (["--method", "gptq", "--transforms", "awq", *WINDOWS], 1.25),
-    "bias-correction": (["--method", "rtn", "--transforms", "bias-correction", *WINDOWS], 1.25),
+# With a quarter of these tokens, or one text of 48 to judge by, a pair in ten is above rounding by chance.
+WINDOWS = ["--windows", 32, "--window-length", 48]
+TEXTS = 4  # the golden one and random ids of the same length
+# What quantize is told, of methods whose logits must err less than rounding's on every family.
+CALIBRATED = {
+    "rtn-imatrix": ["--method", "rtn-imatrix", *WINDOWS],
+    "gptq": ["--method", "gptq", *WINDOWS],
+    "gptaq": ["--method", "gptaq", *WINDOWS],
+    "awq": ["--method", "awq", *WINDOWS],
+    "balanced": ["--method", "balanced", *WINDOWS],
+    "autoround": ["--method", "autoround", "--windows", 8, "--window-length", 48],  # it takes many steps
+    "best": ["--method", "best", "--distill-steps", 4, *WINDOWS],
+    "awq-transform": ["--method", "gptq", "--transforms", "awq", *WINDOWS],
+}
+# These see weights alone: the weights err less on every family, the logits on the families' average.
+DATA_FREE = {"rtn-mse": ["--method", "rtn-mse"], "hqq": ["--method", "hqq"]}
+# Transforms that are not there for the rounding of weights -> the most logits' error, in that of rounding.
+OTHERS = {
+    "smoothquant": (["--method", "rtn", "--transforms", "smoothquant", *WINDOWS], 1.25),
+    "bias-correction": (["--method", "rtn", "--transforms", "bias-correction", *WINDOWS], 1.05),
 }
 # Of sparse methods half of the weights are gone: what rounding costs is no measure of that.
 SPARSE = ["sparsegpt", "wanda"]
@@ -34,45 +41,73 @@ ROTATED = {"gemma", "granite", "llama", "llama-bias", "llama3-rope", "mistral-wi
 
 class Family:
     def __init__(self, name, folder):
-        self.source, self.folder = GOLDEN / name, folder
-        self.ids = listed(arrays(self.source / "golden.safetensors")["input_ids"])
+        self.source, self.folder = GOLDEN / name, pathlib.Path(folder)
+        golden = arrays(self.source / "golden.safetensors")
+        length, vocab = golden["logits"].shape
+        draw = np.random.default_rng(0)
+        self.texts = [golden["input_ids"]] + [draw.integers(3, vocab, length) for _ in range(TEXTS - 1)]
         self.reports = {}
         self.true = self.logits(self.source, "float")
         self.experts = "expert" in (self.source / "config.json").read_text()
 
     def logits(self, model, name):
-        path = self.folder / f"{name}.safetensors"
-        run("logits", model, "--ids", self.ids, "-o", path)
-        return arrays(path)["logits"]
+        path, out = self.folder / f"{name}.safetensors", []
+        for ids in self.texts:
+            run("logits", model, "--ids", listed(ids), "-o", path)
+            out.append(arrays(path)["logits"])
+        return np.concatenate(out)
 
     def error(self, name, options, scheme="w4g16-asym"):
         """Of the artifact's logits, in the float model's standard deviations."""
         out = self.folder / name
-        self.reports[name] = run_json("quantize", self.source, "-o", out, "--scheme", scheme, *options)
+        self.reports[name] = run_json("quantize", self.source, "-o", out, "--scheme", scheme, "-t", 1, *options)
         return float(np.sqrt(((self.logits(out, name) - self.true) ** 2).mean()) / self.true.std())
+
+    def lost(self, name):
+        """Of what the method works on: each layer's output, or its weights where nothing was calibrated."""
+        return sum(t["error"] for t in self.reports[name]["tensors"])
+
+
+@functools.cache
+def measured(model):
+    """-> the family's reports, and the logits' errors by name."""
+    jobs = {"rtn": ["--method", "rtn"]} | CALIBRATED | DATA_FREE
+    jobs |= {name: options for name, (options, _) in OTHERS.items()}
+    jobs |= {name: ["--method", name, "--sparsity", "0.5", *WINDOWS] for name in SPARSE}
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        family = Family(model, folder)
+        eight = pool.submit(family.error, "llm-int8", ["--method", "llm-int8", *WINDOWS], "w8")
+        error = dict(zip(jobs, pool.map(lambda name: family.error(name, jobs[name]), jobs)))
+        return family, error | {"llm-int8": eight.result()}
 
 
 @needs_shared
 @pytest.mark.parametrize("model", MODELS)
-def test_methods(model, tmp_path):
-    family = Family(model, tmp_path)
-    jobs = {"rtn": ["--method", "rtn"]} | {name: options for name, (options, _) in METHODS.items()}
-    jobs |= {name: ["--method", name, "--sparsity", "0.5", *WINDOWS] for name in SPARSE}
-    # A tiny model keeps one core busy.
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        eight = pool.submit(family.error, "llm-int8", ["--method", "llm-int8", *WINDOWS], "w8")
-        error = dict(zip(jobs, pool.map(lambda name: family.error(name, jobs[name]), jobs)))
+def test_methods(model):
+    family, error = measured(model)
     assert error["rtn"] < .5
-    for name, (_, most) in METHODS.items():
+    for name in CALIBRATED:
+        assert error[name] < error["rtn"], (name, error)
+    for name in DATA_FREE:
+        assert family.lost(name) < family.lost("rtn"), name
+        assert error[name] < 1.25 * error["rtn"], (name, error)
+    for name, (_, most) in OTHERS.items():
         assert error[name] < most * error["rtn"], (name, error)
+    for name in CALIBRATED | DATA_FREE | OTHERS:
         assert all(t["error"] < .06 for t in family.reports[name]["tensors"]), name
     # A token that is sent to another expert by a little noise is far off.
-    assert eight.result() < (.4 if family.experts else .2) * error["rtn"]
+    assert error["llm-int8"] < (.4 if family.experts else .2) * error["rtn"]
     # Of what each layer puts out, which is what pruning sees; the logits of random weights are left to chance.
-    lost = {name: sum(t["error"] for t in family.reports[name]["tensors"]) for name in SPARSE}
-    assert lost["sparsegpt"] < lost["wanda"], lost
+    assert family.lost("sparsegpt") < family.lost("wanda")
     for name in SPARSE:
         assert family.reports[name]["sparsity"] > .49
+
+
+@needs_shared
+@pytest.mark.parametrize("name", DATA_FREE)
+def test_without_calibration_logits_err_less_on_average(name):
+    errors = [measured(model)[1] for model in MODELS]
+    assert np.mean([np.log(e[name] / e["rtn"]) for e in errors]) < 0
 
 
 @needs_shared

@@ -1,10 +1,11 @@
 """nibble inspect: what it says of every family, with weights and from config.json alone."""
 import json
 import math
+import re
 import shutil
 
 import pytest
-from nibble import TALES, needs_shared, refused, run, run_json
+from nibble import ROOT, TALES, needs_shared, refused, run, run_json
 from test_golden import GOLDEN, MODELS
 
 SMOLLM = {"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
@@ -75,6 +76,36 @@ def test_what_applies():
     assert not told("llama", "transforms")["bias-correction"][0] and told("bloom", "transforms")["bias-correction"][0]
     forms = run_json("inspect", GOLDEN / "opt")["forms"]
     assert any(f["refused"] and f["form"].startswith("gguf") for f in forms)
+
+
+EXPORTS = re.findall(r"(?m)^X\((\w+)\)", (ROOT / "src/export/exports.inc").read_text())
+
+
+@needs_shared
+@pytest.mark.parametrize("model,scheme,refused_by", [
+    ("llama", None, {"gptq": "quantize it first", "awq": "quantize it first", "compressed-tensors": "quantize it"}),
+    ("llama", "w4g32", {}), ("opt", "w8", {"gguf": "no opt", "awq": "8 bits"}),
+    ("mixtral", "w4g16", {"bitsandbytes": "experts"}), ("falcon-alibi", "w2g32", {"gguf": "ALiBi"})])
+def test_exports_are_those_that_export_would_write(model, scheme, refused_by, tmp_path):
+    folder = GOLDEN / model
+    if scheme:
+        run("quantize", folder, "-o", tmp_path / "q", "--scheme", scheme, "--method", "rtn")
+        folder = tmp_path / "q"
+    exports = run_json("inspect", folder)["exports"]
+    assert [e["name"].replace("-", "_") for e in exports] == EXPORTS
+    for e in exports:
+        code = 0 if e["applies"] else 1
+        done = run("export", folder, "--to", e["name"], "-o", tmp_path / "out", "--dry-run", code=code)
+        if not e["applies"]:
+            assert e["note"].split(": ", 1)[-1] in done.stderr
+    notes = {e["name"]: e["note"] for e in exports if not e["applies"]}
+    assert notes.keys() == refused_by.keys(), notes
+    for name, why in refused_by.items():
+        assert why in notes[name]
+    (tmp_path / "bare").mkdir()
+    shutil.copy(folder / "config.json", tmp_path / "bare")
+    families = {e["name"]: e["applies"] for e in run_json("inspect", tmp_path / "bare")["exports"]}
+    assert families["gguf"] == ("gguf" not in refused_by) and families["bitsandbytes"] == (model != "mixtral")
 
 
 def test_an_absurd_config_is_refused(tmp_path):

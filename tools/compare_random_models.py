@@ -31,6 +31,14 @@ def llama(**more):
     return {**LLAMA, **more}
 
 
+def rope(kind, **more):
+    return dict(rope_parameters=dict(rope_type=kind, rope_theta=1e4, **more))
+
+
+def falcon(**more):
+    return dict(hidden_size=96, num_attention_heads=6, num_hidden_layers=2, vocab_size=131, **more)
+
+
 CASES = {
     "llama-dynamic": ("Llama", llama(rope_parameters=dict(rope_type="dynamic", factor=2.0,
                                                           rope_theta=1e4))),
@@ -128,6 +136,107 @@ CASES = {
                                  residual_multiplier=.3, logits_scaling=4.0, attention_bias=True,
                                  mlp_bias=True, tie_word_embeddings=True)),
     "starcoder2-window": ("Starcoder2", llama(use_bias=False, sliding_window=6)),
+    "starcoder2-tied": ("Starcoder2", llama(use_bias=True, sliding_window=None, tie_word_embeddings=True,
+                                            norm_epsilon=1e-3)),
+    "falcon-new-3-shared": ("Falcon", dict(hidden_size=48, num_attention_heads=6, num_kv_heads=3,
+                                           num_hidden_layers=2, vocab_size=131, bias=True,
+                                           new_decoder_architecture=True)),
+    "falcon-new-1-shared": ("Falcon", dict(hidden_size=48, num_attention_heads=6, num_kv_heads=1,
+                                           num_hidden_layers=2, vocab_size=131,
+                                           new_decoder_architecture=True)),
+    "falcon-linear": ("Falcon", dict(hidden_size=48, num_attention_heads=6, num_hidden_layers=2,
+                                             vocab_size=131, multi_query=True, parallel_attn=True,
+                                             rope_parameters=dict(rope_type="linear", factor=2.0,
+                                                                  rope_theta=5e3))),
+    "gpt-neox-sequential-odd": ("GPTNeoX", dict(LLAMA, hidden_size=96, use_parallel_residual=False,
+                                                rotary_pct=.4)),
+    "gpt-neox-dynamic": ("GPTNeoX", dict(LLAMA, max_position_embeddings=16, rope_parameters=dict(
+        rope_type="dynamic", factor=2.0, rope_theta=1e4, partial_rotary_factor=.5))),
+    "stablelm-all": ("StableLm", llama(use_qkv_bias=True, qk_layernorm=True, use_parallel_residual=True,
+                                       partial_rotary_factor=.25, hidden_size=96)),
+    "mpt-narrow": ("Mpt", dict(d_model=48, n_heads=6, n_layers=2, vocab_size=131, max_seq_len=64,
+                                        expansion_ratio=3, attn_config=dict(clip_qkv=.2))),
+    "bloom-12": ("Bloom", dict(OLD, hidden_size=96, n_head=12)),
+    "bloom-5": ("Bloom", dict(OLD, hidden_size=40, n_head=5)),
+    "gemma2-other-scalar": ("Gemma2", llama(head_dim=16, sliding_window=9, query_pre_attn_scalar=48,
+                                            num_key_value_heads=1)),
+    "gemma3-other-scalar": ("Gemma3", llama(
+        head_dim=20, sliding_window=3, query_pre_attn_scalar=7, num_hidden_layers=6,
+        layer_types=["sliding_attention"] * 5 + ["full_attention"],
+        rope_parameters=dict(sliding_attention=dict(rope_type="default", rope_theta=2e4),
+                             full_attention=dict(rope_type="linear", factor=4.0, rope_theta=5e5)))),
+    "qwen3-moe-unnormed": ("Qwen3Moe", llama(head_dim=10, num_experts=6, num_experts_per_tok=2,
+                                             moe_intermediate_size=20, norm_topk_prob=False,
+                                             decoder_sparse_step=2, mlp_only_layers=[], num_hidden_layers=4)),
+    "olmo2-shared": ("Olmo2", llama(num_key_value_heads=2, tie_word_embeddings=True)),
+    "granite-plain": ("Granite", llama(attention_multiplier=.3, embedding_multiplier=12.0,
+                                       residual_multiplier=.22, logits_scaling=8.0)),
+    "smollm3-odd-layers": ("SmolLM3", llama(num_hidden_layers=5, no_rope_layers=[1, 0, 0, 1, 0],
+                                            tie_word_embeddings=True)),
+    "phi4-mini": ("Phi3", llama(hidden_size=96, num_attention_heads=6, num_key_value_heads=2, head_dim=16,
+                                tie_word_embeddings=True, original_max_position_embeddings=16,
+                                rope_parameters=dict(
+                                    rope_type="longrope", rope_theta=1e4, partial_rotary_factor=.75,
+                                    short_factor=[1 + .1 * i for i in range(6)],
+                                    long_factor=[3 - .2 * i for i in range(6)],
+                                    original_max_position_embeddings=16))),
+    "phi3-at-original": ("Phi3", llama(original_max_position_embeddings=TOKENS, rope_parameters=dict(
+        rope_type="longrope", rope_theta=1e4, short_factor=LONG, long_factor=LONG[::-1],
+        original_max_position_embeddings=TOKENS))),
+    "phi3-one-beyond": ("Phi3", llama(original_max_position_embeddings=TOKENS - 1, rope_parameters=dict(
+        rope_type="longrope", rope_theta=1e4, short_factor=LONG, long_factor=LONG[::-1],
+        original_max_position_embeddings=TOKENS - 1))),
+    "gptj-two": ("GPTJ", dict(OLD, n_embd=96, n_positions=64, rotary_dim=2)),
+    "opt-post-wide": ("OPT", dict(LLAMA, ffn_dim=100, do_layer_norm_before=False, word_embed_proj_dim=72)),
+    "llama-all-biases": ("Llama", llama(attention_bias=True, mlp_bias=True, head_dim=20,
+                                        num_key_value_heads=1)),
+    "llama-dynamic-beyond": ("Llama", llama(max_position_embeddings=16, rope_parameters=dict(
+        rope_type="dynamic", factor=2.0, rope_theta=1e4))),
+    "llama-linear-beyond": ("Llama", llama(max_position_embeddings=16, rope_parameters=dict(
+        rope_type="linear", factor=2.5, rope_theta=1e4))),
+    "llama-yarn-attention-factor": ("Llama", llama(rope_parameters=dict(
+        rope_type="yarn", factor=4.0, rope_theta=1e4, original_max_position_embeddings=16,
+        attention_factor=1.7))),
+    "llama-yarn-equal-mscales": ("Llama", llama(rope_parameters=dict(
+        rope_type="yarn", factor=8.0, rope_theta=1e4, original_max_position_embeddings=16,
+        mscale=.707, mscale_all_dim=.707))),
+    "qwen3-yarn": ("Qwen3", llama(head_dim=24, tie_word_embeddings=True, rope_parameters=dict(
+        rope_type="yarn", factor=4.0, rope_theta=1e6, original_max_position_embeddings=16))),
+    "starcoder2-window-1": ("Starcoder2", llama(sliding_window=1, tie_word_embeddings=False, num_key_value_heads=1)),
+    "falcon-new-bias": ("Falcon", falcon(num_kv_heads=6, new_decoder_architecture=True, bias=True,
+                                         tie_word_embeddings=False)),
+    "falcon-new-alibi": ("Falcon", falcon(num_kv_heads=2, new_decoder_architecture=True, alibi=True)),
+    "falcon-relu": ("Falcon", falcon(multi_query=True, bias=True, activation="relu")),
+    "gpt-neox-linear": ("GPTNeoX", dict(LLAMA, hidden_size=96, **rope("linear", factor=4.0,
+                                                                      partial_rotary_factor=.75))),
+    "phi-grouped": ("Phi", llama(qk_layernorm=True, hidden_size=96, num_key_value_heads=2,
+                                 **rope("default", partial_rotary_factor=.75))),
+    "phi-dynamic-beyond": ("Phi", llama(hidden_size=96, max_position_embeddings=24,
+                                        **rope("dynamic", factor=3.0, partial_rotary_factor=.5))),
+    "mpt-12": ("Mpt", dict(d_model=96, n_heads=12, n_layers=2, vocab_size=131, max_seq_len=64, expansion_ratio=2,
+                           no_bias=False)),
+    "bloom-7": ("Bloom", dict(OLD, n_head=7, hidden_size=56, tie_word_embeddings=False)),
+    "bloom-1": ("Bloom", dict(OLD, n_head=1, hidden_size=16)),
+    "gemma2-bias": ("Gemma2", llama(head_dim=20, query_pre_attn_scalar=7, sliding_window=9, attention_bias=True)),
+    "gemma3-7": ("Gemma3", llama(head_dim=20, query_pre_attn_scalar=33, sliding_window=6, num_hidden_layers=7)),
+    "qwen3-moe-listed": ("Qwen3Moe", llama(head_dim=12, num_experts=8, num_experts_per_tok=2,
+                                           moe_intermediate_size=20, norm_topk_prob=False, mlp_only_layers=[0, 2],
+                                           decoder_sparse_step=1, num_hidden_layers=4)),
+    "qwen3-moe-all": ("Qwen3Moe", llama(head_dim=12, num_experts=5, num_experts_per_tok=5, moe_intermediate_size=20,
+                                        decoder_sparse_step=2, num_hidden_layers=4, use_sliding_window=True,
+                                        sliding_window=5, max_window_layers=1)),
+    "mixtral-1": ("Mixtral", llama(num_local_experts=3, num_experts_per_tok=1, sliding_window=4, head_dim=12)),
+    "olmo2-yarn": ("Olmo2", llama(num_key_value_heads=1, head_dim=20, **rope(
+        "yarn", factor=4.0, original_max_position_embeddings=16, attention_factor=1.2))),
+    "gptj-tied": ("GPTJ", dict(OLD, n_embd=96, n_positions=64, rotary_dim=14, tie_word_embeddings=True)),
+    "opt-wide": ("OPT", dict(LLAMA, ffn_dim=100, word_embed_proj_dim=64, tie_word_embeddings=False,
+                             enable_bias=False)),
+    "llama-yarn-beyond": ("Llama", llama(max_position_embeddings=16, **rope(
+        "yarn", factor=4.0, original_max_position_embeddings=8, attention_factor=.9))),
+    "llama-yarn-one-mscale": ("Llama", llama(**rope("yarn", factor=4.0, original_max_position_embeddings=8,
+                                                    mscale=.7))),
+    "llama-longrope": ("Llama", llama(max_position_embeddings=64, **rope(
+        "longrope", short_factor=LONG, long_factor=LONG[::-1], original_max_position_embeddings=16))),
 }
 
 
@@ -147,7 +256,7 @@ def varied(fields, draw):
         if out.get(key):
             out[key] = draw.randrange(9, 60) * 4
     for key in ("num_hidden_layers", "n_layer", "n_layers"):
-        if key in out and not {"layer_types", "mlp_only_layers", "decoder_sparse_step"} & set(out):
+        if key in out and not {"layer_types", "mlp_only_layers", "decoder_sparse_step", "no_rope_layers"} & set(out):
             out[key] = draw.randrange(1, 5)
     if out.get("word_embed_proj_dim") == fields[hidden]:
         out["word_embed_proj_dim"] = out[hidden]
@@ -170,8 +279,8 @@ def as_transformers_4(folder):
         return
     if "full_attention" in rope:  # Gemma 3
         config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
-        config["sliding_window_pattern"] = 2
-        del config["layer_types"]
+        kinds = config.pop("layer_types")
+        config["sliding_window_pattern"] = (kinds + ["full_attention"]).index("full_attention") + 1
         rope = rope["full_attention"]
     for key in ("rope_theta", "partial_rotary_factor"):
         if key in rope:

@@ -80,11 +80,13 @@ class Chat {
       tell(rest);
     } else if (name == "/clear") {
       while (messages().size() > system_messages()) messages().erase(messages().size() - 1);
-    } else if (name == "/save" && !rest.empty()) {
+    } else if ((name == "/save" || name == "/load") && rest.empty()) {
+      return fail("{} needs the name of a FILE", name);
+    } else if (name == "/save") {
       NB_OK(write_file(
           rest, conversation_.messages.dump(1, ' ', false, Json::error_handler_t::replace) + "\n"));
       note("{} messages are in {}", messages().size(), rest);
-    } else if (name == "/load" && !rest.empty()) {
+    } else if (name == "/load") {
       messages() = NB_TRY(read_conversation(rest)).messages;
       note("{} messages", messages().size());
     } else {

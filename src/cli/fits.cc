@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "export/export.h"
 #include "quant/methods/method.h"
 #include "quant/transforms/fold.h"
 #include "quant/transforms/rotate.h"
@@ -11,36 +12,44 @@ namespace {
 
 using Need = InputStatistics::Need;
 
-// Multiples that a form wants of a matrix of n outputs and k inputs, and the models that it does
-// not have. Sources: shared/reference/formats.md 2; each program's own loader.
+// Multiples that a form wants of a matrix of n outputs and k inputs; its first word names the
+// export. Sources: shared/reference/formats.md 2; each program's own loader.
 struct Form {
   const char* name;
   int64_t n_multiple, k_multiple;
   const char* otherwise;
-  const char* (*refusal)(const DecoderConfig&);
 };
-
-const char* none(const DecoderConfig&) { return nullptr; }
-const char* gguf_refusal(const DecoderConfig& c) {
-  if (c.model_type == "opt") return "llama.cpp has no OPT";
-  if (c.alibi == Alibi::kFalcon) return "llama.cpp's Falcon has no ALiBi";
-  return nullptr;
-}
 
 constexpr const char* kFloat = "leave them float or take smaller groups; nibble alone reads others";
 constexpr const char* kRefused = "one group size must fit all: take a smaller one";
 constexpr Form kForms[] = {
-    {"compressed-tensors g32", 1, 32, kFloat, none},
-    {"compressed-tensors g64", 1, 64, kFloat, none},
-    {"compressed-tensors g128", 1, 128, kFloat, none},
-    {"gptq g32", 8, 32, kRefused, none},
-    {"gptq g128", 8, 128, kRefused, none},
-    {"awq g128", 8, 128, kRefused, none},
-    {"bitsandbytes", 1, 1, "", none},
-    {"gguf q8_0, q4_0", 1, 32, "they stay F16", gguf_refusal},
-    {"gguf K-quants", 1, 256, "they take Q8_0, Q5_1, Q5_0 or Q4_0", gguf_refusal},
-    {"tflite int4-block32", 1, 32, "they take int8", none},
+    {"compressed-tensors g32", 1, 32, kFloat},
+    {"compressed-tensors g64", 1, 64, kFloat},
+    {"compressed-tensors g128", 1, 128, kFloat},
+    {"gptq g32", 8, 32, kRefused},
+    {"gptq g128", 8, 128, kRefused},
+    {"awq g32", 8, 32, kRefused},
+    {"awq g128", 8, 128, kRefused},
+    {"bitsandbytes", 1, 1, ""},
+    {"gguf q8_0, q4_0", 1, 32, "they stay F16"},
+    {"gguf K-quants", 1, 256, "they take Q8_0, Q5_1, Q5_0 or Q4_0"},
+    {"tflite int4-block32", 1, 32, "they take int8"},
 };
+
+// Why the export refuses the whole family; empty where it does not.
+std::string family_obstacle(const ExportFormat& format, const DecoderConfig& c) {
+  if (!format.check_family) return "";
+  Status accepted = format.check_family(c, format.name);
+  return accepted ? "" : accepted.error().message;
+}
+
+std::string family_obstacle(const Form& form, const DecoderConfig& c) {
+  std::string_view name = form.name;
+  for (const ExportFormat* format : export_formats())
+    if (std::string(name.substr(0, name.find(' '))) == format->name)
+      return family_obstacle(*format, c);
+  return "";
+}
 
 std::string why_not(const Form& form, const LinearSpec& s) {
   if (s.k % form.k_multiple != 0)
@@ -96,11 +105,33 @@ std::vector<Applicable> applicable_transforms(const DecoderConfig& config) {
   return out;
 }
 
+std::vector<Applicable> applicable_exports(const DecoderConfig& config, const Weights* weights) {
+  std::vector<Applicable> out;
+  for (const ExportFormat* format : export_formats()) {
+    Applicable& a = out.emplace_back(
+        Applicable{format->name, format->summary, false, true, family_obstacle(*format, config)});
+    a.applies = a.note.empty();
+    if (!a.applies || !weights) continue;
+    auto plan = format->plan({*weights, ""});
+    a.applies = plan.has_value();
+    if (!plan) {
+      // The folder was named above.
+      const std::string& folder = weights->checkpoint().folder();
+      a.note = plan.error().message;
+      if (a.note.starts_with(folder + ": ")) a.note.erase(0, folder.size() + 2);
+      continue;
+    }
+    a.note = plan->exact ? "lossless" : "";
+    for (const std::string& note : plan->notes) a.note += (a.note.empty() ? "" : "; ") + note;
+  }
+  return out;
+}
+
 std::vector<Fit> fits(const DecoderConfig& config) {
   std::vector<Fit> out;
   for (const Form& form : kForms) {
-    const char* refusal = form.refusal(config);
-    Fit& fit = out.emplace_back(Fit{form.name, 0, {}, refusal ? refusal : "", form.otherwise});
+    Fit& fit =
+        out.emplace_back(Fit{form.name, 0, {}, family_obstacle(form, config), form.otherwise});
     for (int64_t layer = 0; layer < config.layers; ++layer)
       for (const LinearSpec& s : block_linears(config, layer)) {
         std::string why = why_not(form, s);

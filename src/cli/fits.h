@@ -1,15 +1,16 @@
 // What can be done with a model of this shape: methods, transforms, and the forms of other
-// programs, which hold only matrices of certain sizes. Arithmetic on a config; no weights needed.
+// programs, which hold only matrices of certain sizes.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "model/roles.h"
+#include "model/weights.h"
 
 namespace nibble {
 
-// A method or a transform of quantize.
+// A method or a transform of quantize, or a format of export.
 struct Applicable {
   std::string name, summary;
   bool calibrated = false;  // wants a calibration text or statistics
@@ -18,6 +19,9 @@ struct Applicable {
 };
 std::vector<Applicable> applicable_methods(const DecoderConfig& config);
 std::vector<Applicable> applicable_transforms(const DecoderConfig& config);
+// For every format of exports.inc: whether `nibble export` would write this folder as it is, with
+// what is lost or why not. Without weights: whether the format has the family.
+std::vector<Applicable> applicable_exports(const DecoderConfig& config, const Weights* weights);
 
 // The blocks' linears that a form cannot hold.
 struct Misfit {

@@ -205,6 +205,7 @@ Result<Json> describe(const std::string& folder, const InspectOptions& o) {
   j["memory"] = NB_TRY(describe_memory(c, kept_width, NB_TRY(kv_cache_bytes(c, tokens, o.cache))));
   j["methods"] = describe_applicable(applicable_methods(c));
   j["transforms"] = describe_applicable(applicable_transforms(c));
+  j["exports"] = describe_applicable(applicable_exports(c, weights ? &*weights : nullptr));
   j["forms"] = describe_fits(c);
   return j;
 }

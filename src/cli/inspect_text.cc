@@ -114,6 +114,7 @@ void put_inspection(const Json& j) {
   put_memory(j);
   put_applicable("Methods", j["methods"]);
   put_applicable("Transforms", j["transforms"]);
+  put_applicable(j.contains("stored") ? "Exports of this folder" : "Exports", j["exports"]);
   put_fits(j["forms"]);
   if (!j.contains("tensors")) return;
   put("\n");

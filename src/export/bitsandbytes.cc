@@ -55,14 +55,18 @@ Result<bool> all_int8_rows(const ExportRequest& request, const Model& model) {
   return true;
 }
 
-Result<ExportPlan> plan(const ExportRequest& request) {
-  Model model = bnb_model(request.model);
-  for (const LayerConfig& layer : request.model.config().blocks)
+Status check_family(const DecoderConfig& config, const std::string& what) {
+  for (const LayerConfig& layer : config.blocks)
     if (layer.experts > 0)
       return fail(
-          "{}: bitsandbytes has linears, and transformers keeps the experts of {} in one "
-          "tensor",
-          request.folder(), request.model.config().model_type);
+          "{}: bitsandbytes has linears, and transformers keeps the experts of {} in one tensor",
+          what, config.model_type);
+  return {};
+}
+
+Result<ExportPlan> plan(const ExportRequest& request) {
+  NB_OK(check_family(request.model.config(), request.folder()));
+  Model model = bnb_model(request.model);
   ExportPlan out{.flavour = request.flavour};
   bool rows = NB_TRY(all_int8_rows(request, model));
   if (out.flavour.empty()) out.flavour = rows ? kInt8 : kFlavours[0];
@@ -210,6 +214,7 @@ extern const ExportFormat kExport_bitsandbytes = {
     .plan = plan,
     .write = write,
     .read_back = read_back_folder,
+    .check_family = check_family,
 };
 
 }  // namespace nibble

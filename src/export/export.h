@@ -41,6 +41,9 @@ struct ExportFormat {
   // Reads what was written in `folder` and compares it with the source: read_back_folder where our
   // Weights open it.
   Result<RoundTrip> (*read_back)(const ExportRequest& request, const std::string& folder);
+  // Refuses the families that the format cannot express whatever their weights are; null: none.
+  // `what` begins the message.
+  Status (*check_family)(const DecoderConfig& config, const std::string& what) = nullptr;
 };
 
 // Declared here, defined in export/NAME.cc.

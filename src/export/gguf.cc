@@ -102,6 +102,11 @@ Status write(const ExportRequest& request, const ExportPlan&, OutputFolder& out)
   return write_gguf(out.staging() + "/" + kFile, d.metadata, pending_of(request, d));
 }
 
+Status check_family(const DecoderConfig& config, const std::string& what) {
+  NB_TRY(gguf_architecture(config, what));
+  return {};
+}
+
 }  // namespace
 
 extern const ExportFormat kExport_gguf = {
@@ -113,6 +118,7 @@ extern const ExportFormat kExport_gguf = {
     .plan = plan,
     .write = write,
     .read_back = read_back_folder,
+    .check_family = check_family,
 };
 
 }  // namespace nibble

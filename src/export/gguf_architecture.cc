@@ -203,7 +203,7 @@ Result<const GgufArchitecture*> gguf_architecture(const DecoderConfig& c, const 
     if (Status s = check_common(c, a); !s) return fail("{}: {}", what, s.error().message);
     return &a;
   }
-  return fail("{}: GGUF has no architecture for {}", what, c.model_type);
+  return fail("{}: llama.cpp has no {}", what, c.model_type);
 }
 
 void describe_gguf(const DecoderConfig& c, const GgufArchitecture& a, GgufMetadata& metadata) {
