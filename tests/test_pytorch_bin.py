@@ -47,6 +47,21 @@ def test_shards(tmp_path, expected):
     refused("inspect", folder.path, words=["more", "promises"])
 
 
+def test_zip64(tmp_path, expected, monkeypatch):
+    """As of an archive beyond 4 GB: sizes and offsets in the records' extra fields, an end record of 64 bits."""
+    folder = Folder(tmp_path / "m")
+    tensors, path = pickled(folder)
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    write_tensors(path, tensors)
+    raw = path.read_bytes()
+    raw = raw[:-6] + b"\xff" * 4 + raw[-2:]  # Python says the directory's offset twice
+    path.write_bytes(raw)
+    assert run_json("run", folder.path, *ASK)["ids"] == expected
+    at = raw.rindex(b"PK\6\7") + 8  # the locator's offset of that record
+    path.write_bytes(raw[:at] + struct.pack("<Q", len(raw)) + raw[at + 8:])
+    refused("inspect", folder.path, words=["zip64"])
+
+
 def transposed(data, rows, columns, size):
     return b"".join(data[(r * columns + c) * size:(r * columns + c + 1) * size]
                     for c in range(columns) for r in range(rows))
