@@ -14,8 +14,6 @@ namespace {
 using Ints = std::vector<int64_t>;
 using Axis = OnnxAttribute;
 
-constexpr auto kFloat = static_cast<int64_t>(OnnxType::kFloat);
-
 OnnxValue cast(OnnxGraph& g, const OnnxValue& x, OnnxType type) {
   return g.node("Cast", {x}, {{"to", static_cast<int64_t>(type)}});
 }
