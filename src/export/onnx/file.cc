@@ -55,68 +55,90 @@ Result<OnnxFile> OnnxFile::open(const std::string& folder) {
   OnnxFile out;
   out.path_ = folder + "/" + kModel;
   out.data_ = NB_TRY(MappedFile::open(folder + "/" + kData));
-  std::string bytes = NB_TRY(read_file(out.path_));
+  out.model_ = std::make_shared<std::string>(NB_TRY(read_file(out.path_)));
   constexpr int64_t kGraph = 7;
-  ProtoReader reader(bytes, out.path_);
+  ProtoReader reader(*out.model_, out.path_);
   while (auto field = NB_TRY(reader.next()))
     if (field->number == kGraph) NB_OK(out.read_graph(NB_TRY(field->as_bytes(out.path_))));
   return out;
 }
 
 Status OnnxFile::read_graph(std::string_view bytes) {
-  constexpr int64_t kInitializer = 5;
+  constexpr int64_t kNode = 1, kInitializer = 5;
   ProtoReader reader(bytes, path_);
-  while (auto field = NB_TRY(reader.next()))
+  while (auto field = NB_TRY(reader.next())) {
+    if (field->number == kNode) NB_OK(read_node(NB_TRY(field->as_bytes(path_))));
     if (field->number == kInitializer) NB_OK(read_tensor(NB_TRY(field->as_bytes(path_))));
+  }
+  return {};
+}
+
+Status OnnxFile::read_node(std::string_view bytes) {
+  enum Field : int64_t { kInput = 1, kOutput, kName, kOp, kDomain = 7 };
+  OnnxNode node;
+  ProtoReader reader(bytes, path_);
+  while (auto field = NB_TRY(reader.next())) {
+    if (field->type != ProtoField::Type::kBytes) continue;
+    std::string text(field->bytes);
+    if (field->number == kInput) node.inputs.push_back(text);
+    if (field->number == kOutput) node.outputs.push_back(text);
+    if (field->number == kName) node.name = text;
+    if (field->number == kOp) node.op = text;
+    if (field->number == kDomain) node.domain = text;
+  }
+  nodes_.push_back(std::move(node));
   return {};
 }
 
 Status OnnxFile::read_tensor(std::string_view bytes) {
-  enum Field : int64_t { kDims = 1, kType = 2, kName = 8, kExternal = 13 };
+  enum Field : int64_t { kDims = 1, kType = 2, kName = 8, kRaw = 9, kExternal = 13 };
   OnnxTensor t;
   std::string name;
-  std::map<std::string, std::string> external;
+  std::map<std::string, std::string> entries;
   ProtoReader reader(bytes, path_);
   while (auto field = NB_TRY(reader.next())) {
     if (field->number == kDims) t.dims.push_back(NB_TRY(field->as_int(path_)));
     if (field->number == kType) t.type = static_cast<OnnxType>(NB_TRY(field->as_int(path_)));
     if (field->number == kName) name = NB_TRY(field->as_bytes(path_));
+    if (field->number == kRaw) t.bytes = std::as_bytes(std::span(NB_TRY(field->as_bytes(path_))));
     if (field->number != kExternal) continue;
     std::string pair[2];
     ProtoReader entry(NB_TRY(field->as_bytes(path_)), path_);
     while (auto part = NB_TRY(entry.next()))
       if (part->number == 1 || part->number == 2)
         pair[part->number - 1] = NB_TRY(part->as_bytes(path_));
-    external[pair[0]] = pair[1];
+    entries[pair[0]] = pair[1];
   }
-  if (external.empty()) return {};  // a constant of the graph
+  if (!entries.empty()) {
+    t.bytes = NB_TRY(external(std::move(entries), name));
+    weight_bytes_ += static_cast<int64_t>(t.bytes.size());
+  }
+  std::optional<int64_t> elements = checked_product(t.dims);
+  if (!elements || onnx_bytes(t.type, *elements) != static_cast<int64_t>(t.bytes.size()))
+    return fail("{}: the bytes of {} disagree with its shape", path_, in_quotes(name));
+  tensors_[name] = std::move(t);
+  return {};
+}
+
+Result<std::span<const std::byte>> OnnxFile::external(std::map<std::string, std::string> entries,
+                                                      const std::string& name) const {
   auto number = [&](const char* key) {
-    const std::string& text = external[key];
+    const std::string& text = entries[key];
     int64_t value = -1;
     std::from_chars(text.data(), text.data() + text.size(), value);
     return value;
   };
   int64_t offset = number("offset"), length = number("length");
-  std::optional<int64_t> elements = checked_product(t.dims), end = checked_add(offset, length);
-  if (external["location"] != kData || !elements || onnx_bytes(t.type, *elements) != length ||
-      !end || *end > static_cast<int64_t>(data_->bytes().size()))
-    return fail("{}: the weight {} lies outside {} or disagrees with its shape", path_,
-                in_quotes(name), kData);
-  t.bytes = data_->bytes().subspan(static_cast<size_t>(offset), static_cast<size_t>(length));
-  tensors_[name] = std::move(t);
-  return {};
+  std::optional<int64_t> end = checked_add(offset, length);
+  if (entries["location"] != kData || !end || *end > static_cast<int64_t>(data_->bytes().size()))
+    return fail("{}: {} lies outside {}", path_, in_quotes(name), kData);
+  return data_->bytes().subspan(static_cast<size_t>(offset), static_cast<size_t>(length));
 }
 
 Result<OnnxTensor> OnnxFile::get(const std::string& name) const {
   auto at = tensors_.find(name);
   if (at == tensors_.end()) return fail("{}: has no weight {}", path_, in_quotes(name));
   return at->second;
-}
-
-int64_t OnnxFile::weight_bytes() const {
-  int64_t sum = 0;
-  for (const auto& [name, t] : tensors_) sum += static_cast<int64_t>(t.bytes.size());
-  return sum;
 }
 
 }  // namespace nibble

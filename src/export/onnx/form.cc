@@ -56,6 +56,23 @@ Result<OnnxForm> static_form(const Weights& model, const ExportMatrix& m,
   return out;
 }
 
+// Symmetric alone, positive scales; int8 with scales for whole rows, int4 in blocks.
+// Source: docs.nvidia.com/deeplearning/tensorrt, "Working with Quantized Types".
+Result<OnnxForm> tensorrt_form(const Weights& model, const ExportMatrix& m,
+                               const std::string& where) {
+  if (!m.scheme) return OnnxForm{};
+  if (m.scheme->symmetry != Symmetry::kSymmetric)
+    return fail("{}: is {}, and TensorRT takes zero points of 0 and positive scales alone; quantize "
+                "with a symmetric scheme", where, m.scheme->name());
+  bool ranged = m.in_block && model.checkpoint().has(m.module + ".input_scale");
+  if (ranged) return static_form(model, m, where);
+  OnnxForm out = NB_TRY(m.scheme->bits > 4 ? row_integers(m, Kind::kDequantized, where)
+                                           : blocks(m, where));
+  out.kind = Kind::kDequantized;
+  out.layout.bits = std::max(out.layout.bits, kDequantizedWidths[0]);
+  return out;
+}
+
 }  // namespace
 
 Result<OnnxForm> onnx_form(const Weights& model, OnnxFlavour flavour, const ExportMatrix& m) {
@@ -75,11 +92,16 @@ Result<OnnxForm> onnx_form(const Weights& model, OnnxFlavour flavour, const Expo
     case OnnxFlavour::kInt8Qdq:
       if (!m.scheme && !m.in_block) return OnnxForm{};
       return static_form(model, m, where);
+    case OnnxFlavour::kTensorRt:
+      return tensorrt_form(model, m, where);
   }
   return OnnxForm{};
 }
 
-Result<OnnxForm> onnx_row_form(const Weights& model, const ExportMatrix& m) {
+Result<OnnxForm> onnx_row_form(const Weights& model, OnnxFlavour flavour, const ExportMatrix& m) {
+  // TensorRT has no uint8 inside a graph.
+  if (!m.scheme || flavour == OnnxFlavour::kF32 || flavour == OnnxFlavour::kTensorRt)
+    return OnnxForm{.exact = !m.scheme};
   return OnnxForm{.kind = Kind::kDequantized,
                   .layout = NB_TRY(integer_layout(m, kBytes, place_of(model, m)))};
 }

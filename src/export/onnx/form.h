@@ -8,7 +8,7 @@
 
 namespace nibble {
 
-enum class OnnxFlavour : uint8_t { kF32, kNbits, kNbitsInt8, kDq, kInt8Dynamic, kInt8Qdq };
+enum class OnnxFlavour : uint8_t { kF32, kNbits, kNbitsInt8, kDq, kInt8Dynamic, kInt8Qdq, kTensorRt };
 
 struct OnnxForm {
   enum class Kind : uint8_t {
@@ -26,8 +26,8 @@ struct OnnxForm {
 
 // Refuses what the flavour cannot hold. m.in_block tells linears of blocks from embedding and head.
 Result<OnnxForm> onnx_form(const Weights& model, OnnxFlavour flavour, const ExportMatrix& m);
-// Of a quantized embedding, whose rows are picked: a byte for each code.
-Result<OnnxForm> onnx_row_form(const Weights& model, const ExportMatrix& m);
+// Of the embedding, whose rows are picked: a byte for each code, or floats.
+Result<OnnxForm> onnx_row_form(const Weights& model, OnnxFlavour flavour, const ExportMatrix& m);
 
 // The integers of a form that has some: as stored, or rounded to 8 bits a row.
 class OnnxRows {

@@ -181,8 +181,8 @@ OnnxValue OnnxGraph::reals(std::span<const float> values, std::vector<int64_t> d
                   {reinterpret_cast<const char*>(values.data()), values.size_bytes()});
 }
 
-OnnxValue OnnxGraph::byte(uint8_t value) {
-  return constant(OnnxType::kUint8, {}, {reinterpret_cast<const char*>(&value), 1});
+OnnxValue OnnxGraph::byte(OnnxType type, uint8_t bits) {
+  return constant(type, {}, {reinterpret_cast<const char*>(&bits), 1});
 }
 
 OnnxValue OnnxGraph::weight(OnnxWeight weight) {

@@ -78,7 +78,7 @@ class OnnxGraph {
   OnnxValue integer(int64_t value);  // a scalar
   OnnxValue real(double value);      // a float32 scalar
   OnnxValue reals(std::span<const float> values, std::vector<int64_t> dims);
-  OnnxValue byte(uint8_t value);  // a uint8 scalar
+  OnnxValue byte(OnnxType type, uint8_t bits);  // a uint8 or int8 scalar
 
   // A weight under its own name; the same name again is the same weight.
   OnnxValue weight(OnnxWeight weight);

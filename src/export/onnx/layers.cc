@@ -56,7 +56,7 @@ OnnxValue dynamic_frequencies(OnnxGraph& g, const RopeSpec& spec, const OnnxPosi
   std::vector<float> exponents;
   for (int64_t i = 0; i < spec.dims / 2; ++i)
     exponents.push_back(static_cast<float>(2 * i) / static_cast<float>(spec.dims));
-  return g.node("Reciprocal", {g.node("Pow", {theta, g.reals(exponents, {spec.dims / 2})})});
+  return g.node("Div", {g.real(1), g.node("Pow", {theta, g.reals(exponents, {spec.dims / 2})})});
 }
 
 }  // namespace
@@ -143,8 +143,8 @@ OnnxValue onnx_alibi(OnnxGraph& g, const DecoderConfig& c, const OnnxPositions& 
   if (falcon)
     for (float& s : slopes) s = bf16_to_float(float_to_bf16(s));
   // Padding is no token.
-  OnnxValue place = g.node("Sub", {g.node("CumSum", {p.mask, g.integer(1)}), g.integer(1)});
-  place = unsqueeze(g, cast(g, place, OnnxType::kFloat), {1, 2, 3});
+  OnnxValue counted = g.node("CumSum", {cast(g, p.mask, OnnxType::kFloat), g.integer(1)});
+  OnnxValue place = unsqueeze(g, g.node("Sub", {counted, g.real(1)}), {1, 2, 3});
   if (falcon) place = bf16(g, place);
   OnnxValue bias =
       g.node("Mul", {place, g.reals(slopes, {c.kv_heads, c.heads / c.kv_heads, 1, 1})});

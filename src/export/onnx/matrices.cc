@@ -110,7 +110,8 @@ OnnxValue OnnxMatrices::blocks(const ExportMatrix& m, const OnnxForm& form, cons
 OnnxValue OnnxMatrices::dequantized(const ExportMatrix& m, const OnnxForm& form) {
   IntegerWeights w{model_, m, form};
   // Unsigned against static inputs too: int8 times int8 saturates on CPUs without VNNI.
-  bool is_signed = form.layout.symmetric && form.kind != OnnxForm::Kind::kStatic;
+  bool is_signed = form.layout.symmetric &&
+                   (form.kind != OnnxForm::Kind::kStatic || flavour_ == OnnxFlavour::kTensorRt);
   bool four = form.layout.bits == 4;
   OnnxType type = is_signed ? (four ? OnnxType::kInt4 : OnnxType::kInt8)
                             : (four ? OnnxType::kUint4 : OnnxType::kUint8);
@@ -134,7 +135,7 @@ OnnxValue OnnxMatrices::dynamic(const ExportMatrix& m, const OnnxForm& form, con
   }
   IntegerWeights w{model_, m, form};
   OnnxValue zero = form.layout.symmetric
-                       ? graph_.byte(1 << 7)
+                       ? graph_.byte(OnnxType::kUint8, 1 << 7)
                        : graph_.weight(w.zeros(m.module + kZeros, true, OnnxType::kUint8));
   OnnxValue sums = graph_.node(
       "MatMulInteger", {in.codes, graph_.weight(w.turned_codes(OnnxType::kUint8)), in.zero, zero});
@@ -143,17 +144,19 @@ OnnxValue OnnxMatrices::dynamic(const ExportMatrix& m, const OnnxForm& form, con
   return graph_.node("Mul", {graph_.node("Cast", {sums}, {{"to", kFloat}}), scale});
 }
 
-// x rounded to bytes of the form's scale around 128.
+// x rounded to bytes of the form's scale, around 128 where they are unsigned.
 OnnxValue OnnxMatrices::through_integers(const OnnxForm& form, const OnnxValue& x) {
-  OnnxValue scale = graph_.real(form.input_scale), zero = graph_.byte(1 << 7);
+  OnnxValue scale = graph_.real(form.input_scale);
+  OnnxValue zero = flavour_ == OnnxFlavour::kTensorRt ? graph_.byte(OnnxType::kInt8, 0)
+                                                      : graph_.byte(OnnxType::kUint8, 1 << 7);
   OnnxValue codes = graph_.node("QuantizeLinear", {x, scale, zero});
   return graph_.node("DequantizeLinear", {codes, scale, zero});
 }
 
 Result<OnnxValue> OnnxMatrices::rows(const MatrixSpec& spec, const OnnxValue& ids) {
   ExportMatrix m{spec.module, spec.n, spec.k, model_.scheme_of(spec.module), false};
-  if (m.scheme && flavour_ != OnnxFlavour::kF32)
-    return quantized_rows(m, NB_TRY(onnx_row_form(model_, m)), ids);
+  OnnxForm form = NB_TRY(onnx_row_form(model_, flavour_, m));
+  if (form.kind != OnnxForm::Kind::kFloats) return quantized_rows(m, form, ids);
   DType type = NB_TRY(type_of(spec));
   OnnxValue table = graph_.weight(float_matrix(model_, spec, type, /*turned=*/false));
   return as_float(type, graph_.node("Gather", {table, ids}));

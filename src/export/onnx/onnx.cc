@@ -1,5 +1,6 @@
 // ONNX models, alone (kExport_onnx) and in the folder that ONNX Runtime GenAI reads.
 #include "export/hf_folder.h"
+#include "export/hf_folder.h"
 #include "export/onnx/decoder_graph.h"
 #include "export/onnx/file.h"
 #include "export/onnx/genai_config.h"
@@ -33,8 +34,7 @@ Result<Forms> forms_of(const ExportRequest& request, OnnxFlavour flavour) {
   Forms out;
   for (const ExportMatrix& m : export_matrices(model)) {
     bool embedding = m.module == embedding_module(model.config());
-    OnnxForm form = NB_TRY(embedding && m.scheme && flavour != OnnxFlavour::kF32
-                               ? onnx_row_form(model, m)
+    OnnxForm form = NB_TRY(embedding ? onnx_row_form(model, flavour, m)
                                : onnx_form(model, flavour, m));
     out.exact &= form.exact;
     out.outliers |= model.checkpoint().has(m.module + ".outlier_columns");
@@ -97,12 +97,49 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   return out;
 }
 
-Status write(const ExportRequest& request, const ExportPlan& plan, OutputFolder& out) {
-  OnnxGraph graph = NB_TRY(onnx_decoder(request.model, flavour_of(plan.flavour)));
+Status write_graph(const ExportRequest& request, OnnxFlavour flavour, OutputFolder& out) {
+  OnnxGraph graph = NB_TRY(onnx_decoder(request.model, flavour));
   NB_OK(write_onnx(out.staging(), graph));
   Json config = request.model.checkpoint().config();
   config.erase("quantization_config");
   return write_file(out.staging() + "/config.json", config.dump(2) + "\n");
+}
+
+Status write(const ExportRequest& request, const ExportPlan& plan, OutputFolder& out) {
+  return write_graph(request, flavour_of(plan.flavour), out);
+}
+
+constexpr OnnxFlavour kTensorRt = OnnxFlavour::kTensorRt;
+
+Result<ExportPlan> plan_tensorrt(const ExportRequest& request) {
+  if (!has_integers(request.model))
+    return fail("{}: has no quantized weights; quantize it first (nibble quantize)",
+                request.folder());
+  Forms forms = NB_TRY(forms_of(request, kTensorRt));
+  if (forms.experts)
+    return fail("{}: TensorRT has no sum over scattered tokens, which a mixture of experts needs",
+                request.folder());
+  NB_TRY(onnx_decoder(request.model, kTensorRt));
+  ExportPlan out{.flavour = "symmetric", .exact = forms.exact};
+  if (forms.rounded > 0)
+    out.notes.push_back(fmt::format(
+        "{} linears of blocks are rounded to 8 bits with a scale for each row.", forms.rounded));
+  out.notes.emplace_back(
+      "Checked by nibble lint's rules and in onnxruntime; TensorRT itself has not loaded it.");
+  return out;
+}
+
+Status write_tensorrt(const ExportRequest& request, const ExportPlan&, OutputFolder& out) {
+  NB_OK(write_graph(request, kTensorRt, out));
+  OnnxFile file = NB_TRY(OnnxFile::open(out.staging()));
+  if (std::vector<std::string> bad = tensorrt_problems(file); !bad.empty())
+    return fail("{}: TensorRT would refuse it: {}", request.folder(), bad[0]);
+  return write_file(out.staging() + "/calibration_ranges.json",
+                    NB_TRY(tensorrt_ranges(file)).dump(2) + "\n");
+}
+
+Result<RoundTrip> read_back_tensorrt(const ExportRequest& request, const std::string& folder) {
+  return read_back_onnx(request.model, kTensorRt, folder);
 }
 
 Status write_genai(const ExportRequest& request, const ExportPlan& plan, OutputFolder& out) {
@@ -121,7 +158,7 @@ Result<RoundTrip> read_back(const ExportRequest& request, const std::string& fol
 extern const ExportFormat kExport_onnx = {
     .name = "onnx",
     .summary = "an ONNX decoder with its cache as inputs and outputs",
-    .consumer = "onnxruntime, optimum, OpenVINO",
+    .consumer = "onnxruntime, OpenVINO",
     .library = "onnx",
     .flavours = kFlavours,
     .plan = plan,
@@ -138,6 +175,17 @@ extern const ExportFormat kExport_ort_genai = {
     .plan = plan,
     .write = write_genai,
     .read_back = read_back,
+};
+
+extern const ExportFormat kExport_tensorrt = {
+    .name = "tensorrt",
+    .summary = "an ONNX model by TensorRT's rules, and calibration_ranges.json",
+    .consumer = "TensorRT",
+    .library = "onnx",
+    .flavours = {},
+    .plan = plan_tensorrt,
+    .write = write_tensorrt,
+    .read_back = read_back_tensorrt,
 };
 
 }  // namespace nibble

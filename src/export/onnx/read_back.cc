@@ -105,9 +105,7 @@ class ReadBack {
     if (c_.embedding_norm) NB_OK(norm(embedding_norm(c_)));
     for (const MatrixSpec& m : other_matrices(c_)) NB_OK(compare(matrix(m), OnnxForm{}, true));
     ExportMatrix embedding = matrix({embedding_module(c_), c_.vocab, c_.embedding_width});
-    bool integers = embedding.scheme && flavour_ != OnnxFlavour::kF32;
-    NB_OK(
-        compare(embedding, integers ? NB_TRY(onnx_row_form(model_, embedding)) : OnnxForm{}, true));
+    NB_OK(compare(embedding, NB_TRY(onnx_row_form(model_, flavour_, embedding)), true));
     LinearSpec head = head_linear(c_);
     ExportMatrix m = matrix({head.module, head.n, head.k});
     OnnxForm form = NB_TRY(onnx_form(model_, flavour_, m));
