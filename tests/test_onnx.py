@@ -140,14 +140,19 @@ def test_int8_dynamic_rounds_what_has_other_scales(tmp_path):
     assert np.abs((weights[f"{name}_codes"].T.astype(int) - 128) * scale[:, None] - floats).max() <= scale.max() * .501
 
 
-def test_int8_qdq_computes_what_nibble_does(tmp_path):
-    folder = tmp_path / "artifact"
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calibrated") / "artifact"
     run("quantize", TALES, "-o", folder, "--scheme", "w8", "--method", "rtn", "--input-ranges", "minmax",
         "--calibration", TALES / "calibration.txt", "--windows", 4)
-    _, out = export(folder, "onnx:int8-qdq", tmp_path)
+    return folder
+
+
+def test_int8_qdq_computes_what_nibble_does(calibrated, tmp_path):
+    _, out = export(calibrated, "onnx:int8-qdq", tmp_path)
     onnx = OnnxFolder(out)
-    assert [op for op, *_ in onnx.nodes].count("QuantizeLinear") == 28
-    floats, ours = logits_of_nibble(TALES, tmp_path), logits_of_nibble(folder, tmp_path, "int8-static")
+    assert [op for op, *_ in onnx.nodes].count("QuantizeLinear") == 16
+    floats, ours = logits_of_nibble(TALES, tmp_path), logits_of_nibble(calibrated, tmp_path, "int8-static")
     theirs = onnx.logits(IDS)[0]
     # Rounding to bytes is chaotic in its last steps: the same arithmetic, not the same bits.
     assert divergence(ours, theirs) < .1 * divergence(floats, ours)
@@ -167,10 +172,50 @@ def test_genai_folder(made, tmp_path):  # noqa: F811
     assert decoder["outputs"]["present_key_names"] % 0 in onnx.outputs and not config["search"]["past_present_share_buffer"]
 
 
+def tensorrt(folder, tmp_path):
+    seen, out = export(folder, "tensorrt", tmp_path)
+    assert seen["round_trip"]["lossless"]
+    assert run_json("lint", out, "--target", "tensorrt")["problems"] == []
+    onnx = OnnxFolder(out)
+    assert {domain for *_, domain in onnx.nodes} == {""}
+    for op, inputs, _, _, _ in onnx.nodes:
+        if op in ("QuantizeLinear", "DequantizeLinear"):
+            assert (onnx.weights[inputs[1]] > 0).all()
+            assert len(inputs) == 2 or (onnx.weights[inputs[2]].dtype == np.int8 and not onnx.weights[inputs[2]].any())
+    return onnx, out
+
+
+def test_tensorrt_with_static_inputs(calibrated, tmp_path):
+    onnx, out = tensorrt(calibrated, tmp_path)
+    ours = logits_of_nibble(calibrated, tmp_path, "int8-static")
+    assert divergence(ours, onnx.logits(IDS)[0]) < .1 * divergence(logits_of_nibble(TALES, tmp_path), ours)
+    ranges = json.loads((out / "calibration_ranges.json").read_text())["tensors"]
+    quantized = {inputs[0]: onnx.weights[inputs[1]] for op, inputs, *_ in onnx.nodes if op == "QuantizeLinear"}
+    assert ranges.keys() == quantized.keys() and len(ranges) == 16
+    assert all(np.isclose(ranges[name]["amax"], 127 * scale) for name, scale in quantized.items())
+
+
+def test_tensorrt_weights_alone(made, tmp_path):  # noqa: F811
+    onnx, _ = tensorrt(made("w4"), tmp_path)
+    assert onnx.kinds["model.layers.0.mlp.up_proj.weight_codes"] == INT4
+    assert onnx.weights["model.layers.0.mlp.up_proj.weight_scale"].ndim == 2
+    assert far(cached(onnx), logits_of_nibble(made("w4"), tmp_path)) < 1e-3
+
+
+def test_lint_finds_what_tensorrt_refuses(made, tmp_path):  # noqa: F811
+    for flavour, words in (("nbits", "com.microsoft"), ("dq", "zero point that is not 0"),
+                           ("int8-dynamic", "no MatMulInteger")):
+        out = tmp_path / flavour
+        run("export", made("w4g128-asym"), "--to", f"onnx:{flavour}", "-o", out)
+        problems = json.loads(run("lint", out, "--target", "tensorrt", "--json", code=1).stdout)["problems"]
+        assert any(words in line for line in problems)
+
+
 def test_refusals(made, tmp_path):  # noqa: F811
     out = tmp_path / "out"
     refused("export", TALES, "--to", "onnx:nbits", "-o", out, words=["quantize it first"], leaves=tmp_path)
     refused("export", made("w8"), "--to", "onnx:int8-qdq", "-o", out, words=["--input-ranges"], leaves=tmp_path)
+    refused("export", made("w4g128-asym"), "--to", "tensorrt", "-o", out, words=["symmetric"], leaves=tmp_path)
 
 
 @needs_shared

@@ -62,12 +62,14 @@ Result<OnnxForm> tensorrt_form(const Weights& model, const ExportMatrix& m,
                                const std::string& where) {
   if (!m.scheme) return OnnxForm{};
   if (m.scheme->symmetry != Symmetry::kSymmetric)
-    return fail("{}: is {}, and TensorRT takes zero points of 0 and positive scales alone; quantize "
-                "with a symmetric scheme", where, m.scheme->name());
+    return fail(
+        "{}: is {}, and TensorRT takes zero points of 0 and positive scales alone; quantize "
+        "with a symmetric scheme",
+        where, m.scheme->name());
   bool ranged = m.in_block && model.checkpoint().has(m.module + ".input_scale");
   if (ranged) return static_form(model, m, where);
-  OnnxForm out = NB_TRY(m.scheme->bits > 4 ? row_integers(m, Kind::kDequantized, where)
-                                           : blocks(m, where));
+  OnnxForm out =
+      NB_TRY(m.scheme->bits > 4 ? row_integers(m, Kind::kDequantized, where) : blocks(m, where));
   out.kind = Kind::kDequantized;
   out.layout.bits = std::max(out.layout.bits, kDequantizedWidths[0]);
   return out;

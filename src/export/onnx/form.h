@@ -8,7 +8,15 @@
 
 namespace nibble {
 
-enum class OnnxFlavour : uint8_t { kF32, kNbits, kNbitsInt8, kDq, kInt8Dynamic, kInt8Qdq, kTensorRt };
+enum class OnnxFlavour : uint8_t {
+  kF32,
+  kNbits,
+  kNbitsInt8,
+  kDq,
+  kInt8Dynamic,
+  kInt8Qdq,
+  kTensorRt
+};
 
 struct OnnxForm {
   enum class Kind : uint8_t {

@@ -146,11 +146,13 @@ OnnxValue OnnxMatrices::dynamic(const ExportMatrix& m, const OnnxForm& form, con
 
 // x rounded to bytes of the form's scale, around 128 where they are unsigned.
 OnnxValue OnnxMatrices::through_integers(const OnnxForm& form, const OnnxValue& x) {
+  auto [at, fresh] = rounded_inputs_.try_emplace({x, form.input_scale});
+  if (!fresh) return at->second;
   OnnxValue scale = graph_.real(form.input_scale);
   OnnxValue zero = flavour_ == OnnxFlavour::kTensorRt ? graph_.byte(OnnxType::kInt8, 0)
                                                       : graph_.byte(OnnxType::kUint8, 1 << 7);
   OnnxValue codes = graph_.node("QuantizeLinear", {x, scale, zero});
-  return graph_.node("DequantizeLinear", {codes, scale, zero});
+  return at->second = graph_.node("DequantizeLinear", {codes, scale, zero});
 }
 
 Result<OnnxValue> OnnxMatrices::rows(const MatrixSpec& spec, const OnnxValue& ids) {

@@ -54,6 +54,7 @@ class OnnxMatrices {
   OnnxFlavour flavour_;
   OnnxGraph& graph_;
   std::map<OnnxValue, QuantizedInput> inputs_;  // by what was quantized, of kDynamic
+  std::map<std::pair<OnnxValue, float>, OnnxValue> rounded_inputs_;  // by that and the scale
 };
 
 }  // namespace nibble

@@ -1,10 +1,10 @@
 // ONNX models, alone (kExport_onnx) and in the folder that ONNX Runtime GenAI reads.
 #include "export/hf_folder.h"
-#include "export/hf_folder.h"
 #include "export/onnx/decoder_graph.h"
 #include "export/onnx/file.h"
 #include "export/onnx/genai_config.h"
 #include "export/onnx/read_back.h"
+#include "export/onnx/tensorrt.h"
 
 namespace nibble {
 namespace {
@@ -34,8 +34,8 @@ Result<Forms> forms_of(const ExportRequest& request, OnnxFlavour flavour) {
   Forms out;
   for (const ExportMatrix& m : export_matrices(model)) {
     bool embedding = m.module == embedding_module(model.config());
-    OnnxForm form = NB_TRY(embedding ? onnx_row_form(model, flavour, m)
-                               : onnx_form(model, flavour, m));
+    OnnxForm form =
+        NB_TRY(embedding ? onnx_row_form(model, flavour, m) : onnx_form(model, flavour, m));
     out.exact &= form.exact;
     out.outliers |= model.checkpoint().has(m.module + ".outlier_columns");
     if (!m.in_block) continue;
@@ -54,7 +54,7 @@ bool has_integers(const Weights& model) {
   return false;
 }
 
-void add_notes(OnnxFlavour flavour, const Forms& forms, ExportPlan& plan) {
+void add_notes(OnnxFlavour flavour, const Forms& forms, const DecoderConfig& c, ExportPlan& plan) {
   auto& notes = plan.notes;
   if (forms.rounded > 0)
     notes.push_back(fmt::format(
@@ -69,6 +69,11 @@ void add_notes(OnnxFlavour flavour, const Forms& forms, ExportPlan& plan) {
     notes.emplace_back(
         "Weights are unsigned bytes with zero points of 128: signed ones saturate in onnxruntime "
         "on CPUs without VNNI.");
+  if (c.short_context() > 0)
+    notes.push_back(fmt::format(
+        "A sequence that grows past {} tokens turns otherwise from there on: its cache must be "
+        "computed anew at that point, as transformers does.",
+        c.short_context()));
   if (forms.outliers) notes.emplace_back("The float columns of LLM.int8() are left out.");
 }
 
@@ -93,7 +98,7 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   // Building it finds what it refuses.
   NB_TRY(onnx_decoder(request.model, flavour));
   out.exact = forms.exact;
-  add_notes(flavour, forms, out);
+  add_notes(flavour, forms, request.model.config(), out);
   return out;
 }
 

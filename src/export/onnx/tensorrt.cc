@@ -42,7 +42,8 @@ class Linter {
   }
 
   void grid(const OnnxNode& node) {
-    if (node.inputs.size() < 2 || !file_.has(node.inputs[1])) return say(node, "its scale is no constant");
+    if (node.inputs.size() < 2 || !file_.has(node.inputs[1]))
+      return say(node, "its scale is no constant");
     OnnxTensor scale = *file_.get(node.inputs[1]);
     if (scale.type != OnnxType::kFloat) return say(node, "its scale is no float32");
     if (!std::ranges::all_of(floats_of(scale), [](float s) { return s > 0 && std::isfinite(s); }))
