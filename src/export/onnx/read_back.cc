@@ -1,5 +1,7 @@
 #include "export/onnx/read_back.h"
 
+#include <algorithm>
+
 #include "base/checked.h"
 #include "export/onnx/file.h"
 #include "export/onnx/matrices.h"
@@ -31,28 +33,36 @@ class StoredMatrix {
   }
   void release() const { file_.release(codes_); }
 
-  void operator()(int64_t row, float* out) const {
+  // out: (count, k).
+  void operator()(int64_t first, int64_t count, float* out) const {
+    if (form_.kind == OnnxForm::Kind::kFloats) return floats(first, count, out);
+    std::vector<int16_t> codes(static_cast<size_t>(count * k_));
+    if (in_rows_)
+      row_codes(first, count, codes.data());
+    else
+      turned_codes(first, count, codes.data());
     int64_t groups = form_.layout.group > 0 ? k_ / form_.layout.group : 1, group = k_ / groups;
-    for (int64_t j = 0; j < k_; ++j) {
-      int64_t at = in_rows_ ? row * k_ + j : j * n_ + row;
-      if (form_.kind == OnnxForm::Kind::kFloats) {
-        out[j] = real(codes_, at);
-        continue;
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t g = 0; g < groups; ++g) {
+        int64_t scale_at = in_rows_ ? (first + r) * groups + g : g * n_ + first + r;
+        float scale = real(scales_, scale_at);
+        int zero_point = zero(first + r, g, groups);
+        for (int64_t j = r * k_ + g * group; j < r * k_ + (g + 1) * group; ++j)
+          out[j] = static_cast<float>(codes[static_cast<size_t>(j)] - zero_point) * scale;
       }
-      int64_t g = j / group;
-      int64_t scale = in_rows_ ? row * groups + g : g * n_ + row;
-      out[j] = static_cast<float>(code(at) - zero(row, g, groups)) * real(scales_, scale);
-    }
   }
 
  private:
   StoredMatrix(const OnnxFile& file, const ExportMatrix& m, const OnnxForm& form)
       : file_(file), form_(form), n_(m.n), k_(m.k) {}
 
+  static DType dtype_of(OnnxType type) {
+    return type == OnnxType::kFloat16    ? DType::kF16
+           : type == OnnxType::kBfloat16 ? DType::kBF16
+                                         : DType::kF32;
+  }
   static float real(const OnnxTensor& t, int64_t i) {
-    DType type = t.type == OnnxType::kFloat16    ? DType::kF16
-                 : t.type == OnnxType::kBfloat16 ? DType::kBF16
-                                                 : DType::kF32;
+    DType type = dtype_of(t.type);
     float out;
     to_float(type, t.bytes.data() + i * dtype_size(type), 1, &out);
     return out;
@@ -74,10 +84,29 @@ class StoredMatrix {
         return bits_at(t, i, 8);
     }
   }
-  bool in_blocks() const { return form_.kind == OnnxForm::Kind::kBlocks; }
-  int code(int64_t at) const {
-    return in_blocks() ? bits_at(codes_, at, form_.layout.bits) : integer(codes_, at);
+  void floats(int64_t first, int64_t count, float* out) const {
+    if (in_rows_) {
+      DType type = dtype_of(codes_.type);
+      to_float(type, codes_.bytes.data() + first * k_ * dtype_size(type), count * k_, out);
+      return;
+    }
+    for (int64_t j = 0; j < k_; ++j)
+      for (int64_t r = 0; r < count; ++r) out[r * k_ + j] = real(codes_, j * n_ + first + r);
   }
+  void row_codes(int64_t first, int64_t count, int16_t* out) const {
+    int width = in_blocks() ? form_.layout.bits : 8;
+    std::vector<uint8_t> codes(static_cast<size_t>(k_));
+    for (int64_t r = 0; r < count; ++r) {
+      unpack_bits(codes_.bytes.data() + (first + r) * k_ * width / 8, k_, width, codes.data());
+      std::ranges::copy(codes, out + r * k_);
+    }
+  }
+  void turned_codes(int64_t first, int64_t count, int16_t* out) const {
+    for (int64_t j = 0; j < k_; ++j)
+      for (int64_t r = 0; r < count; ++r)
+        out[r * k_ + j] = static_cast<int16_t>(integer(codes_, j * n_ + first + r));
+  }
+  bool in_blocks() const { return form_.kind == OnnxForm::Kind::kBlocks; }
   int zero(int64_t row, int64_t g, int64_t groups) const {
     int width = form_.layout.bits;
     bool is_signed = codes_.type == OnnxType::kInt4 || codes_.type == OnnxType::kInt8;
@@ -141,7 +170,7 @@ class ReadBack {
   Result<int64_t> compare(const ExportMatrix& m, const OnnxForm& form, bool in_rows) {
     RowReader source = NB_TRY(RowReader::open(model_, m.module, m.n, m.k));
     StoredMatrix stored = NB_TRY(StoredMatrix::open(file_, m, form, in_rows));
-    sums_.add(m.module, m.n, m.k, source, stored);
+    sums_.add(m.module, m.n, m.k, source, MatrixComparison::Rows(stored));
     source.release();
     stored.release();
     return stored.bytes();

@@ -1,6 +1,7 @@
 #include "export/onnx/weight_bytes.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/checked.h"
@@ -14,16 +15,20 @@ constexpr int64_t kStrip = 128 << 20;  // bytes turned at once
 constexpr int64_t kRowChunk = 64;
 
 // Columns [begin, end) of all rows to out, (end - begin, n).
-void turn(int64_t n, int64_t k, int64_t size, int64_t begin, int64_t end, const FillRow& fill,
-          std::byte* out) {
+template <class Element>
+void turn(int64_t n, int64_t k, int64_t begin, int64_t end, const FillRow& fill, std::byte* out) {
   parallel_for(ceil_div(n, kRowChunk), [&](int64_t chunk) {
     int64_t first = chunk * kRowChunk, count = std::min(kRowChunk, n - first);
-    std::vector<std::byte> rows(static_cast<size_t>(count * k * size));
-    for (int64_t r = 0; r < count; ++r) fill(first + r, rows.data() + r * k * size);
-    for (int64_t j = begin; j < end; ++j)
+    std::vector<Element> rows(static_cast<size_t>(count * k));
+    for (int64_t r = 0; r < count; ++r)
+      fill(first + r, reinterpret_cast<std::byte*>(rows.data() + r * k));
+    std::array<Element, kRowChunk> column;
+    for (int64_t j = begin; j < end; ++j) {
       for (int64_t r = 0; r < count; ++r)
-        std::memcpy(out + ((j - begin) * n + first + r) * size, rows.data() + (r * k + j) * size,
-                    static_cast<size_t>(size));
+        column[static_cast<size_t>(r)] = rows[static_cast<size_t>(r * k + j)];
+      std::memcpy(out + ((j - begin) * n + first) * int64_t{sizeof(Element)}, column.data(),
+                  static_cast<size_t>(count) * sizeof(Element));
+    }
   });
 }
 
@@ -56,7 +61,8 @@ Status write_turned(int64_t n, int64_t k, int64_t size, bool nibbles, const Fill
   for (int64_t begin = 0; begin < k; begin += most) {
     int64_t end = std::min(k, begin + most);
     std::vector<std::byte> strip(static_cast<size_t>((end - begin) * n * size));
-    turn(n, k, size, begin, end, fill, strip.data());
+    auto* turned = size == 1 ? turn<uint8_t> : size == 2 ? turn<uint16_t> : turn<uint32_t>;
+    turned(n, k, begin, end, fill, strip.data());
     int64_t bytes = nibbles ? join_nibbles(strip) : static_cast<int64_t>(strip.size());
     NB_OK(sink(std::span(strip).first(static_cast<size_t>(bytes))));
   }
