@@ -74,6 +74,13 @@ Status compare_vectors(const Weights& source, const Weights& written, MatrixComp
 
 void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, const Row& source,
                            const Row& written) {
+  add(module, n, k, source, [&written, k](int64_t first, int64_t count, float* out) {
+    for (int64_t r = 0; r < count; ++r) written(first + r, out + r * k);
+  });
+}
+
+void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, const Row& source,
+                           const Rows& written) {
   struct Sums {
     double squares = 0, total = 0, largest = 0;
   };
@@ -81,10 +88,12 @@ void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, cons
   std::vector<Sums> parts(static_cast<size_t>((n + kRows - 1) / kRows));
   parallel_for(static_cast<int64_t>(parts.size()), [&](int64_t c) {
     Sums& s = parts[static_cast<size_t>(c)];
-    std::vector<float> a(static_cast<size_t>(k)), b(a);
-    for (int64_t r = c * kRows; r < std::min(n, (c + 1) * kRows); ++r) {
-      source(r, a.data());
-      written(r, b.data());
+    int64_t first = c * kRows, count = std::min(kRows, n - first);
+    std::vector<float> a(static_cast<size_t>(k)), all(static_cast<size_t>(count * k));
+    written(first, count, all.data());
+    for (int64_t r = 0; r < count; ++r) {
+      source(first + r, a.data());
+      const float* b = all.data() + r * k;
       for (size_t j = 0; j < a.size(); ++j) {
         double d = static_cast<double>(b[j]) - a[j];
         s.squares += d * d;

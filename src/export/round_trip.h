@@ -31,12 +31,15 @@ struct RoundTrip {
 // shapes.
 Result<RoundTrip> compare_weights(const Weights& source, const Weights& written);
 
-// One matrix (n, k) into the sums: rows of both sides by functions that fill (k) floats. For
-// formats that our Weights do not open.
+// One matrix (n, k) into the sums: rows of both sides by functions that fill (k) floats, or those
+// of some rows at once, (count, k), where that is quicker. For formats that our Weights do not
+// open.
 class MatrixComparison {
  public:
   using Row = std::function<void(int64_t row, float* out)>;
+  using Rows = std::function<void(int64_t first, int64_t count, float* out)>;
   void add(const std::string& module, int64_t n, int64_t k, const Row& source, const Row& written);
+  void add(const std::string& module, int64_t n, int64_t k, const Row& source, const Rows& written);
   void add_vector(std::span<const float> source, std::span<const float> written);
   RoundTrip finish() const;
 

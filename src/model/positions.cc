@@ -1,39 +1,13 @@
 #include "model/positions.h"
 
 #include "base/checked.h"
+#include "model/alibi.h"
 #include "tensor/dtype.h"
 
 namespace nibble {
 namespace {
 
-int64_t largest_power_of_2_up_to(int64_t n) {
-  int64_t p = 1;
-  while (2 * p <= n) p *= 2;
-  return p;
-}
-
 float bf16(float x) { return bf16_to_float(float_to_bf16(x)); }
-
-// The paper's slopes 2^(-8 (i + 1) / n). For n no power of two, those of the power below and then
-// every second one of the power above it.
-float slope(int64_t heads, int64_t head) {
-  int64_t below = largest_power_of_2_up_to(heads);
-  auto power = [](int64_t n, int64_t i) {
-    auto base = static_cast<float>(std::pow(2., -8. / static_cast<double>(n)));
-    return std::pow(base, static_cast<float>(i));
-  };
-  return head < below ? power(below, head + 1) : power(2 * below, 2 * (head - below) + 1);
-}
-
-// MPT, as transformers runs it whatever its alibi_bias_max, takes the power above throughout: first
-// its second, fourth ... slope, then the others.
-float mpt_slope(int64_t heads, int64_t head) {
-  int64_t above = largest_power_of_2_up_to(heads);
-  if (above < heads) above *= 2;
-  int64_t i = head;
-  if (above != heads) i = head < above / 2 ? 2 * head + 1 : 2 * (head - above / 2);
-  return 1.f / std::pow(2.f, static_cast<float>(i + 1) * (8.f / static_cast<float>(above)));
-}
 
 float alibi(const DecoderConfig& c, int64_t head, int64_t position) {
   auto p = static_cast<float>(position);
@@ -41,12 +15,12 @@ float alibi(const DecoderConfig& c, int64_t head, int64_t position) {
     case Alibi::kNone:
       return 0;
     case Alibi::kBloom:
-      return slope(c.heads, head) * p;
+      return alibi_slope(c, head) * p;
     case Alibi::kFalcon:
-      return static_cast<float>(c.alibi_factor) * bf16(bf16(slope(c.heads, head)) * bf16(p)) /
+      return static_cast<float>(c.alibi_factor) * bf16(bf16(alibi_slope(c, head)) * bf16(p)) /
              std::sqrt(static_cast<float>(c.head_dim));
     case Alibi::kMpt:
-      return mpt_slope(c.heads, head) * p;
+      return alibi_slope(c, head) * p;
   }
   return 0;
 }

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "base/protobuf.h"
 #include "text/byte_trie.h"
-#include "text/protobuf.h"
 #include "text/utf8.h"
 
 namespace nibble {

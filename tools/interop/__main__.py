@@ -14,6 +14,7 @@ FORMATS = {
     "awq": "AWQ folders in transformers with gptqmodel",
     "compressed_tensors": "compressed-tensors exports in transformers",
     "bitsandbytes": "bitsandbytes folders in transformers",
+    "onnx": "ONNX models in onnxruntime, OpenVINO and ONNX Runtime GenAI",
 }
 
 

@@ -1,5 +1,5 @@
 // The wire format is described at protobuf.dev/programming-guides/encoding.
-#include "text/protobuf.h"
+#include "base/protobuf.h"
 
 #include <bit>
 
@@ -62,7 +62,7 @@ Result<std::optional<ProtoField>> ProtoReader::next() {
   ProtoField field;
   field.number = static_cast<int64_t>(tag >> 3);
   if (field.number == 0 || field.number >= (1 << 29))
-    return fail("{}: not a SentencePiece model (field number {})", what_, field.number);
+    return fail("{}: not a protobuf message (field number {})", what_, field.number);
   switch (tag & 7) {
     case 0:
       field.value = NB_TRY(varint());
@@ -82,6 +82,34 @@ Result<std::optional<ProtoField>> ProtoReader::next() {
     default:
       return fail("{}: wire type {} at byte {} is unknown", what_, tag & 7, size_ - rest_.size());
   }
+}
+
+void ProtoWriter::varint(uint64_t value) {
+  for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(value | 0x80);
+  bytes_ += static_cast<char>(value);
+}
+
+void ProtoWriter::integer(int64_t field, int64_t value) {
+  varint(static_cast<uint64_t>(field) << 3);
+  varint(static_cast<uint64_t>(value));
+}
+
+void ProtoWriter::integers(int64_t field, std::span<const int64_t> values) {
+  ProtoWriter packed;
+  for (int64_t v : values) packed.varint(static_cast<uint64_t>(v));
+  message(field, packed);
+}
+
+void ProtoWriter::real(int64_t field, float value) {
+  varint(static_cast<uint64_t>(field) << 3 | 5);
+  auto bits = std::bit_cast<uint32_t>(value);
+  for (int i = 0; i < 4; ++i) bytes_ += static_cast<char>(bits >> (8 * i));
+}
+
+void ProtoWriter::text(int64_t field, std::string_view value) {
+  varint(static_cast<uint64_t>(field) << 3 | 2);
+  varint(value.size());
+  bytes_ += value;
 }
 
 }  // namespace nibble

@@ -1,8 +1,9 @@
-// Reads the protobuf wire format, field by field, never past the end of its bytes.
+// The protobuf wire format: read field by field, never past the end of the bytes, and written.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -38,6 +39,21 @@ class ProtoReader {
   std::string_view rest_;
   size_t size_;
   std::string what_;
+};
+
+// Appends fields to a message.
+class ProtoWriter {
+ public:
+  void integer(int64_t field, int64_t value);                     // int32, int64, enum, bool
+  void integers(int64_t field, std::span<const int64_t> values);  // repeated, packed
+  void real(int64_t field, float value);
+  void text(int64_t field, std::string_view value);  // string, bytes
+  void message(int64_t field, const ProtoWriter& value) { text(field, value.bytes_); }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  void varint(uint64_t value);
+  std::string bytes_;
 };
 
 }  // namespace nibble

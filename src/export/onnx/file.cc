@@ -1,0 +1,144 @@
+#include "export/onnx/file.h"
+
+#include <charconv>
+
+#include "base/checked.h"
+#include "base/json.h"
+
+namespace nibble {
+namespace {
+
+constexpr const char* kModel = "model.onnx";
+constexpr const char* kData = "model.onnx.data";
+// Weights of some size begin at a page, so that runtimes can map them.
+constexpr int64_t kPage = 4096, kPaged = 16 * kPage, kAlignment = 64;
+
+std::vector<int64_t> offsets_of(std::span<const OnnxWeight> weights, int64_t& end) {
+  std::vector<int64_t> out;
+  end = 0;
+  for (const OnnxWeight& w : weights) {
+    int64_t step = w.bytes() >= kPaged ? kPage : kAlignment;
+    out.push_back(ceil_div(end, step) * step);
+    end = out.back() + w.bytes();
+  }
+  return out;
+}
+
+Status write_data(const std::string& path, std::span<const OnnxWeight> weights,
+                  std::span<const int64_t> offsets, int64_t total) {
+  NB_OK(check_free_space(path, total));
+  AtomicFile file = NB_TRY(AtomicFile::create(path));
+  int64_t at = 0;
+  auto sink = [&](std::span<const std::byte> bytes) {
+    at += static_cast<int64_t>(bytes.size());
+    return file.write(bytes);
+  };
+  for (size_t i = 0; i < weights.size(); ++i) {
+    std::vector<std::byte> gap(static_cast<size_t>(offsets[i] - at));
+    NB_OK(sink(gap));
+    NB_OK(weights[i].write(sink));
+    NB_CHECK(at == offsets[i] + weights[i].bytes());
+  }
+  return file.commit();
+}
+
+}  // namespace
+
+Status write_onnx(const std::string& folder, const OnnxGraph& graph) {
+  int64_t total = 0;
+  std::vector<int64_t> offsets = offsets_of(graph.weights(), total);
+  NB_OK(write_data(folder + "/" + kData, graph.weights(), offsets, total));
+  return write_file(folder + "/" + kModel, graph.model(offsets, kData));
+}
+
+Result<OnnxFile> OnnxFile::open(const std::string& folder) {
+  OnnxFile out;
+  out.path_ = folder + "/" + kModel;
+  out.data_ = NB_TRY(MappedFile::open(folder + "/" + kData));
+  out.model_ = std::make_shared<std::string>(NB_TRY(read_file(out.path_)));
+  constexpr int64_t kGraph = 7;
+  ProtoReader reader(*out.model_, out.path_);
+  while (auto field = NB_TRY(reader.next()))
+    if (field->number == kGraph) NB_OK(out.read_graph(NB_TRY(field->as_bytes(out.path_))));
+  return out;
+}
+
+Status OnnxFile::read_graph(std::string_view bytes) {
+  constexpr int64_t kNode = 1, kInitializer = 5;
+  ProtoReader reader(bytes, path_);
+  while (auto field = NB_TRY(reader.next())) {
+    if (field->number == kNode) NB_OK(read_node(NB_TRY(field->as_bytes(path_))));
+    if (field->number == kInitializer) NB_OK(read_tensor(NB_TRY(field->as_bytes(path_))));
+  }
+  return {};
+}
+
+Status OnnxFile::read_node(std::string_view bytes) {
+  enum Field : int64_t { kInput = 1, kOutput, kName, kOp, kDomain = 7 };
+  OnnxNode node;
+  ProtoReader reader(bytes, path_);
+  while (auto field = NB_TRY(reader.next())) {
+    if (field->type != ProtoField::Type::kBytes) continue;
+    std::string text(field->bytes);
+    if (field->number == kInput) node.inputs.push_back(text);
+    if (field->number == kOutput) node.outputs.push_back(text);
+    if (field->number == kName) node.name = text;
+    if (field->number == kOp) node.op = text;
+    if (field->number == kDomain) node.domain = text;
+  }
+  nodes_.push_back(std::move(node));
+  return {};
+}
+
+Status OnnxFile::read_tensor(std::string_view bytes) {
+  enum Field : int64_t { kDims = 1, kType = 2, kName = 8, kRaw = 9, kExternal = 13 };
+  OnnxTensor t;
+  std::string name;
+  std::map<std::string, std::string> entries;
+  ProtoReader reader(bytes, path_);
+  while (auto field = NB_TRY(reader.next())) {
+    if (field->number == kDims) t.dims.push_back(NB_TRY(field->as_int(path_)));
+    if (field->number == kType) t.type = static_cast<OnnxType>(NB_TRY(field->as_int(path_)));
+    if (field->number == kName) name = NB_TRY(field->as_bytes(path_));
+    if (field->number == kRaw) t.bytes = std::as_bytes(std::span(NB_TRY(field->as_bytes(path_))));
+    if (field->number != kExternal) continue;
+    std::string pair[2];
+    ProtoReader entry(NB_TRY(field->as_bytes(path_)), path_);
+    while (auto part = NB_TRY(entry.next()))
+      if (part->number == 1 || part->number == 2)
+        pair[part->number - 1] = NB_TRY(part->as_bytes(path_));
+    entries[pair[0]] = pair[1];
+  }
+  if (!entries.empty()) {
+    t.bytes = NB_TRY(external(std::move(entries), name));
+    weight_bytes_ += static_cast<int64_t>(t.bytes.size());
+  }
+  std::optional<int64_t> elements = checked_product(t.dims);
+  if (!elements || onnx_bytes(t.type, *elements) != static_cast<int64_t>(t.bytes.size()))
+    return fail("{}: the bytes of {} disagree with its shape", path_, in_quotes(name));
+  tensors_[name] = std::move(t);
+  return {};
+}
+
+Result<std::span<const std::byte>> OnnxFile::external(std::map<std::string, std::string> entries,
+                                                      const std::string& name) const {
+  auto number = [&](const char* key) {
+    const std::string& text = entries[key];
+    int64_t value = -1;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+  };
+  int64_t offset = number("offset"), length = number("length");
+  std::optional<int64_t> end = checked_add(offset, length);
+  if (entries["location"] != kData || !end || *end > static_cast<int64_t>(data_->bytes().size()))
+    return fail("{}: {} lies outside {}", path_, in_quotes(name), kData);
+  return data_->bytes().subspan(static_cast<size_t>(offset), static_cast<size_t>(length));
+}
+
+Result<OnnxTensor> OnnxFile::get(const std::string& name) const {
+  auto at = tensors_.find(name);
+  if (at == tensors_.end()) return fail("{}: has no weight {}", path_, in_quotes(name));
+  return at->second;
+}
+
+}  // namespace nibble

@@ -1,0 +1,151 @@
+#include "export/onnx/form.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/checked.h"
+
+namespace nibble {
+namespace {
+
+using Kind = OnnxForm::Kind;
+
+constexpr std::array kBlockWidths = {2, 4, 8};
+constexpr std::array kDequantizedWidths = {4, 8};
+constexpr std::array kBytes = {8};
+// MatMulNBits takes powers of two from 16 on; the blocks that onnxruntime has kernels for.
+constexpr int64_t kLeastBlock = 16, kUsualBlock = 128, kMostBlock = 256;
+
+std::string place_of(const Weights& model, const ExportMatrix& m) {
+  return model.checkpoint().folder() + ": " + m.module;
+}
+
+Result<OnnxForm> blocks(const ExportMatrix& m, const std::string& where) {
+  OnnxForm out{.kind = Kind::kBlocks};
+  out.layout = NB_TRY(integer_layout(m, kBlockWidths, where));
+  int64_t most = out.layout.group > 0 ? kMostBlock : kUsualBlock;
+  int64_t columns = out.layout.group > 0 ? out.layout.group : m.k;
+  // A group larger than the operator's blocks is several with equal scales.
+  out.layout.group = std::min(columns & -columns, most);
+  if (out.layout.group < kLeastBlock)
+    return fail("{}: its {} columns are no whole blocks of {}, the least of MatMulNBits; take dq",
+                where, m.k, kLeastBlock);
+  return out;
+}
+
+// Eight bits and one scale a row: as they are where the matrix has that, else rounded.
+Result<OnnxForm> row_integers(const ExportMatrix& m, Kind kind, const std::string& where) {
+  OnnxForm out{.kind = kind, .layout = {.bits = 8, .group = -1, .symmetric = true}};
+  out.exact = m.scheme && m.scheme->groups(m.k) == 1;
+  if (out.exact) out.layout = NB_TRY(integer_layout(m, kBytes, where));
+  return out;
+}
+
+Result<OnnxForm> dequantized(const ExportMatrix& m, const std::string& where) {
+  if (!m.scheme) return OnnxForm{};
+  return OnnxForm{.kind = Kind::kDequantized,
+                  .layout = NB_TRY(integer_layout(m, kDequantizedWidths, where))};
+}
+
+Result<OnnxForm> static_form(const Weights& model, const ExportMatrix& m,
+                             const std::string& where) {
+  InputRule rule = NB_TRY(model.input_rule(m.module, Activations::kInt8Static));
+  if (rule.mode == Activations::kFloat) return dequantized(m, where);
+  OnnxForm out = NB_TRY(row_integers(m, Kind::kStatic, where));
+  out.input_scale = rule.scale;
+  return out;
+}
+
+// Symmetric alone, positive scales; int8 with scales for whole rows, int4 in blocks.
+// Source: docs.nvidia.com/deeplearning/tensorrt, "Working with Quantized Types".
+Result<OnnxForm> tensorrt_form(const Weights& model, const ExportMatrix& m,
+                               const std::string& where) {
+  if (!m.scheme) return OnnxForm{};
+  if (m.scheme->symmetry != Symmetry::kSymmetric)
+    return fail(
+        "{}: is {}, and TensorRT takes zero points of 0 and positive scales alone; quantize "
+        "with a symmetric scheme",
+        where, m.scheme->name());
+  bool ranged = m.in_block && model.checkpoint().has(m.module + ".input_scale");
+  if (ranged) return static_form(model, m, where);
+  OnnxForm out =
+      NB_TRY(m.scheme->bits > 4 ? row_integers(m, Kind::kDequantized, where) : blocks(m, where));
+  out.kind = Kind::kDequantized;
+  out.layout.bits = std::max(out.layout.bits, kDequantizedWidths[0]);
+  return out;
+}
+
+}  // namespace
+
+Result<OnnxForm> onnx_form(const Weights& model, OnnxFlavour flavour, const ExportMatrix& m) {
+  std::string where = place_of(model, m);
+  switch (flavour) {
+    case OnnxFlavour::kF32:
+      return OnnxForm{.exact = !m.scheme};
+    case OnnxFlavour::kNbits:
+    case OnnxFlavour::kNbitsInt8:
+      if (!m.scheme) return OnnxForm{};
+      return blocks(m, where);
+    case OnnxFlavour::kDq:
+      return dequantized(m, where);
+    case OnnxFlavour::kInt8Dynamic:
+      if (!m.scheme && !m.in_block) return OnnxForm{};
+      return row_integers(m, Kind::kDynamic, where);
+    case OnnxFlavour::kInt8Qdq:
+      if (!m.scheme && !m.in_block) return OnnxForm{};
+      return static_form(model, m, where);
+    case OnnxFlavour::kTensorRt:
+      return tensorrt_form(model, m, where);
+  }
+  return OnnxForm{};
+}
+
+Result<OnnxForm> onnx_row_form(const Weights& model, OnnxFlavour flavour, const ExportMatrix& m) {
+  // TensorRT has no uint8 inside a graph.
+  if (!m.scheme || flavour == OnnxFlavour::kF32 || flavour == OnnxFlavour::kTensorRt)
+    return OnnxForm{.exact = !m.scheme};
+  return OnnxForm{.kind = Kind::kDequantized,
+                  .layout = NB_TRY(integer_layout(m, kBytes, place_of(model, m)))};
+}
+
+Result<OnnxRows> OnnxRows::open(const Weights& model, const ExportMatrix& m, const OnnxForm& form) {
+  OnnxRows out;
+  out.k_ = m.k;
+  if (form.exact) {
+    out.exact_.emplace(NB_TRY(model.quantized(m.module, m.n, m.k)), form.layout);
+    out.groups_ = out.exact_->groups();
+  } else {
+    out.floats_ = NB_TRY(RowReader::open(model, m.module, m.n, m.k));
+  }
+  return out;
+}
+
+void OnnxRows::row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const {
+  if (!exact_) return rounded_row(r, codes, scales, zeros);
+  if (codes) exact_->codes(r, codes);
+  for (int64_t g = 0; g < groups_; ++g) {
+    if (scales) scales[g] = exact_->scale(r, g);
+    if (zeros) zeros[g] = static_cast<uint8_t>(exact_->zero(r, g));
+  }
+}
+
+void OnnxRows::rounded_row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const {
+  constexpr Scheme kRow{.bits = 8,
+                        .symmetry = Symmetry::kSymmetric,
+                        .group = Scheme::kChannel,
+                        .scale_type = DType::kF32};
+  std::vector<float> values(static_cast<size_t>(k_));
+  (*floats_)(r, values.data());
+  Grid grid = fit_minmax(values, kRow);
+  for (int64_t j = 0; codes && j < k_; ++j)
+    codes[j] = static_cast<uint8_t>(encode(values[static_cast<size_t>(j)], grid, kRow));
+  if (scales) *scales = grid.scale;
+  if (zeros) *zeros = static_cast<uint8_t>(grid.zero);
+}
+
+void OnnxRows::release() const {
+  if (exact_) exact_->release();
+  if (floats_) floats_->release();
+}
+
+}  // namespace nibble

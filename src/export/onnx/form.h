@@ -1,0 +1,56 @@
+// How an ONNX flavour stores one matrix, and its integers row by row.
+#pragma once
+
+#include <optional>
+
+#include "export/integer_layout.h"
+#include "export/row_reader.h"
+
+namespace nibble {
+
+enum class OnnxFlavour : uint8_t {
+  kF32,
+  kNbits,
+  kNbitsInt8,
+  kDq,
+  kInt8Dynamic,
+  kInt8Qdq,
+  kTensorRt
+};
+
+struct OnnxForm {
+  enum class Kind : uint8_t {
+    kFloats,       // MatMul
+    kBlocks,       // com.microsoft's MatMulNBits, groups along k in powers of two
+    kDequantized,  // DequantizeLinear, then MatMul
+    kDynamic,      // MatMulInteger of inputs quantized as they come
+    kStatic,       // MatMul of inputs through QuantizeLinear with a scale of their own
+  };
+  Kind kind = Kind::kFloats;
+  IntegerLayout layout{};  // of all but kFloats
+  bool exact = true;       // the source's integers and scales, or floats as they are
+  float input_scale = 0;   // kStatic
+};
+
+// Refuses what the flavour cannot hold. m.in_block tells linears of blocks from embedding and head.
+Result<OnnxForm> onnx_form(const Weights& model, OnnxFlavour flavour, const ExportMatrix& m);
+// Of the embedding, whose rows are picked: a byte for each code, or floats.
+Result<OnnxForm> onnx_row_form(const Weights& model, OnnxFlavour flavour, const ExportMatrix& m);
+
+// The integers of a form that has some: as stored, or rounded to 8 bits a row.
+class OnnxRows {
+ public:
+  static Result<OnnxRows> open(const Weights& model, const ExportMatrix& m, const OnnxForm& form);
+  int64_t groups() const { return groups_; }
+  // Any of the three may be null. codes: (k), unsigned; scales, zeros: (groups). From any thread.
+  void row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const;
+  void release() const;
+
+ private:
+  void rounded_row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const;
+  int64_t k_ = 0, groups_ = 1;
+  std::optional<IntegerRows> exact_;
+  std::optional<RowReader> floats_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,228 @@
+#include "export/onnx/graph.h"
+
+#include <cstring>
+
+#include "base/checked.h"
+#include "base/json.h"
+
+namespace nibble {
+namespace {
+
+// Field numbers of onnx.proto's messages.
+enum Model : int64_t {
+  kIrVersion = 1,
+  kProducer = 2,
+  kProducerVersion = 3,
+  kGraph = 7,
+  kOpset = 8
+};
+enum Graph : int64_t { kNode = 1, kName = 2, kInitializer = 5, kInput = 11, kOutput = 12 };
+enum Node : int64_t { kNodeInput = 1, kNodeOutput, kNodeName, kOpType, kAttribute, kDomain = 7 };
+enum Attribute : int64_t { kAttributeName = 1, kF, kI, kS, kInts = 8, kAttributeType = 20 };
+enum Tensor : int64_t {
+  kDims = 1,
+  kDataType = 2,
+  kTensorName = 8,
+  kRawData = 9,
+  kExternal = 13,
+  kLocation = 14
+};
+
+constexpr const char* kMicrosoft = "com.microsoft";
+
+bool is_microsoft(const std::string& op) { return op == "MatMulNBits"; }
+
+ProtoWriter attribute_proto(const OnnxAttribute& a) {
+  enum Kind : int64_t { kFloatKind = 1, kIntKind = 2, kStringKind = 3, kIntsKind = 7 };
+  ProtoWriter p;
+  p.text(kAttributeName, a.name);
+  if (const auto* f = std::get_if<float>(&a.value)) {
+    p.real(kF, *f);
+    p.integer(kAttributeType, kFloatKind);
+  } else if (const auto* i = std::get_if<int64_t>(&a.value)) {
+    p.integer(kI, *i);
+    p.integer(kAttributeType, kIntKind);
+  } else if (const auto* s = std::get_if<std::string>(&a.value)) {
+    p.text(kS, *s);
+    p.integer(kAttributeType, kStringKind);
+  } else {
+    for (int64_t v : std::get<std::vector<int64_t>>(a.value)) p.integer(kInts, v);
+    p.integer(kAttributeType, kIntsKind);
+  }
+  return p;
+}
+
+ProtoWriter tensor_proto(const std::string& name, OnnxType type, std::span<const int64_t> dims) {
+  ProtoWriter p;
+  for (int64_t d : dims) p.integer(kDims, d);
+  p.integer(kDataType, static_cast<int64_t>(type));
+  p.text(kTensorName, name);
+  return p;
+}
+
+// ValueInfoProto of a tensor.
+ProtoWriter value_proto(const std::string& name, OnnxType type, const std::vector<OnnxDim>& dims) {
+  ProtoWriter shape, tensor, kind, value;
+  for (const OnnxDim& d : dims) {
+    ProtoWriter dim;
+    if (const auto* size = std::get_if<int64_t>(&d))
+      dim.integer(1, *size);
+    else
+      dim.text(2, std::get<std::string>(d));
+    shape.message(1, dim);
+  }
+  tensor.integer(1, static_cast<int64_t>(type));
+  tensor.message(2, shape);
+  kind.message(1, tensor);
+  value.text(1, name);
+  value.message(2, kind);
+  return value;
+}
+
+}  // namespace
+
+int64_t onnx_bytes(OnnxType type, int64_t elements) {
+  switch (type) {
+    case OnnxType::kUint4:
+    case OnnxType::kInt4:
+      return ceil_div(elements, 2);
+    case OnnxType::kUint8:
+    case OnnxType::kInt8:
+    case OnnxType::kBool:
+      return elements;
+    case OnnxType::kFloat16:
+    case OnnxType::kBfloat16:
+      return 2 * elements;
+    case OnnxType::kFloat:
+    case OnnxType::kInt32:
+      return 4 * elements;
+    case OnnxType::kInt64:
+      return 8 * elements;
+  }
+  return 0;
+}
+
+int64_t OnnxWeight::bytes() const {
+  std::optional<int64_t> elements = checked_product(dims);
+  NB_CHECK(elements);  // of matrices that Weights has checked
+  return onnx_bytes(type, *elements);
+}
+
+OnnxValue OnnxGraph::input(const std::string& name, OnnxType type, std::vector<OnnxDim> dims) {
+  inputs_.message(kInput, value_proto(name, type, dims));
+  return name;
+}
+
+OnnxValue OnnxGraph::output(const std::string& name, OnnxType type, std::vector<OnnxDim> dims,
+                            const std::string& op, std::vector<OnnxValue> inputs,
+                            std::vector<OnnxAttribute> attributes) {
+  add_node(name, op, inputs, std::span(&name, 1), attributes);
+  outputs_.message(kOutput, value_proto(name, type, dims));
+  return name;
+}
+
+void OnnxGraph::add_node(const std::string& name, const std::string& op,
+                         std::span<const OnnxValue> inputs, std::span<const OnnxValue> outputs,
+                         std::span<const OnnxAttribute> attributes) {
+  ProtoWriter p;
+  for (const OnnxValue& v : inputs) p.text(kNodeInput, v);
+  for (const OnnxValue& v : outputs) p.text(kNodeOutput, v);
+  p.text(kNodeName, name);
+  p.text(kOpType, op);
+  for (const OnnxAttribute& a : attributes) p.message(kAttribute, attribute_proto(a));
+  if (is_microsoft(op)) p.text(kDomain, kMicrosoft);
+  nodes_.message(kNode, p);
+}
+
+std::vector<OnnxValue> OnnxGraph::nodes(const std::string& op, std::vector<OnnxValue> inputs,
+                                        std::vector<OnnxAttribute> attributes, size_t outputs) {
+  std::string name = scope_.empty() ? "/" + op : "/" + scope_ + "/" + op;
+  if (int64_t number = numbers_[name]++; number > 0) name += fmt::format("_{}", number);
+  std::vector<OnnxValue> out;
+  for (size_t i = 0; i < outputs; ++i) out.push_back(fmt::format("{}_output_{}", name, i));
+  add_node(name, op, inputs, out, attributes);
+  return out;
+}
+
+OnnxValue OnnxGraph::node(const std::string& op, std::vector<OnnxValue> inputs,
+                          std::vector<OnnxAttribute> attributes) {
+  return nodes(op, std::move(inputs), std::move(attributes), 1)[0];
+}
+
+OnnxValue OnnxGraph::constant(OnnxType type, std::span<const int64_t> dims,
+                              std::string_view bytes) {
+  std::string key = fmt::format("{} {} ", static_cast<int>(type), fmt::join(dims, ","));
+  auto [at, fresh] = constants_.try_emplace(key.append(bytes));
+  if (!fresh) return at->second;
+  at->second = fmt::format("constant_{}", constants_.size() - 1);
+  ProtoWriter p = tensor_proto(at->second, type, dims);
+  p.text(kRawData, bytes);
+  initializers_.message(kInitializer, p);
+  return at->second;
+}
+
+OnnxValue OnnxGraph::integers(std::span<const int64_t> values) {
+  auto count = static_cast<int64_t>(values.size());
+  return constant(OnnxType::kInt64, std::span(&count, 1),
+                  {reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+}
+
+OnnxValue OnnxGraph::integer(int64_t value) {
+  return constant(OnnxType::kInt64, {}, {reinterpret_cast<const char*>(&value), sizeof value});
+}
+
+OnnxValue OnnxGraph::real(double value) {
+  auto single = static_cast<float>(value);
+  return reals(std::span(&single, 1), {});
+}
+
+OnnxValue OnnxGraph::reals(std::span<const float> values, std::vector<int64_t> dims) {
+  return constant(OnnxType::kFloat, dims,
+                  {reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+}
+
+OnnxValue OnnxGraph::byte(OnnxType type, uint8_t bits) {
+  return constant(type, {}, {reinterpret_cast<const char*>(&bits), 1});
+}
+
+OnnxValue OnnxGraph::weight(OnnxWeight weight) {
+  std::string name = weight.name;
+  if (named_.insert(name).second) weights_.push_back(std::move(weight));
+  return name;
+}
+
+std::string OnnxGraph::model(std::span<const int64_t> offsets, const std::string& data) const {
+  ProtoWriter graph;
+  graph.text(kName, "decoder");
+  std::string body = graph.bytes() + nodes_.bytes() + initializers_.bytes();
+  ProtoWriter external;
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    const OnnxWeight& w = weights_[i];
+    ProtoWriter p = tensor_proto(w.name, w.type, w.dims);
+    for (const auto& [key, value] : {std::pair<const char*, std::string>{"location", data},
+                                     {"offset", std::to_string(offsets[i])},
+                                     {"length", std::to_string(w.bytes())}}) {
+      ProtoWriter entry;
+      entry.text(1, key);
+      entry.text(2, value);
+      p.message(kExternal, entry);
+    }
+    p.integer(kLocation, 1);  // EXTERNAL
+    external.message(kInitializer, p);
+  }
+  body += external.bytes() + inputs_.bytes() + outputs_.bytes();
+  ProtoWriter out;
+  out.integer(kIrVersion, kOnnxIrVersion);
+  out.text(kProducer, "nibble");
+  out.text(kProducerVersion, NIBBLE_VERSION);
+  for (const auto& [domain, version] : {std::pair{"", kOnnxOpset}, {kMicrosoft, int64_t{1}}}) {
+    ProtoWriter opset;
+    opset.text(1, domain);
+    opset.integer(2, version);
+    out.message(kOpset, opset);
+  }
+  out.text(kGraph, body);
+  return out.bytes();
+}
+
+}  // namespace nibble

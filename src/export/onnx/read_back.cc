@@ -1,0 +1,212 @@
+#include "export/onnx/read_back.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "export/onnx/file.h"
+#include "export/onnx/matrices.h"
+
+namespace nibble {
+namespace {
+
+using namespace onnx_names;
+
+// A matrix (n, k) in the file.
+class StoredMatrix {
+ public:
+  static Result<StoredMatrix> open(const OnnxFile& file, const ExportMatrix& m,
+                                   const OnnxForm& form, bool in_rows) {
+    StoredMatrix out(file, m, form);
+    bool floats = form.kind == OnnxForm::Kind::kFloats;
+    out.in_rows_ = in_rows || form.kind == OnnxForm::Kind::kBlocks;
+    const char* codes = floats ? kFloats : in_rows ? kRowCodes : kCodes;
+    out.codes_ = NB_TRY(file.get(m.module + codes));
+    if (floats) return out;
+    out.scales_ = NB_TRY(file.get(m.module + (in_rows ? kRowScales : kScales)));
+    if (std::string zeros = m.module + (in_rows ? kRowZeros : kZeros); file.has(zeros))
+      out.zeros_ = NB_TRY(file.get(zeros));
+    return out;
+  }
+
+  int64_t bytes() const {
+    return static_cast<int64_t>(codes_.bytes.size() + scales_.bytes.size() + zeros_.bytes.size());
+  }
+  void release() const { file_.release(codes_); }
+
+  // out: (count, k).
+  void operator()(int64_t first, int64_t count, float* out) const {
+    if (form_.kind == OnnxForm::Kind::kFloats) return floats(first, count, out);
+    std::vector<int16_t> codes(static_cast<size_t>(count * k_));
+    if (in_rows_)
+      row_codes(first, count, codes.data());
+    else
+      turned_codes(first, count, codes.data());
+    int64_t groups = form_.layout.group > 0 ? k_ / form_.layout.group : 1, group = k_ / groups;
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t g = 0; g < groups; ++g) {
+        int64_t scale_at = in_rows_ ? (first + r) * groups + g : g * n_ + first + r;
+        float scale = real(scales_, scale_at);
+        int zero_point = zero(first + r, g, groups);
+        for (int64_t j = r * k_ + g * group; j < r * k_ + (g + 1) * group; ++j)
+          out[j] = static_cast<float>(codes[static_cast<size_t>(j)] - zero_point) * scale;
+      }
+  }
+
+ private:
+  StoredMatrix(const OnnxFile& file, const ExportMatrix& m, const OnnxForm& form)
+      : file_(file), form_(form), n_(m.n), k_(m.k) {}
+
+  static DType dtype_of(OnnxType type) {
+    return type == OnnxType::kFloat16    ? DType::kF16
+           : type == OnnxType::kBfloat16 ? DType::kBF16
+                                         : DType::kF32;
+  }
+  static float real(const OnnxTensor& t, int64_t i) {
+    DType type = dtype_of(t.type);
+    float out;
+    to_float(type, t.bytes.data() + i * dtype_size(type), 1, &out);
+    return out;
+  }
+  // `width` bits at the i-th place, the low bits of a byte first.
+  static int bits_at(const OnnxTensor& t, int64_t i, int width) {
+    auto byte = std::to_integer<int>(t.bytes[static_cast<size_t>(i * width / 8)]);
+    return byte >> (i * width % 8) & ((1 << width) - 1);
+  }
+  static int integer(const OnnxTensor& t, int64_t i) {
+    switch (t.type) {
+      case OnnxType::kInt4:
+        return (bits_at(t, i, 4) ^ 8) - 8;
+      case OnnxType::kUint4:
+        return bits_at(t, i, 4);
+      case OnnxType::kInt8:
+        return (bits_at(t, i, 8) ^ 128) - 128;
+      default:
+        return bits_at(t, i, 8);
+    }
+  }
+  void floats(int64_t first, int64_t count, float* out) const {
+    if (in_rows_) {
+      DType type = dtype_of(codes_.type);
+      to_float(type, codes_.bytes.data() + first * k_ * dtype_size(type), count * k_, out);
+      return;
+    }
+    for (int64_t j = 0; j < k_; ++j)
+      for (int64_t r = 0; r < count; ++r) out[r * k_ + j] = real(codes_, j * n_ + first + r);
+  }
+  void row_codes(int64_t first, int64_t count, int16_t* out) const {
+    int width = in_blocks() ? form_.layout.bits : 8;
+    std::vector<uint8_t> codes(static_cast<size_t>(k_));
+    for (int64_t r = 0; r < count; ++r) {
+      unpack_bits(codes_.bytes.data() + (first + r) * k_ * width / 8, k_, width, codes.data());
+      std::ranges::copy(codes, out + r * k_);
+    }
+  }
+  void turned_codes(int64_t first, int64_t count, int16_t* out) const {
+    for (int64_t j = 0; j < k_; ++j)
+      for (int64_t r = 0; r < count; ++r)
+        out[r * k_ + j] = static_cast<int16_t>(integer(codes_, j * n_ + first + r));
+  }
+  bool in_blocks() const { return form_.kind == OnnxForm::Kind::kBlocks; }
+  int zero(int64_t row, int64_t g, int64_t groups) const {
+    int width = form_.layout.bits;
+    bool is_signed = codes_.type == OnnxType::kInt4 || codes_.type == OnnxType::kInt8;
+    if (zeros_.bytes.empty()) return is_signed ? 0 : 1 << (width - 1);
+    if (!in_blocks()) return integer(zeros_, in_rows_ ? row * groups + g : g * n_ + row);
+    // Each row of them begins at a byte.
+    return bits_at(zeros_, row * zeros_.dims.back() * 8 / width + g, width);
+  }
+
+  const OnnxFile& file_;
+  OnnxForm form_;
+  int64_t n_, k_;
+  bool in_rows_ = false;
+  OnnxTensor codes_, scales_, zeros_;
+};
+
+class ReadBack {
+ public:
+  ReadBack(const Weights& model, OnnxFlavour flavour, const OnnxFile& file)
+      : model_(model), c_(model.config()), flavour_(flavour), file_(file) {}
+
+  Result<RoundTrip> run() {
+    for (int64_t layer = 0; layer < c_.layers; ++layer) NB_OK(block(layer));
+    if (c_.final_norm) NB_OK(norm(final_norm(c_)));
+    if (c_.embedding_norm) NB_OK(norm(embedding_norm(c_)));
+    for (const MatrixSpec& m : other_matrices(c_)) NB_OK(compare(matrix(m), OnnxForm{}, true));
+    ExportMatrix embedding = matrix({embedding_module(c_), c_.vocab, c_.embedding_width});
+    NB_OK(compare(embedding, NB_TRY(onnx_row_form(model_, flavour_, embedding)), true));
+    LinearSpec head = head_linear(c_);
+    ExportMatrix m = matrix({head.module, head.n, head.k});
+    OnnxForm form = NB_TRY(onnx_form(model_, flavour_, m));
+    // Without integers a tied head has no copy of its own.
+    bool floats = form.kind == OnnxForm::Kind::kFloats;
+    if (!c_.tied_head || !floats) NB_OK(compare(m, form, floats));
+    NB_OK(bias(head));
+    RoundTrip out = sums_.finish();
+    out.size.linear_bytes = linear_bytes_;
+    out.size.linear_weights = linear_weights_;
+    out.size.file_bytes = file_.weight_bytes();
+    out.size.parameters = NB_TRY(measure_size(model_)).parameters;
+    return out;
+  }
+
+ private:
+  ExportMatrix matrix(const MatrixSpec& m, bool in_block = false) const {
+    return {m.module, m.n, m.k, model_.scheme_of(m.module), in_block};
+  }
+
+  Status block(int64_t layer) {
+    for (const LinearSpec& spec : block_linears(c_, layer)) {
+      ExportMatrix m = matrix({spec.module, spec.n, spec.k}, true);
+      linear_bytes_ += NB_TRY(compare(m, NB_TRY(onnx_form(model_, flavour_, m)), false));
+      linear_weights_ += m.n * m.k;
+      NB_OK(bias(spec));
+    }
+    for (const NormSpec& spec : block_norms(c_, layer)) NB_OK(norm(spec));
+    return {};
+  }
+
+  // -> the bytes of the matrix in the file.
+  Result<int64_t> compare(const ExportMatrix& m, const OnnxForm& form, bool in_rows) {
+    RowReader source = NB_TRY(RowReader::open(model_, m.module, m.n, m.k));
+    StoredMatrix stored = NB_TRY(StoredMatrix::open(file_, m, form, in_rows));
+    sums_.add(m.module, m.n, m.k, source, MatrixComparison::Rows(stored));
+    source.release();
+    stored.release();
+    return stored.bytes();
+  }
+
+  Status vector(const std::string& name, std::span<const float> source) {
+    OnnxTensor t = NB_TRY(file_.get(name));
+    std::vector<float> written(t.bytes.size() / sizeof(float));
+    to_float(DType::kF32, t.bytes.data(), static_cast<int64_t>(written.size()), written.data());
+    sums_.add_vector(source, written);
+    return {};
+  }
+  Status norm(const NormSpec& spec) {
+    Norm norm = NB_TRY(model_.norm(spec));
+    NB_OK(vector(spec.module + ".weight", norm.weight));
+    return norm.bias.empty() ? Status{} : vector(spec.module + ".bias", norm.bias);
+  }
+  Status bias(const LinearSpec& spec) {
+    std::vector<float> values = NB_TRY(model_.bias(spec));
+    return values.empty() ? Status{} : vector(spec.module + kBias, values);
+  }
+
+  const Weights& model_;
+  const DecoderConfig& c_;
+  OnnxFlavour flavour_;
+  const OnnxFile& file_;
+  MatrixComparison sums_;
+  int64_t linear_bytes_ = 0, linear_weights_ = 0;
+};
+
+}  // namespace
+
+Result<RoundTrip> read_back_onnx(const Weights& model, OnnxFlavour flavour,
+                                 const std::string& folder) {
+  OnnxFile file = NB_TRY(OnnxFile::open(folder));
+  return ReadBack(model, flavour, file).run();
+}
+
+}  // namespace nibble
