@@ -83,9 +83,10 @@ EXPORTS = re.findall(r"(?m)^X\((\w+)\)", (ROOT / "src/export/exports.inc").read_
 
 @needs_shared
 @pytest.mark.parametrize("model,scheme,refused_by", [
-    ("llama", None, {"gptq": "quantize it first", "awq": "quantize it first", "compressed-tensors": "quantize it"}),
+    ("llama", None, dict.fromkeys(["gptq", "awq", "compressed-tensors", "tensorrt"], "quantize it first")),
     ("llama", "w4g16", {"gptq": "176"}), ("opt", "w8", {"gguf": "no opt", "awq": "8 bits"}),
-    ("mixtral", "w4g16", {"bitsandbytes": "experts", "gptq": "176"}), ("falcon-alibi", "w2g32", {"gguf": "ALiBi"})])
+    ("mixtral", "w4g16", {"bitsandbytes": "experts", "gptq": "176", "tensorrt": "mixture of experts"}),
+    ("falcon-alibi", "w2g32", {"gguf": "ALiBi"})])
 def test_exports_are_those_that_export_would_write(model, scheme, refused_by, tmp_path):
     folder = GOLDEN / model
     if scheme:
