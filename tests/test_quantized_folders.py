@@ -76,6 +76,16 @@ def test_inspect_names_the_form(name, tmp_path):
     assert run_json("inspect", folder)["stored"]["schemes"] == {NAMES[name]: 1}
 
 
+@pytest.mark.parametrize("target", ["gptq", "awq", "compressed-tensors"])
+def test_what_no_grid_of_integers_holds(target, tmp_path):
+    folder = folder_of(tmp_path / "model", FORMS["bnb-nf4-f32"])
+    assert run_json("inspect", folder)["stored"]["run_as_floats"] == ["nf4"]
+    assert "nf4 is no grid of integers" in run("inspect", folder).stdout
+    refused("export", folder, "--to", target, "-o", tmp_path / "out", words=[MODULE, "nf4", "--requantize"])
+    whole = folder_of(tmp_path / "whole", FORMS["awq"])
+    assert run_json("inspect", whole)["stored"]["run_as_floats"] == []
+
+
 @pytest.mark.parametrize("name", ["gptq-4-sym", "gptq-8-asym-v1", "awq", "bnb-int8"])
 def test_integers_run_on_integer_kernels(name, tmp_path):
     folder = folder_of(tmp_path / "model", FORMS[name])

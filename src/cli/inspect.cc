@@ -1,4 +1,5 @@
 #include <map>
+#include <set>
 
 #include "base/cores.h"
 #include "base/file.h"
@@ -9,6 +10,7 @@
 #include "cli/sizes.h"
 #include "formats/gguf_model.h"
 #include "model/archs/arch.h"
+#include "model/roles.h"
 #include "model/size.h"
 
 namespace nibble {
@@ -153,6 +155,12 @@ Result<Json> describe_stored(const Weights& weights) {
             {"file_bpw", size.file_bits()}};
   j["schemes"] = Json::object();
   for (const auto& [name, count] : quantized_linears(weights)) j["schemes"][name] = count;
+  std::set<std::string> floats;
+  for (int64_t layer = 0; layer < weights.config().layers; ++layer)
+    for (const LinearSpec& l : block_linears(weights.config(), layer))
+      if (!weights.scheme_of(l.module)) floats.insert(weights.form_of(l.module));
+  floats.erase("");
+  j["run_as_floats"] = floats;
   return j;
 }
 

@@ -24,6 +24,9 @@ void put_stored(const Json& s) {
   put_line("{:<14}{} tensors ({}), {}", "stored", s["tensors"].get<int64_t>(), joined(s["dtypes"]),
            bytes_text(s["bytes"]));
   if (!s["schemes"].empty()) put_line("{:<14}{} linears", "quantized", joined(s["schemes"]));
+  for (const Json& form : s["run_as_floats"])
+    put_line("  {} is no grid of integers: it runs as floats and is exported anew",
+             form.get<std::string>());
   put_line("{:<14}{:.3f} in the blocks' linears, {:.3f} over the whole file", "bits/weight",
            s["bpw"].get<double>(), s["file_bpw"].get<double>());
 }

@@ -3,6 +3,7 @@
 #include "formats/compressed_tensors.h"
 
 #include "export/hf_folder.h"
+#include "export/integer_layout.h"
 
 namespace nibble {
 namespace {
@@ -34,9 +35,7 @@ Layout layout_of(const Weights& model) {
 
 Result<ExportPlan> plan(const ExportRequest& request) {
   Layout layout = layout_of(request.model);
-  if (layout.modules.empty())
-    return fail("{}: has no quantized weights; quantize it first (nibble quantize)",
-                request.folder());
+  if (layout.modules.empty()) return fail("{}", why_no_integers(request));
   if (std::string why = why_only_nibble(layout.modules, layout.shapes); !why.empty())
     return fail("{}: compressed-tensors cannot load it: {}", request.folder(), why);
   ExportPlan out{.flavour = request.flavour, .exact = true, .notes = {}};

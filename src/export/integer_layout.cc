@@ -57,6 +57,17 @@ Result<GridFacts> grid_facts(const QuantizedMatrix& w, const std::string& where)
   return out;
 }
 
+std::string why_no_integers(const ExportRequest& request) {
+  for (const ExportMatrix& m : export_matrices(request.model))
+    if (std::string form = request.model.form_of(m.module); !m.scheme && !form.empty())
+      return fmt::format(
+          "{}: {}: values of {} lie on no grid of integers; make integers of them first (nibble "
+          "quantize --requantize), which loses more",
+          request.folder(), m.module, form);
+  return fmt::format("{}: has no quantized weights; quantize it first (nibble quantize)",
+                     request.folder());
+}
+
 Result<IntegerModel> integer_model(const ExportRequest& request, std::span<const int> widths,
                                    bool grids) {
   IntegerModel out;
@@ -77,9 +88,7 @@ Result<IntegerModel> integer_model(const ExportRequest& request, std::span<const
     out.facts.zero_zero |= facts.zero_zero;
     out.facts.scales_rounded |= facts.scales_rounded;
   }
-  if (out.modules.empty())
-    return fail("{}: has no quantized linears; quantize it first (nibble quantize)",
-                request.folder());
+  if (out.modules.empty()) return fail("{}", why_no_integers(request));
   return out;
 }
 

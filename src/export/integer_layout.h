@@ -62,6 +62,10 @@ struct IntegerModel {
   bool other_quantized = false;     // the embedding or the head
   GridFacts facts;                  // true where any module has it
 };
+// What to tell of a model that has no integers to export: that it is a float one, or that its form
+// has other values (NF4, K-quants).
+std::string why_no_integers(const ExportRequest& request);
+
 // Refuses a model without quantized linears and what integer_layout refuses. With `grids`,
 // grid_facts of every module too, which reads all scales.
 Result<IntegerModel> integer_model(const ExportRequest& request, std::span<const int> widths,
