@@ -12,6 +12,7 @@ struct IntegerLayout {
   int bits = 4;
   int64_t group = -1;     // columns; -1: one for the row
   bool symmetric = true;  // every zero point is 2^(bits - 1)
+  int64_t groups(int64_t k) const { return group > 0 ? k / group : 1; }
   bool operator==(const IntegerLayout&) const = default;
 };
 
@@ -23,7 +24,7 @@ class IntegerRows {
   int64_t rows() const { return w_.rows(); }
   int64_t cols() const { return w_.cols(); }
   const IntegerLayout& layout() const { return layout_; }
-  int64_t groups() const { return layout_.group > 0 ? cols() / layout_.group : 1; }
+  int64_t groups() const { return layout_.groups(cols()); }
   void codes(int64_t row, uint8_t* out) const;
   int zero(int64_t row, int64_t group) const;
   float scale(int64_t row, int64_t group) const;

@@ -15,12 +15,11 @@ float alibi(const DecoderConfig& c, int64_t head, int64_t position) {
     case Alibi::kNone:
       return 0;
     case Alibi::kBloom:
+    case Alibi::kMpt:
       return alibi_slope(c, head) * p;
     case Alibi::kFalcon:
       return static_cast<float>(c.alibi_factor) * bf16(bf16(alibi_slope(c, head)) * bf16(p)) /
              std::sqrt(static_cast<float>(c.head_dim));
-    case Alibi::kMpt:
-      return alibi_slope(c, head) * p;
   }
   return 0;
 }

@@ -4,8 +4,13 @@
 
 #include "base/checked.h"
 #include "base/json.h"
+#include "export/onnx/fields.h"
+#include "tensor/dtype.h"
 
 namespace nibble {
+
+using namespace onnx_fields;
+
 namespace {
 
 constexpr const char* kModel = "model.onnx";
@@ -51,12 +56,17 @@ Status write_onnx(const std::string& folder, const OnnxGraph& graph) {
   return write_file(folder + "/" + kModel, graph.model(offsets, kData));
 }
 
+std::vector<float> OnnxTensor::floats() const {
+  std::vector<float> out(bytes.size() / sizeof(float));
+  to_float(DType::kF32, bytes.data(), static_cast<int64_t>(out.size()), out.data());
+  return out;
+}
+
 Result<OnnxFile> OnnxFile::open(const std::string& folder) {
   OnnxFile out;
   out.path_ = folder + "/" + kModel;
   out.data_ = NB_TRY(MappedFile::open(folder + "/" + kData));
   out.model_ = std::make_shared<std::string>(NB_TRY(read_file(out.path_)));
-  constexpr int64_t kGraph = 7;
   ProtoReader reader(*out.model_, out.path_);
   while (auto field = NB_TRY(reader.next()))
     if (field->number == kGraph) NB_OK(out.read_graph(NB_TRY(field->as_bytes(out.path_))));
@@ -64,7 +74,6 @@ Result<OnnxFile> OnnxFile::open(const std::string& folder) {
 }
 
 Status OnnxFile::read_graph(std::string_view bytes) {
-  constexpr int64_t kNode = 1, kInitializer = 5;
   ProtoReader reader(bytes, path_);
   while (auto field = NB_TRY(reader.next())) {
     if (field->number == kNode) NB_OK(read_node(NB_TRY(field->as_bytes(path_))));
@@ -74,16 +83,14 @@ Status OnnxFile::read_graph(std::string_view bytes) {
 }
 
 Status OnnxFile::read_node(std::string_view bytes) {
-  enum Field : int64_t { kInput = 1, kOutput, kName, kOp, kDomain = 7 };
   OnnxNode node;
   ProtoReader reader(bytes, path_);
   while (auto field = NB_TRY(reader.next())) {
     if (field->type != ProtoField::Type::kBytes) continue;
     std::string text(field->bytes);
-    if (field->number == kInput) node.inputs.push_back(text);
-    if (field->number == kOutput) node.outputs.push_back(text);
-    if (field->number == kName) node.name = text;
-    if (field->number == kOp) node.op = text;
+    if (field->number == kNodeInput) node.inputs.push_back(text);
+    if (field->number == kNodeName) node.name = text;
+    if (field->number == kOpType) node.op = text;
     if (field->number == kDomain) node.domain = text;
   }
   nodes_.push_back(std::move(node));
@@ -91,23 +98,24 @@ Status OnnxFile::read_node(std::string_view bytes) {
 }
 
 Status OnnxFile::read_tensor(std::string_view bytes) {
-  enum Field : int64_t { kDims = 1, kType = 2, kName = 8, kRaw = 9, kExternal = 13 };
   OnnxTensor t;
   std::string name;
   std::map<std::string, std::string> entries;
   ProtoReader reader(bytes, path_);
   while (auto field = NB_TRY(reader.next())) {
     if (field->number == kDims) t.dims.push_back(NB_TRY(field->as_int(path_)));
-    if (field->number == kType) t.type = static_cast<OnnxType>(NB_TRY(field->as_int(path_)));
-    if (field->number == kName) name = NB_TRY(field->as_bytes(path_));
-    if (field->number == kRaw) t.bytes = std::as_bytes(std::span(NB_TRY(field->as_bytes(path_))));
+    if (field->number == kDataType) t.type = static_cast<OnnxType>(NB_TRY(field->as_int(path_)));
+    if (field->number == kTensorName) name = NB_TRY(field->as_bytes(path_));
+    if (field->number == kRawData)
+      t.bytes = std::as_bytes(std::span(NB_TRY(field->as_bytes(path_))));
     if (field->number != kExternal) continue;
-    std::string pair[2];
+    std::string key, value;
     ProtoReader entry(NB_TRY(field->as_bytes(path_)), path_);
-    while (auto part = NB_TRY(entry.next()))
-      if (part->number == 1 || part->number == 2)
-        pair[part->number - 1] = NB_TRY(part->as_bytes(path_));
-    entries[pair[0]] = pair[1];
+    while (auto part = NB_TRY(entry.next())) {
+      if (part->number == kKey) key = NB_TRY(part->as_bytes(path_));
+      if (part->number == kValue) value = NB_TRY(part->as_bytes(path_));
+    }
+    entries[key] = value;
   }
   if (!entries.empty()) {
     t.bytes = NB_TRY(external(std::move(entries), name));

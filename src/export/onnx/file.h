@@ -17,11 +17,12 @@ struct OnnxTensor {
   OnnxType type = OnnxType::kFloat;
   std::vector<int64_t> dims;
   std::span<const std::byte> bytes;
+  std::vector<float> floats() const;  // of kFloat
 };
 
 struct OnnxNode {
   std::string name, op, domain;
-  std::vector<std::string> inputs, outputs;
+  std::vector<std::string> inputs;
 };
 
 // Weights, constants and nodes of such a folder. Refused: a malformed file, bytes beyond the data

@@ -4,29 +4,13 @@
 
 #include "base/checked.h"
 #include "base/json.h"
+#include "export/onnx/fields.h"
 
 namespace nibble {
-namespace {
 
-// Field numbers of onnx.proto's messages.
-enum Model : int64_t {
-  kIrVersion = 1,
-  kProducer = 2,
-  kProducerVersion = 3,
-  kGraph = 7,
-  kOpset = 8
-};
-enum Graph : int64_t { kNode = 1, kName = 2, kInitializer = 5, kInput = 11, kOutput = 12 };
-enum Node : int64_t { kNodeInput = 1, kNodeOutput, kNodeName, kOpType, kAttribute, kDomain = 7 };
-enum Attribute : int64_t { kAttributeName = 1, kF, kI, kS, kInts = 8, kAttributeType = 20 };
-enum Tensor : int64_t {
-  kDims = 1,
-  kDataType = 2,
-  kTensorName = 8,
-  kRawData = 9,
-  kExternal = 13,
-  kLocation = 14
-};
+using namespace onnx_fields;
+
+namespace {
 
 constexpr const char* kMicrosoft = "com.microsoft";
 
@@ -203,8 +187,8 @@ std::string OnnxGraph::model(std::span<const int64_t> offsets, const std::string
                                      {"offset", std::to_string(offsets[i])},
                                      {"length", std::to_string(w.bytes())}}) {
       ProtoWriter entry;
-      entry.text(1, key);
-      entry.text(2, value);
+      entry.text(kKey, key);
+      entry.text(kValue, value);
       p.message(kExternal, entry);
     }
     p.integer(kLocation, 1);  // EXTERNAL

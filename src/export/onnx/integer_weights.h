@@ -12,7 +12,7 @@ struct IntegerWeights {
   ExportMatrix m;
   OnnxForm form;
 
-  int64_t groups() const { return form.layout.group > 0 ? m.k / form.layout.group : 1; }
+  int64_t groups() const { return form.layout.groups(m.k); }
   // MatMulNBits' B: (n, groups, group * bits / 8), the low bits first.
   OnnxWeight block_codes() const;
   // Its zero points: (n, ceil(groups * bits / 8)), a row's packed likewise.

@@ -58,19 +58,22 @@ Result<OnnxValue> OnnxMatrices::add_bias(const LinearSpec& spec, const OnnxValue
   return graph_.node("Add", {y, b});
 }
 
-Result<OnnxValue> OnnxMatrices::linear(const LinearSpec& spec, const OnnxValue& x) {
-  ExportMatrix m{spec.module, spec.n, spec.k, model_.scheme_of(spec.module), true};
+Result<OnnxValue> OnnxMatrices::apply(const LinearSpec& spec, bool in_block, const OnnxValue& x) {
+  ExportMatrix m{spec.module, spec.n, spec.k, model_.scheme_of(spec.module), in_block};
   OnnxForm form = NB_TRY(onnx_form(model_, flavour_, m));
   if (form.kind != OnnxForm::Kind::kFloats) return add_bias(spec, product(m, form, x));
-  OnnxValue w = NB_TRY(floats({spec.module, spec.n, spec.k}, /*turned=*/true));
+  MatrixSpec matrix{spec.module, spec.n, spec.k};
+  if (!in_block) return add_bias(spec, NB_TRY(multiply(matrix, x)));
+  OnnxValue w = NB_TRY(floats(matrix, /*turned=*/true));
   return add_bias(spec, graph_.node("MatMul", {x, w}));
 }
 
+Result<OnnxValue> OnnxMatrices::linear(const LinearSpec& spec, const OnnxValue& x) {
+  return apply(spec, /*in_block=*/true, x);
+}
+
 Result<OnnxValue> OnnxMatrices::head(const LinearSpec& spec, const OnnxValue& x) {
-  ExportMatrix m{spec.module, spec.n, spec.k, model_.scheme_of(spec.module), false};
-  OnnxForm form = NB_TRY(onnx_form(model_, flavour_, m));
-  if (form.kind != OnnxForm::Kind::kFloats) return add_bias(spec, product(m, form, x));
-  return add_bias(spec, NB_TRY(multiply({spec.module, spec.n, spec.k}, x)));
+  return apply(spec, /*in_block=*/false, x);
 }
 
 Result<OnnxValue> OnnxMatrices::multiply(const MatrixSpec& spec, const OnnxValue& x) {

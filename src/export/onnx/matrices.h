@@ -38,6 +38,7 @@ class OnnxMatrices {
   struct QuantizedInput {
     OnnxValue codes, scale, zero;
   };
+  Result<OnnxValue> apply(const LinearSpec& spec, bool in_block, const OnnxValue& x);
   OnnxValue product(const ExportMatrix& m, const OnnxForm& form, const OnnxValue& x);
   Result<OnnxValue> add_bias(const LinearSpec& spec, const OnnxValue& y);
   OnnxValue blocks(const ExportMatrix& m, const OnnxForm& form, const OnnxValue& x);

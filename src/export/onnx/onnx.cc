@@ -24,9 +24,9 @@ OnnxFlavour flavour_of(std::string_view name) {
 
 // How the matrices are stored, in sum.
 struct Forms {
-  int64_t integers = 0, rounded = 0, floats = 0;  // linears of blocks
-  bool exact = true;                              // all matrices
-  bool eight_bits_by_rows = false, experts = false, outliers = false;
+  int64_t rounded = 0;  // linears of blocks whose integers are made here
+  bool exact = true;    // all matrices
+  bool experts = false, outliers = false;
 };
 
 Result<Forms> forms_of(const ExportRequest& request, OnnxFlavour flavour) {
@@ -38,11 +38,7 @@ Result<Forms> forms_of(const ExportRequest& request, OnnxFlavour flavour) {
         NB_TRY(embedding ? onnx_row_form(model, flavour, m) : onnx_form(model, flavour, m));
     out.exact &= form.exact;
     out.outliers |= model.checkpoint().has(m.module + ".outlier_columns");
-    if (!m.in_block) continue;
-    bool floats = form.kind == OnnxForm::Kind::kFloats;
-    out.floats += floats;
-    out.integers += !floats;
-    out.rounded += !form.exact && !floats;
+    out.rounded += m.in_block && !form.exact && form.kind != OnnxForm::Kind::kFloats;
   }
   for (const LayerConfig& l : model.config().blocks) out.experts |= l.experts > 0;
   return out;
@@ -54,11 +50,21 @@ bool has_integers(const Weights& model) {
   return false;
 }
 
-void add_notes(OnnxFlavour flavour, const Forms& forms, const DecoderConfig& c, ExportPlan& plan) {
-  auto& notes = plan.notes;
+// The flavour that was asked for, or the one that holds the integers exactly.
+std::string flavour_name(const ExportRequest& request) {
+  if (!request.flavour.empty()) return request.flavour;
+  return has_integers(request.model) ? "nbits" : "f32";
+}
+
+void note_rounding(const Forms& forms, ExportPlan& plan) {
   if (forms.rounded > 0)
-    notes.push_back(fmt::format(
+    plan.notes.push_back(fmt::format(
         "{} linears of blocks are rounded to 8 bits with a scale for each row.", forms.rounded));
+}
+
+void add_notes(OnnxFlavour flavour, const Forms& forms, const DecoderConfig& c, ExportPlan& plan) {
+  note_rounding(forms, plan);
+  auto& notes = plan.notes;
   if (flavour == OnnxFlavour::kDq)
     notes.emplace_back(
         "onnxruntime multiplies such weights by inputs rounded to int8 unless the session option "
@@ -78,18 +84,13 @@ void add_notes(OnnxFlavour flavour, const Forms& forms, const DecoderConfig& c, 
 }
 
 Result<ExportPlan> plan(const ExportRequest& request) {
-  bool integers = has_integers(request.model);
-  ExportPlan out{.flavour = request.flavour};
-  if (out.flavour.empty()) out.flavour = integers ? "nbits" : "f32";
+  ExportPlan out{.flavour = flavour_name(request)};
   OnnxFlavour flavour = flavour_of(out.flavour);
   Forms forms = NB_TRY(forms_of(request, flavour));
   bool of_integers = flavour == OnnxFlavour::kNbits || flavour == OnnxFlavour::kNbitsInt8 ||
                      flavour == OnnxFlavour::kDq;
-  if (of_integers && !integers)
-    return fail(
-        "{}: has no quantized weights; quantize it first (nibble quantize), or take f32 or "
-        "int8-dynamic",
-        request.folder());
+  if (of_integers && !has_integers(request.model))
+    return fail("{}, or take f32 or int8-dynamic", why_no_integers(request));
   if (flavour == OnnxFlavour::kInt8Dynamic && forms.experts)
     return fail(
         "{}: int8-dynamic cannot hold a mixture of experts: DynamicQuantizeLinear has no "
@@ -117,18 +118,14 @@ Status write(const ExportRequest& request, const ExportPlan& plan, OutputFolder&
 constexpr OnnxFlavour kTensorRt = OnnxFlavour::kTensorRt;
 
 Result<ExportPlan> plan_tensorrt(const ExportRequest& request) {
-  if (!has_integers(request.model))
-    return fail("{}: has no quantized weights; quantize it first (nibble quantize)",
-                request.folder());
+  if (!has_integers(request.model)) return fail("{}", why_no_integers(request));
   Forms forms = NB_TRY(forms_of(request, kTensorRt));
   if (forms.experts)
     return fail("{}: TensorRT has no sum over scattered tokens, which a mixture of experts needs",
                 request.folder());
   NB_TRY(onnx_decoder(request.model, kTensorRt));
   ExportPlan out{.flavour = "symmetric", .exact = forms.exact};
-  if (forms.rounded > 0)
-    out.notes.push_back(fmt::format(
-        "{} linears of blocks are rounded to 8 bits with a scale for each row.", forms.rounded));
+  note_rounding(forms, out);
   out.notes.emplace_back(
       "Checked by nibble lint's rules and in onnxruntime; TensorRT itself has not loaded it.");
   return out;
@@ -154,8 +151,7 @@ Status write_genai(const ExportRequest& request, const ExportPlan& plan, OutputF
 }
 
 Result<RoundTrip> read_back(const ExportRequest& request, const std::string& folder) {
-  std::string name = NB_TRY(plan(request)).flavour;
-  return read_back_onnx(request.model, flavour_of(name), folder);
+  return read_back_onnx(request.model, flavour_of(flavour_name(request)), folder);
 }
 
 }  // namespace

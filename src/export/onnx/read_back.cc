@@ -41,7 +41,7 @@ class StoredMatrix {
       row_codes(first, count, codes.data());
     else
       turned_codes(first, count, codes.data());
-    int64_t groups = form_.layout.group > 0 ? k_ / form_.layout.group : 1, group = k_ / groups;
+    int64_t groups = form_.layout.groups(k_), group = k_ / groups;
     for (int64_t r = 0; r < count; ++r)
       for (int64_t g = 0; g < groups; ++g) {
         int64_t scale_at = in_rows_ ? (first + r) * groups + g : g * n_ + first + r;
@@ -177,10 +177,7 @@ class ReadBack {
   }
 
   Status vector(const std::string& name, std::span<const float> source) {
-    OnnxTensor t = NB_TRY(file_.get(name));
-    std::vector<float> written(t.bytes.size() / sizeof(float));
-    to_float(DType::kF32, t.bytes.data(), static_cast<int64_t>(written.size()), written.data());
-    sums_.add_vector(source, written);
+    sums_.add_vector(source, NB_TRY(file_.get(name)).floats());
     return {};
   }
   Status norm(const NormSpec& spec) {

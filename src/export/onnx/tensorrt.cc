@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
-
-#include "tensor/dtype.h"
 
 namespace nibble {
 namespace {
@@ -14,12 +11,6 @@ constexpr std::array kUnknown = {"DynamicQuantizeLinear", "MatMulInteger", "QLin
                                  "QLinearConv", "ConvInteger"};
 constexpr const char* kQuantize = "QuantizeLinear";
 constexpr const char* kDequantize = "DequantizeLinear";
-
-std::vector<float> floats_of(const OnnxTensor& t) {
-  std::vector<float> out(t.bytes.size() / sizeof(float));
-  to_float(DType::kF32, t.bytes.data(), static_cast<int64_t>(out.size()), out.data());
-  return out;
-}
 
 class Linter {
  public:
@@ -46,7 +37,7 @@ class Linter {
       return say(node, "its scale is no constant");
     OnnxTensor scale = *file_.get(node.inputs[1]);
     if (scale.type != OnnxType::kFloat) return say(node, "its scale is no float32");
-    if (!std::ranges::all_of(floats_of(scale), [](float s) { return s > 0 && std::isfinite(s); }))
+    if (!std::ranges::all_of(scale.floats(), [](float s) { return s > 0 && std::isfinite(s); }))
       say(node, "has a scale that is not above 0");
     zero(node);
     bool weight = node.op == kDequantize && file_.has(node.inputs[0]);
@@ -86,7 +77,7 @@ Result<Json> tensorrt_ranges(const OnnxFile& file) {
   Json tensors = Json::object();
   for (const OnnxNode& node : file.nodes()) {
     if (node.op != kQuantize || node.inputs.size() < 2) continue;
-    std::vector<float> scale = floats_of(NB_TRY(file.get(node.inputs[1])));
+    std::vector<float> scale = NB_TRY(file.get(node.inputs[1])).floats();
     tensors[node.inputs[0]] = {{"amax", scale.empty() ? 0 : scale[0] * kLargestCode}};
   }
   return Json{{"tensors", std::move(tensors)}};

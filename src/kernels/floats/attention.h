@@ -115,7 +115,7 @@ void mix_rows(const float* p, int64_t keys, const T* values, int64_t d, float* o
 template <int R = kTileRows, class Body>
 void for_row_tiles(int64_t rows, const Body& body, int64_t r = 0) {
   for (; r + R <= rows; r += R) body.template operator()<R>(r);
-  if constexpr (R > 1) for_row_tiles<R / (R > 4 ? 2 : R)>(rows, body, r);
+  if constexpr (R > 1) for_row_tiles<(R > 4 ? R / 2 : 1)>(rows, body, r);
 }
 
 struct Softmax {
