@@ -222,3 +222,11 @@ def test_refusals(made, tmp_path):  # noqa: F811
 def test_int8_dynamic_refuses_experts(tmp_path):
     refused("export", GOLDEN / "mixtral", "--to", "onnx:int8-dynamic", "-o", tmp_path / "out", words=["experts"],
             leaves=tmp_path)
+
+
+@pytest.mark.parametrize("key", ["offset", "length"])
+def test_lint_refuses_places_outside_the_data(made, tmp_path, key):  # noqa: F811
+    _, out = export(made("w4"), "onnx:dq", tmp_path)
+    model = out / "model.onnx"
+    model.write_bytes(model.read_bytes().replace(key.encode(), b"absent"))
+    refused("lint", out, "--target", "tensorrt", words=["lies outside"])
