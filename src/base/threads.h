@@ -2,6 +2,7 @@
 // so a result that sums in chunk order is the same bits for any thread count.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -29,5 +30,14 @@ struct Pieces {
 };
 // All pieces of all jobs as one parallel_for; on this thread if every job is small.
 void run_pieces(std::span<const Pieces> jobs);
+
+// Memory that the pieces of one job read, one behind the other.
+struct Stretch {
+  const std::byte* data = nullptr;
+  int64_t piece_bytes = 0, pieces = 0;
+};
+// Tells what the next run_pieces of these jobs will read, while this thread still prepares it:
+// threads that wait for work ask memory for the beginning of their part. Changes no result.
+void read_ahead(std::span<const Stretch> next);
 
 }  // namespace nibble

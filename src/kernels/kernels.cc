@@ -16,7 +16,20 @@ namespace {
 constexpr int64_t kSerialMacs = 1 << 17;
 // Enough chunks to even out cores of unequal speed, each long enough that what is prefetched beyond
 // its end, which may be another core's, does not matter.
-constexpr int64_t kChunks = 16, kChunkBytes = 65536;
+constexpr int64_t kChunks = 64, kChunkBytes = 65536;
+
+// How the panels of a product of `rows` rows are shared out: `count` pieces of `panels` each.
+struct Cut {
+  Cut(const KernelTable& table, const Panels& w, int64_t rows)
+      : gemm(table.gemm && rows >= table.gemm_from), all((w.n + w.panel_rows - 1) / w.panel_rows) {
+    int64_t unit = gemm ? table.gemm_panels : 1;
+    panels = std::max((all + kChunks - 1) / kChunks, kChunkBytes / w.panel_bytes);
+    panels = std::max<int64_t>(1, (panels + unit - 1) / unit) * unit;
+    count = (all + panels - 1) / panels;
+  }
+  bool gemm;
+  int64_t all, panels, count;
+};
 
 // Blocks of a segment: see kernels.h.
 int64_t segment_blocks(const Panels& w) {
@@ -49,17 +62,13 @@ uint8_t* scratch(int64_t bytes) {
 
 Pieces cut(const KernelTable& table, const Product& p, std::shared_ptr<std::vector<int32_t>> terms,
            Epilogue epilogue) {
-  int64_t panels = (p.w.n + p.w.panel_rows - 1) / p.w.panel_rows;
-  bool gemm = table.gemm && p.m >= table.gemm_from;
-  int64_t unit = gemm ? table.gemm_panels : 1;
-  int64_t chunk = std::max((panels + kChunks - 1) / kChunks, kChunkBytes / p.w.panel_bytes);
-  chunk = std::max<int64_t>(1, (chunk + unit - 1) / unit) * unit;
+  Cut c(table, p.w, p.m);
   Pieces pieces;
-  pieces.count = (panels + chunk - 1) / chunk;
+  pieces.count = c.count;
   pieces.small = p.w.n * p.w.k * p.m < kSerialMacs;
   pieces.body = [=, &table, epilogue = std::move(epilogue), terms = std::move(terms)](int64_t i) {
-    int64_t first = i * chunk, last = std::min(panels, first + chunk);
-    if (gemm)
+    int64_t first = i * c.panels, last = std::min(c.all, first + c.panels);
+    if (c.gemm)
       table.gemm(p, first, last, scratch(table.gemm_scratch(p)));
     else
       table.gemv(p, first, last);
@@ -110,6 +119,14 @@ Pieces integer_matmul_pieces(MatrixProduct product) {
   fill_terms(x, p, *terms);
   p.term = terms->data();
   return cut(matrix.table(), p, std::move(terms), std::move(product.epilogue));
+}
+
+Stretch integer_matmul_reads(const PackedMatrix& w, int64_t rows) {
+  const auto& matrix = static_cast<const PanelMatrix&>(w);
+  const Panels& p = matrix.panels();
+  Cut c(matrix.table(), p, rows);
+  if (c.gemm) return {};
+  return {reinterpret_cast<const std::byte*>(p.data), c.panels * p.panel_bytes, c.count};
 }
 
 void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,

@@ -93,6 +93,9 @@ struct MatrixProduct {
 // The product cut into pieces that may run in any order and on any thread. What it points to must
 // live until the last piece is done.
 Pieces integer_matmul_pieces(MatrixProduct product);
+// What the pieces of a product of `rows` rows with w will read as a stream; nothing where there are
+// so many rows that they do not.
+Stretch integer_matmul_reads(const PackedMatrix& w, int64_t rows);
 // All of it, parallel over n.
 void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,
                     int64_t ldy);

@@ -75,6 +75,17 @@ Work attention_work(const DecoderConfig& c, const Block& block, const Flow& flow
   return w;
 }
 
+// Lets memory go on while one thread prepares what enters these linears.
+void read_ahead_of(const Block& block, std::initializer_list<Role> roles, int64_t rows) {
+  std::vector<Stretch> next;
+  for (Role r : roles) {
+    if (!block.linears[static_cast<size_t>(r)]) continue;
+    next.push_back(block.linear(r).reads(rows));
+    if (next.back().pieces == 0) return;
+  }
+  read_ahead(next);
+}
+
 // y: (rows, qkv_dim) of flow.x.
 void project(const DecoderConfig& c, const Block& block, const Flow& flow, float* y) {
   Work work(block, {Role::kQ, Role::kK, Role::kV, Role::kQkv}, flow.rows);
@@ -134,6 +145,7 @@ void add_linear(const char* name, const DecoderConfig& c, const Block& block, Ro
     expert_down(c, block, flow, y);
     add_normed(c, norm, y, flow);
   } else {
+    read_ahead_of(block, {role}, flow.rows);
     Work work(block, {role}, flow.rows);
     OperatorTimer timer(name, work.bytes, work.macs);
     const Linear& linear = block.linear(role);
@@ -178,7 +190,10 @@ void add_attention(const DecoderConfig& c, const Block& block, Flow& flow) {
   add_linear("output", c, block, Role::kO, NormPlace::kAttentionOut, NormPlace::kAttentionAfter,
              flow);
   if (flow.tape) flow.tape->middle = flow.h;
-  if (!c.parallel) mlp_input(c, block, flow, x);
+  if (!c.parallel) {
+    read_ahead_of(block, {Role::kGate, Role::kGateUp}, flow.rows);
+    mlp_input(c, block, flow, x);
+  }
   flow.x.swap(x);
   if (c.residual_is_normed) flow.h = flow.x;
   if (block.router) route(c, block, flow);
@@ -264,6 +279,7 @@ void Block::each(const std::function<void(const Linear&)>& body) const {
 
 void enter_block(const DecoderConfig& c, const Block& block, Flow& flow) {
   if (flow.tape) flow.tape->h = flow.h;
+  read_ahead_of(block, {Role::kQ, Role::kK, Role::kV, Role::kQkv}, flow.rows);
   norm_into(c, block.norm(NormPlace::kAttentionIn), flow, flow.x);
   if (c.residual_is_normed) flow.h = flow.x;
 }

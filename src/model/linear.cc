@@ -144,6 +144,7 @@ class IntegerLinear final : public Linear {
                                   bias_.empty() ? nullptr : bias_.data(), y, ldy,
                                   std::move(epilogue)});
   }
+  Stretch reads(int64_t x_rows) const override { return integer_matmul_reads(*packed_, x_rows); }
 
  private:
   std::unique_ptr<PackedMatrix> packed_;

@@ -46,6 +46,8 @@ class Linear {
   // y: (x.rows, n), row stride ldy, as pieces of work; x, y and this must live until all are done.
   virtual Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const = 0;
   void run(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue = {}) const;
+  // What these pieces, for so many rows of x, read as a stream; nothing where they do not.
+  virtual Stretch reads([[maybe_unused]] int64_t x_rows) const { return {}; }
   virtual bool integer() const = 0;        // runs on integer kernels
   virtual int64_t read_bytes() const = 0;  // weight bytes that one decode step reads
 };
