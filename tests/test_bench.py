@@ -1,5 +1,6 @@
 """nibble bench: what it measures and prints. Never how fast: the machine may be doing anything else."""
 import os
+import re
 
 import pytest
 from nibble import TALES, run, run_json
@@ -61,6 +62,7 @@ def test_profile_covers_the_time(quantized):
         assert operators["head"]["calls"] == passes
         assert operators["down"]["calls"] == passes * 4
         assert operators["down"]["macs"] == 2 * test["tokens"] * 4 * 256 * 768
+        assert re.match(r"\d+ % of the time (reads|multiplies|is bound)", test["bottleneck"])
         assert operators["down"]["bytes"] > 0 and operators["the rest"]["bound"] == "-"
 
 
@@ -69,6 +71,7 @@ def test_tables_in_markdown(quantized):
     tables = [line.count("|") for line in out.splitlines() if line.startswith("|")]
     assert set(tables) == {10, 11}
     assert "| pp8 |" in out and "| tg2 |" in out and "| attention |" in out
+    assert out.count(" % of the time ") == 2
     assert "no meter" in out or "energy: " in out
     assert "first token" in out and "resident" in out and "GB/s" in out
 

@@ -1,5 +1,7 @@
 #include "cli/bench_rows.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -19,6 +21,11 @@ constexpr double kSecondsBetweenLooks = 2;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+int64_t page_faults_so_far() {
+  rusage use;
+  return ::getrusage(RUSAGE_SELF, &use) == 0 ? use.ru_minflt + use.ru_majflt : 0;
 }
 
 // Any ids do: time does not depend on which.
@@ -125,9 +132,11 @@ class Bench {
     for (int64_t i = 0; i < plan_.runs; ++i) {
       if (seconds_since(looked_) > kSecondsBetweenLooks) look(row, 1);
       double joules = energy_ ? energy_->joules() : 0;
+      int64_t faults = page_faults_so_far();
       auto start = Clock::now();
       work();
       row.seconds.push_back(seconds_since(start));
+      row.page_faults += page_faults_so_far() - faults;
       if (energy_) *row.joules += energy_->joules() - joules;
       progress.step(plan_.warmup + i + 1);
     }

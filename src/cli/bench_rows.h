@@ -31,6 +31,7 @@ struct BenchRow {
   std::vector<double> seconds;       // of each run
   std::vector<Limits> limits;        // looks at the machine between the runs
   std::optional<double> joules;      // of all runs
+  int64_t page_faults = 0;           // of all runs: 0 where the loop takes no memory of the system
   std::vector<OperatorProfile> operators;  // of all runs; empty where none was asked for
 };
 

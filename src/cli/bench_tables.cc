@@ -1,5 +1,7 @@
 #include "cli/bench_tables.h"
 
+#include <algorithm>
+
 #include "cli/common.h"
 
 namespace nibble {
@@ -67,6 +69,35 @@ Json operator_json(const OperatorProfile& o, const BenchRow& row) {
           {"bound", r.bound}};
 }
 
+// Where the time goes and what would change that, in a sentence. An operator counts as bound by a
+// limit where it comes to half of it.
+std::string bottleneck(const BenchRow& row) {
+  double reads = 0, multiplies = 0;
+  for (const OperatorProfile& o : row.operators) {
+    Roofline r = roofline(o, row);
+    if (std::max(r.read_share, r.mac_share) < .5) continue;
+    (r.read_share >= r.mac_share ? reads : multiplies) += r.share;
+  }
+  double rest = std::max(0., 1 - reads - multiplies);
+  if (reads >= std::max(multiplies, rest))
+    return fmt::format(
+        "{:.0f} % of the time reads weights or cache as fast as memory gives: fewer bits help, "
+        "more "
+        "threads do not",
+        100 * reads);
+  if (multiplies >= rest)
+    return fmt::format(
+        "{:.0f} % of the time multiplies near the cores' peak: more or faster cores help, fewer "
+        "bits "
+        "do not",
+        100 * multiplies);
+  return fmt::format(
+      "{:.0f} % of the time is bound by neither memory nor arithmetic, but by small steps and "
+      "waiting "
+      "between threads: a batch helps, and where the model is this small, fewer threads may",
+      100 * rest);
+}
+
 Json row_json(const BenchRow& row) {
   Spread rate = token_rate(row);
   Json j = {{"test", row.test},
@@ -80,6 +111,7 @@ Json row_json(const BenchRow& row) {
             {"tokens_per_second_max", rate.max},
             {"ms_per_token", 1e3 / rate.median},
             {"seconds", row.seconds},
+            {"page_faults", row.page_faults},
             {"read_bytes", row.read_bytes},
             {"macs", row.macs},
             {"read_bytes_per_second",
@@ -94,6 +126,7 @@ Json row_json(const BenchRow& row) {
                               ? Json(*row.joules / runs_of(row) / static_cast<double>(row.tokens))
                               : Json(nullptr);
   if (row.operators.empty()) return j;
+  j["bottleneck"] = bottleneck(row);
   j["operators"] = Json::array();
   for (const OperatorProfile& o : row.operators) j["operators"].push_back(operator_json(o, row));
   j["operators"].push_back(operator_json(rest_of(row), row));
@@ -148,6 +181,7 @@ void put_operators(const BenchRow& row) {
   };
   for (const OperatorProfile& o : row.operators) put_one(o);
   put_one(rest_of(row));
+  put_line("\n{}.", bottleneck(row));
 }
 
 }  // namespace

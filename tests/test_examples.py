@@ -1,0 +1,21 @@
+"""The worked examples on the embedded model, and that their budgets can be missed."""
+import os
+import subprocess
+
+from nibble import BINARY, ROOT, TALES
+
+
+def example(name, *args):
+    return subprocess.run([ROOT / "examples" / name / "run", *map(str, args)], capture_output=True, text=True,
+                          timeout=120, env=dict(os.environ, NIBBLE=str(BINARY)))
+
+
+def test_drone():
+    done = example("drone", TALES, TALES / "held_out.txt", 5000)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1000 steps" in done.stdout and "page faults in the loop: 0" in done.stdout
+
+
+def test_drone_misses_a_budget():
+    done = example("drone", TALES, TALES / "held_out.txt", .0001)
+    assert done.returncode == 1 and "misses the budget" in done.stderr
