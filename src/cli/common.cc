@@ -240,6 +240,17 @@ void put_json(const Json& value) {
 
 void put_json_line(const Json& value) { put(scalar_json(value) + "\n"); }
 
+Result<double> parse_size(const std::string& text) {
+  double value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  while (unit.starts_with(' ')) unit.remove_prefix(1);
+  for (auto [name, factor] : std::initializer_list<std::pair<std::string_view, double>>{
+           {"", 1}, {"B", 1}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}})
+    if (error == std::errc() && unit == name && value > 0 && value < 1e15) return value * factor;
+  return usage("{} is not a size, as 500MB", in_quotes(text));
+}
+
 std::string bytes_text(int64_t bytes) {
   auto b = static_cast<double>(bytes);
   if (bytes < 1000) return fmt::format("{} B", bytes);

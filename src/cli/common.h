@@ -61,5 +61,7 @@ void put_json(const Json& value);
 void put_json_line(const Json& value);
 // "12.3 MB", decimal units.
 std::string bytes_text(int64_t bytes);
+// Bytes of "500MB", "1.5GB", "300000": the same units.
+Result<double> parse_size(const std::string& text);
 
 }  // namespace nibble

@@ -1,7 +1,5 @@
 #include "cli/mixed_flags.h"
 
-#include <charconv>
-
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/common.h"
@@ -12,18 +10,6 @@ namespace nibble {
 namespace {
 
 constexpr double kTableStep = 1.02;  // sizes of the table's rows differ by so much at least
-
-// "500MB", "1.5GB", "300000": decimal units, as bytes_text writes them.
-Result<double> parse_size(const std::string& text) {
-  double value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  while (unit.starts_with(' ')) unit.remove_prefix(1);
-  for (auto [name, factor] : std::initializer_list<std::pair<std::string_view, double>>{
-           {"", 1}, {"B", 1}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}})
-    if (error == std::errc() && unit == name && value > 0 && value < 1e15) return value * factor;
-  return usage("{} is not a size, as 500MB", in_quotes(text));
-}
 
 Result<std::vector<int64_t>> parse_groups(const std::string& text) {
   std::vector<int64_t> out;

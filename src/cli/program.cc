@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/config_file.h"
 #include "cli/help.h"
 
 namespace nibble {
@@ -42,6 +43,7 @@ std::string overview() {
       "  nibble eval tales-4bit --against models/tales-3.7m --text models/tales-3.7m/held_out.txt\n"
       "  nibble run tales-4bit -p \"Once upon a time\"\n\n"
       "nibble help COMMAND tells all options of one; nibble --version tells the version.\n"
+      "~/.config/nibble/config.yaml may hold defaults, as threads: 2 or bench: {runs: 5}.\n"
       "Results go to standard output, messages to standard error; exit codes: 0 done, 1 failed,\n"
       "2 called wrongly.\n";
   return out;
@@ -62,6 +64,12 @@ int report_usage(const std::string& message, const std::string& help) {
   return report(message + "; see: nibble help" + help, kUsage);
 }
 
+int report(const Error& error, const Command& command) {
+  if (error.kind == Error::Kind::kUsage)
+    return report_usage(error.message, std::string(" ") + command.name);
+  return report(error.message, kFailed);
+}
+
 std::string one_line(std::string text) {
   for (char& c : text)
     if (c == '\n' || c == '\r') c = ' ';
@@ -73,9 +81,12 @@ int run_command(const Command& command, std::span<const char* const> arguments) 
   CLI::App app(command.summary, std::string("nibble ") + command.name);
   app.formatter(help_formatter());
   CommandBody body = command.setup(app);
+  Result<std::vector<std::string>> defaults = configured_arguments(command, app, arguments);
+  if (!defaults) return report(defaults.error(), command);
   try {
     // CLI11 reads its own copy, last argument first.
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    reversed.insert(reversed.end(), defaults->begin(), defaults->end());
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
     put(app.help());
@@ -88,10 +99,7 @@ int run_command(const Command& command, std::span<const char* const> arguments) 
   if (Result<std::string> table = kernel_table_name(); !table)
     return report(table.error().message, kFailed);
   Result<int> code = body();
-  if (code) return *code;
-  if (code.error().kind == Error::Kind::kUsage)
-    return report_usage(code.error().message, std::string(" ") + command.name);
-  return report(code.error().message, kFailed);
+  return code ? *code : report(code.error(), command);
 }
 
 int dispatch(std::span<const char* const> arguments) {

@@ -54,7 +54,9 @@ TEST(Program, EveryCommandHasItsHelp) {
     EXPECT_EQ(help.code, 0) << c.name;
     EXPECT_EQ(help.err, "") << c.name;
     EXPECT_NE(help.out.find(std::string("nibble ") + c.name), std::string::npos) << help.out;
-    EXPECT_NE(help.out.find("--json"), std::string::npos) << c.name;
+    // Where a number is printed; these print none.
+    if (c.name != std::string("completion") && c.name != std::string("man"))
+      EXPECT_NE(help.out.find("--json"), std::string::npos) << c.name;
     EXPECT_EQ(nibble_with({c.name, "--help"}).out, help.out) << c.name;
   }
 }

@@ -1,0 +1,20 @@
+// nibble's own commands as processes of their own: what one takes of memory goes back when it ends,
+// and one that dies leaves the rest standing.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace nibble {
+
+// Runs `nibble ARGUMENTS` of this very program, its messages passed on to standard error, and
+// returns what it printed. An error where it cannot be started or does not end with 0: the command
+// has told the reason then, so the message only names it.
+Result<std::string> run_nibble(const std::vector<std::string>& arguments);
+
+// A command line that a shell reads as these arguments: "nibble quantize 'my model' ...".
+std::string command_line(const std::vector<std::string>& arguments);
+
+}  // namespace nibble

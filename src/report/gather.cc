@@ -1,0 +1,197 @@
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <numeric>
+#include <set>
+
+#include "base/file.h"
+#include "report/report.h"
+#include "runtime/session.h"
+
+namespace nibble {
+namespace {
+
+constexpr size_t kWorst = 12;
+constexpr size_t kContextTokens = 24;  // shown before a bad token
+constexpr int64_t kCacheTokens = 2048;
+constexpr size_t kPrompts = 3, kPromptTokens = 12;
+
+// "model.layers.3.self_attn.q_proj": block 3, "self_attn.q_proj".
+ReportLinear place_of(const std::string& module) {
+  ReportLinear out;
+  out.name = module;
+  for (size_t at = 0; at < module.size();) {
+    size_t end = std::min(module.find('.', at), module.size());
+    int64_t number = 0;
+    auto [p, error] = std::from_chars(module.data() + at, module.data() + end, number);
+    if (error == std::errc() && p == module.data() + end && end < module.size()) {
+      out.block = number;
+      out.name = module.substr(end + 1);
+      return out;
+    }
+    at = end + 1;
+  }
+  return out;
+}
+
+Result<std::vector<ReportLinear>> linears_of(const Json& record, const std::string& path) {
+  std::vector<ReportLinear> out;
+  auto tensors = record.find("tensors");
+  if (tensors == record.end() || !tensors->is_array()) return out;
+  for (const Json& t : *tensors) {
+    ReportLinear l = place_of(NB_TRY(get_string(t, "module", std::nullopt, path)));
+    l.scheme = NB_TRY(get_string(t, "scheme", "", path));
+    l.error = NB_TRY(get_number(t, "error", 0, path));
+    out.push_back(std::move(l));
+  }
+  return out;
+}
+
+// A scored token by its place in TokenScores: which window, and where in it the token stands.
+struct Place {
+  const Window* window;
+  size_t token;
+};
+
+Place place_in(const std::vector<Window>& windows, size_t scored) {
+  for (const Window& w : windows) {
+    size_t count = w.ids.size() - 1 - static_cast<size_t>(w.first_scored);
+    if (scored < count) return {&w, scored + static_cast<size_t>(w.first_scored) + 1};
+    scored -= count;
+  }
+  NB_CHECK(false);
+}
+
+Result<std::vector<WorstToken>> worst_of(const TokenScores& scores,
+                                         const std::vector<Window>& windows,
+                                         const Tokenizer& tokenizer) {
+  std::vector<size_t> order(scores.kl.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  size_t count = std::min(kWorst, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+                    [&](size_t a, size_t b) {
+                      return scores.kl[a] != scores.kl[b] ? scores.kl[a] > scores.kl[b] : a < b;
+                    });
+  std::vector<WorstToken> out;
+  for (size_t i : std::span(order).first(count)) {
+    auto [window, at] = place_in(windows, i);
+    std::span ids(window->ids);
+    size_t first = at > kContextTokens ? at - kContextTokens : 0;
+    // The token alone would lose the space before it: what it adds to the text.
+    std::string before = NB_TRY(tokenizer.decode(ids.subspan(first, at - first), true));
+    std::string with = NB_TRY(tokenizer.decode(ids.subspan(first, at - first + 1), true));
+    std::string token =
+        with.starts_with(before) ? with.substr(before.size()) : tokenizer.piece(ids[at]);
+    out.push_back({before, token, scores.kl[i], std::exp(-scores.nll[i]),
+                   std::exp(-scores.reference_nll[i])});
+  }
+  return out;
+}
+
+// Where none are given: the beginnings of some windows of the held-out text.
+Result<std::vector<std::string>> prompts_from(const std::vector<Window>& windows,
+                                              const Tokenizer& tokenizer) {
+  std::vector<std::string> out;
+  for (size_t i = 0; i < std::min(kPrompts, windows.size()); ++i) {
+    std::span<const int32_t> ids = windows[i * windows.size() / kPrompts].ids;
+    out.push_back(NB_TRY(tokenizer.decode(ids.first(std::min(kPromptTokens, ids.size())), true)));
+  }
+  return out;
+}
+
+// Continues each prompt; returns the texts and how fast they were written.
+Result<std::pair<std::vector<std::string>, double>> write_samples(
+    const TextModel& model, const std::vector<std::string>& prompts, int64_t length) {
+  std::vector<std::string> texts;
+  double seconds = 0, tokens = 0;
+  for (const std::string& prompt : prompts) {
+    GenerationOptions g;
+    g.max_tokens = length;
+    g.sampling.temperature = 0;
+    std::vector<int32_t> ids = NB_TRY(encode_prompt(*NB_TRY(model.need_tokenizer()), prompt));
+    if (ids.empty() || static_cast<int64_t>(ids.size()) >= model.decoder.context())
+      return fail("the prompt {} is empty or longer than the context", in_quotes(prompt));
+    Generation text = NB_TRY(generate(model, ids, g));
+    texts.push_back(text.text);
+    seconds += text.decode_seconds;
+    tokens += static_cast<double>(text.ids.size());
+  }
+  return std::pair(std::move(texts), seconds > 0 ? tokens / seconds : 0);
+}
+
+std::vector<DeviceFit> fits_on(const std::vector<DeviceProfile>& devices, const Report& report,
+                               const Decoder& model) {
+  std::set<std::string> widths;
+  for (const ReportLinear& l : report.linears) widths.insert(l.scheme.substr(0, 2));
+  const DecoderConfig& c = model.config();
+  auto cached = static_cast<double>(
+      KvCache::bytes(c.layers, c.kv_heads, c.head_dim, kCacheTokens, KvType::kF16));
+  std::vector<DeviceFit> out;
+  for (const DeviceProfile& d : devices) {
+    DeviceFit fit;
+    fit.device = d.name;
+    fit.fits = static_cast<double>(report.size.file_bytes) + cached <= d.usable || d.kind == "tpu";
+    fit.milliseconds = 1e3 * static_cast<double>(model.read_bytes()) / d.bandwidth;
+    fit.scheme_runs = std::all_of(widths.begin(), widths.end(), [&](const std::string& w) {
+      return std::find(d.schemes.begin(), d.schemes.end(), w) != d.schemes.end();
+    });
+    out.push_back(std::move(fit));
+  }
+  return out;
+}
+
+Status check(const std::vector<Window>& windows, const Decoder& model, const Decoder& reference,
+             const ReportOptions& o) {
+  if (model.config().vocab != reference.config().vocab)
+    return fail("{}: has {} tokens, {} has {}; they are not the same model", o.model,
+                model.config().vocab, o.against, reference.config().vocab);
+  for (const Window& w : windows) {
+    if (static_cast<int64_t>(w.ids.size()) > std::min(model.context(), reference.context()))
+      return fail("{}: windows of {} tokens do not fit its context", o.model, w.ids.size());
+    for (int32_t id : w.ids)
+      if (id >= model.config().vocab)
+        return fail("{}: the tokenizer gives id {}, the model has {}", o.model, id,
+                    model.config().vocab);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Report> gather_report(const ReportOptions& o, const std::vector<DeviceProfile>& devices,
+                             const std::string& cpu) {
+  Report r;
+  r.name = std::filesystem::path(o.model + "/.").parent_path().filename().string();
+  r.cpu = cpu;
+  TextModel model = NB_TRY(TextModel::load(o.model, o.activations, o.windows.context));
+  TextModel reference = NB_TRY(TextModel::load(o.against, Activations::kFloat, o.windows.context));
+  std::string record = o.model + "/nibble.json";
+  if (path_exists(record)) r.record = NB_TRY(read_json(record));
+  if (r.record.is_object()) r.linears = NB_TRY(linears_of(r.record, record));
+
+  const Tokenizer& tokenizer = *NB_TRY(reference.need_tokenizer());
+  int32_t bos = tokenizer.bos.value_or(std::max(model.decoder.config().bos, 0));
+  std::vector<Window> windows = NB_TRY(make_windows(tokenizer, bos, o.text, o.windows));
+  NB_OK(check(windows, model.decoder, reference.decoder, o));
+  TokenScores scores = score_windows(model.decoder, &reference.decoder, windows);
+  r.scores = summarize(scores);
+  r.tokens = scores.kl.size();
+  r.worst = NB_TRY(worst_of(scores, windows, tokenizer));
+  r.kl = std::move(scores.kl);
+  r.size = NB_TRY(measure_size(model.decoder.weights()));
+  r.float_size = NB_TRY(measure_size(reference.decoder.weights()));
+  r.size.parameters = r.float_size.parameters;
+  r.integer_linears = model.decoder.integer_linears();
+
+  std::vector<std::string> prompts = o.prompts;
+  if (prompts.empty()) prompts = NB_TRY(prompts_from(windows, tokenizer));
+  auto [small, small_rate] = NB_TRY(write_samples(model, prompts, o.sample_tokens));
+  auto [whole, whole_rate] = NB_TRY(write_samples(reference, prompts, o.sample_tokens));
+  for (size_t i = 0; i < prompts.size(); ++i) r.samples.push_back({prompts[i], whole[i], small[i]});
+  r.tokens_per_second = small_rate;
+  r.float_tokens_per_second = whole_rate;
+  r.devices = fits_on(devices, r, model.decoder);
+  return r;
+}
+
+}  // namespace nibble

@@ -1,0 +1,154 @@
+#include "report/pictures.h"
+#include "report/report.h"
+
+namespace nibble {
+namespace {
+
+constexpr const char* kStyle = R"(
+:root { --paper: #fff; --ink: #1b1f24; --soft: #5b6570; --line: #d8dde3; --mark: 37 99 235; --bad: #b42318; --good: #18794e; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14181d; --ink: #e6eaef; --soft: #98a3af; --line: #303842; --mark: 96 152 255; --bad: #ff8a7a; --good: #63d29b; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1100px; padding: 16px; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: .5em 0 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2em 0 .5em; border-bottom: 1px solid var(--line); }
+p, .soft { color: var(--soft); }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 16px 0; }
+.tiles div { border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; }
+.tiles b { display: block; font-size: 1.35rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+.heat td { text-align: center; padding: 4px 8px; font-size: .8rem; background: rgb(var(--mark) / calc(var(--heat) * .6)); }
+svg { width: 100%; max-width: 760px; height: auto; }
+svg rect { fill: rgb(var(--mark)); }
+svg text { fill: var(--soft); font-size: 11px; }
+svg line { stroke: var(--line); }
+.worst { overflow-wrap: anywhere; }
+mark { background: rgb(var(--mark) / .3); color: inherit; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: 12px; }
+.pair div { border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; overflow-wrap: anywhere; }
+.good { color: var(--good); } .bad { color: var(--bad); }
+pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; padding: 10px; font-size: .85rem; }
+)";
+
+std::string tile(const std::string& figure, const char* what) {
+  return fmt::format("<div><b>{}</b>{}</div>\n", figure, what);
+}
+
+std::string tiles(const Report& r) {
+  const Comparison& s = r.scores;
+  double share =
+      static_cast<double>(r.size.file_bytes) / static_cast<double>(r.float_size.file_bytes);
+  std::string out = "<div class=\"tiles\">\n";
+  out += tile(fmt::format("{:.3f}", r.size.bits_per_weight()), "bits per weight");
+  out +=
+      tile(fmt::format("{:.2f} MB", static_cast<double>(r.size.file_bytes) / 1e6), "all tensors");
+  out += tile(fmt::format("{:.1f} %", 100 * share), "of the float model's bytes");
+  out += tile(fmt::format("{:.5f}", s.kl_mean), "KL, nats a token");
+  out += tile(fmt::format("{:.2f} %", 100 * s.top1), "same likeliest token");
+  out += tile(fmt::format("x {:.4f}", s.ratio), "perplexity");
+  out += tile(fmt::format("{:.0f}", r.tokens_per_second), "tokens/s here");
+  return out + "</div>\n";
+}
+
+std::string loss(const Report& r) {
+  const Comparison& s = r.scores;
+  return fmt::format(
+      "<h2>What was lost</h2>\n<p>Perplexity {:.4f} where the float model has {:.4f}; the ratio "
+      "lies "
+      "between {:.5f} and {:.5f} with 95 % confidence (paired). KL(float || this): mean {:.6f}, "
+      "p99 "
+      "{:.4f}, largest {:.3f}. {} tokens of text that calibration never saw; arithmetic: {}.</p>\n"
+      "<p>How many tokens have which KL:</p>\n{}",
+      s.perplexity, s.reference_perplexity, s.ratio_low, s.ratio_high, s.kl_mean, s.kl_p99,
+      s.kl_max, r.tokens, html_text(r.arithmetic), histogram_svg(histogram_of(r.kl)));
+}
+
+std::string worst(const Report& r) {
+  std::string out =
+      "<h2>Where it moved most</h2>\n<p>The marked token came next; how likely each model thought "
+      "it.</p>\n<div class=\"wide\"><table><tr><th>KL</th><th>float</th><th>this</th><th>text</th>"
+      "</tr>\n";
+  for (const WorstToken& w : r.worst)
+    out += fmt::format(
+        "<tr><td>{:.3f}</td><td>{:.1f} %</td><td>{:.1f} %</td><td class=\"worst\">{}<mark>{}</mark>"
+        "</td></tr>\n",
+        w.kl, 100 * w.likely_float, 100 * w.likely, html_text(w.before), html_text(w.token));
+  return out + "</table></div>\n";
+}
+
+std::string samples(const Report& r) {
+  std::string out = fmt::format(
+      "<h2>Side by side</h2>\n<p>Both continue each prompt with their likeliest tokens; the float "
+      "model writes {:.0f} tokens/s, this one {:.0f} on {}.</p>\n",
+      r.float_tokens_per_second, r.tokens_per_second, html_text(r.cpu));
+  for (const Sample& s : r.samples)
+    out += fmt::format(
+        "<p>{}</p>\n<div class=\"pair\"><div><span class=\"soft\">float</span><br>{}</div>"
+        "<div><span class=\"soft\">this</span><br>{}</div></div>\n",
+        html_text(s.prompt), html_text(s.by_float), html_text(s.by_model));
+  return out;
+}
+
+std::string mark(bool good, const char* yes, const char* no) {
+  return fmt::format("<span class=\"{}\">{}</span>", good ? "good" : "bad", good ? yes : no);
+}
+
+std::string device_table(const Report& r) {
+  if (r.devices.empty()) return "";
+  std::string out =
+      "<h2>Devices</h2>\n<p>From each profile: whether weights and a cache of 2,048 tokens fit "
+      "beside "
+      "the system, and the least time of a token, its bytes over the bus. Nothing here ran "
+      "there.</p>\n"
+      "<div class=\"wide\"><table><tr><th>device</th><th>memory</th><th>a token, ms at least</th>"
+      "<th>its widths</th></tr>\n";
+  for (const DeviceFit& d : r.devices)
+    out += fmt::format("<tr><td>{}</td><td>{}</td><td>{:.3g}</td><td>{}</td></tr>\n",
+                       html_text(d.device), mark(d.fits, "fits", "does not fit"), d.milliseconds,
+                       mark(d.scheme_runs, "run", "not listed"));
+  return out + "</table></div>\n";
+}
+
+std::string provenance(const Report& r) {
+  if (!r.record.is_object()) return "";
+  Json kept = r.record;
+  kept.erase("tensors");
+  return "<h2>How it was made</h2>\n<pre>" + [&] {
+    std::string out;  // line by line: html_text marks line breaks
+    std::string text = kept.dump(2);
+    for (size_t at = 0; at < text.size();) {
+      size_t end = std::min(text.find('\n', at), text.size());
+      out += html_text(std::string_view(text).substr(at, end - at)) + "\n";
+      at = end + 1;
+    }
+    return out;
+  }() + "</pre>\n";
+}
+
+}  // namespace
+
+std::string report_html(const Report& r) {
+  std::string out =
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<link rel=\"icon\" href=\"data:,\">\n<title>" +
+      html_text(r.name) + ": nibble's report</title>\n<style>" + kStyle +
+      "</style>\n</head>\n<body>\n";
+  out += "<h1>" + html_text(r.name) +
+         "</h1>\n<p>A quantized model, measured against its float model. ";
+  out += "Every figure was measured when this page was made.</p>\n";
+  out += tiles(r);
+  if (!r.linears.empty())
+    out +=
+        "<h2>Bits and errors of each linear</h2>\n<p>Bits, and below the relative error of its "
+        "weights or outputs as quantize reported it; darker is larger.</p>\n" +
+        heat_map(r.linears);
+  out += loss(r) + worst(r) + samples(r) + device_table(r) + provenance(r);
+  return out + "</body>\n</html>\n";
+}
+
+}  // namespace nibble

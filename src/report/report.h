@@ -1,0 +1,74 @@
+// A page about one quantized model: what was done, what it cost, where it hurts, where it fits.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "device/profile.h"
+#include "eval/compare.h"
+#include "model/size.h"
+
+namespace nibble {
+
+struct ReportOptions {
+  std::string model, against;  // the quantized model's folder, the float one's
+  std::string text;            // held-out
+  WindowOptions windows;
+  Activations activations = Activations::kFloat;  // of the candidate's scores and samples
+  std::vector<std::string> prompts;  // continued greedily by both; empty: taken from the text
+  int64_t sample_tokens = 40;
+};
+
+// A linear in the map of errors.
+struct ReportLinear {
+  int64_t block = -1;  // -1: in none, as a head
+  std::string name;    // "self_attn.q_proj"
+  std::string scheme;
+  double error = 0;  // relative, as quantize reported it
+};
+
+// A token at which the quantized model moved far from the float one.
+struct WorstToken {
+  std::string before, token;            // the text up to it, and what came
+  double kl = 0;                        // nats
+  double likely = 0, likely_float = 0;  // how likely each thought it
+};
+
+struct Sample {
+  std::string prompt, by_float, by_model;
+};
+
+struct DeviceFit {
+  std::string device;
+  bool fits = false;         // weights and a cache of 2,048 tokens in the memory beside the system
+  double milliseconds = 0;   // a token at least: the bytes that it reads, over the bus
+  bool scheme_runs = false;  // its profile lists the widths in use
+};
+
+struct Report {
+  std::string name;
+  Json record;  // nibble.json; null where the folder has none
+  Comparison scores;
+  size_t tokens = 0;
+  std::string arithmetic;                       // in words; its caller's to say, from the next
+  std::pair<int64_t, int64_t> integer_linears;  // on integer kernels, of all
+  SizeReport size, float_size;
+  std::vector<ReportLinear> linears;
+  std::vector<double> kl;  // of every scored token
+  std::vector<WorstToken> worst;
+  std::vector<Sample> samples;
+  double tokens_per_second = 0, float_tokens_per_second = 0;  // while the samples were written
+  std::string cpu;
+  std::vector<DeviceFit> devices;
+};
+
+// Measures all of it. `devices`: the profiles to judge.
+Result<Report> gather_report(const ReportOptions& options,
+                             const std::vector<DeviceProfile>& devices, const std::string& cpu);
+
+// The page as one file of HTML 5, and as Markdown.
+std::string report_html(const Report& report);
+std::string report_markdown(const Report& report);
+
+}  // namespace nibble

@@ -1,0 +1,40 @@
+"""What quantizes, measures and runs opens no socket and needs no network."""
+import shutil
+import subprocess
+
+import pytest
+from nibble import BINARY, TALES, run
+
+JOBS = {
+    "quantize": lambda out: ["quantize", TALES, "-o", out, "--scheme", "w4g128", "--method", "gptq", "--windows", "2",
+                             "--window-length", "64", "--force"],
+    "eval": lambda out: ["eval", TALES, "--text", TALES / "held_out.txt", "--tokens", "600"],
+    "run": lambda out: ["run", TALES, "-p", "Once", "-n", "4"],
+    "bench": lambda out: ["bench", TALES, "-p", "8", "-n", "2", "--runs", "1", "--warmup", "0"],
+    "export": lambda out: ["export", TALES, "--to", "gguf", "-o", out, "--force"],
+}
+
+
+def works(command):
+    return shutil.which(command[0]) and subprocess.run([*command, "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_without_any_network_interface(job, tmp_path):
+    alone = ["unshare", "--net"] if works(["unshare", "--net"]) else ["unshare", "--user", "--net"]
+    if not works(alone):
+        pytest.skip("the host allows no network namespace")
+    run(*JOBS[job](tmp_path / "out"), under=alone)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_opens_no_socket(job, tmp_path):
+    trace = tmp_path / "calls"
+    strace = ["strace", "-f", "-o", trace, "-e", "trace=%network,execve"]
+    if not works(strace):
+        pytest.skip("strace is not here or not allowed")
+    run(*JOBS[job](tmp_path / "out"), under=strace)
+    calls = trace.read_text()
+    # What strace shows when it sees anything at all.
+    assert f'execve("{BINARY}"' in calls
+    assert not [line for line in calls.splitlines() if "socket" in line or "connect(" in line]

@@ -1,0 +1,86 @@
+"""nibble report: the page holds what nibble eval prints, and nothing from elsewhere."""
+import html.parser
+import re
+
+import pytest
+from nibble import SHARED, TALES, needs_shared, refused, run, run_json
+
+TEXT = ["--text", TALES / "held_out.txt", "--tokens", 1200]
+VOID = {"meta", "link", "br", "line"}
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that every tag is closed, and gathers texts and addresses."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.words, self.addresses, self.tags = [], [], [], set()
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.addresses += [v for k, v in attributes if k in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        assert tag in VOID
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    run("quantize", TALES, "-o", folder / "small", "--scheme", "w3g128", "--method", "rtn")
+    seen = run_json("report", folder / "small", "--against", TALES, *TEXT, "-o", folder / "r.html",
+                    "--markdown", folder / "r.md", "-p", "Once <b>upon</b> & a \"time\"")
+    return folder, seen
+
+
+def test_figures_are_those_of_eval(made):
+    folder, seen = made
+    measured = run_json("eval", folder / "small", "--against", TALES, *TEXT)
+    for key in ("kl_mean", "top1", "perplexity_ratio", "bpw", "tokens"):
+        assert seen[key] == pytest.approx(measured[key], abs=1e-12), key
+    page, markdown = (folder / "r.html").read_text(), (folder / "r.md").read_text()
+    for figure in (f"{measured['kl_mean']:.6f}", f"{100 * measured['top1']:.2f} %", f"{measured['kl_max']:.3f}"):
+        assert figure in page and figure in markdown, figure
+
+
+def test_page_is_whole_and_alone(made):
+    text = (made[0] / "r.html").read_text()
+    page = Page(text)
+    assert "script" not in page.tags and page.addresses == ["data:,"]
+    assert not re.search(r"https?://|@import|url\(", text) and len(text) < 2_000_000
+    words = "".join(page.words)
+    assert 'Once <b>upon</b> & a "time"' in words
+    for part in ("Bits and errors", "What was lost", "moved most", "Side by side", "Devices", "How it was made"):
+        assert part in words
+    assert words.count("self_attn.q_proj") == 1 and "Jetson Nano" in words
+
+
+def test_histogram_counts_every_token(made):
+    folder, seen = made
+    counts = re.findall(r"<title>(\d+) tokens from", (folder / "r.html").read_text())
+    assert sum(map(int, counts)) == seen["tokens"]
+
+
+def test_worst_tokens_come_first(made):
+    rows = re.findall(r"^\| ([\d.]+) \| ([\d.]+) % \| ([\d.]+) % \|", (made[0] / "r.md").read_text(), re.M)
+    kl = [float(r[0]) for r in rows]
+    assert len(kl) == 12 and kl == sorted(kl, reverse=True)
+
+
+@needs_shared
+def test_bad_input(tmp_path):
+    args = ["report", TALES, "--against", TALES, "-o", tmp_path / "r.html"]
+    refused(*args, "--text", tmp_path / "none.txt", words=["none.txt"], leaves=tmp_path)
+    refused("report", TALES, "--against", SHARED / "models/stories260K", "-o", tmp_path / "r.html", *TEXT,
+            words=["not the same model"], leaves=tmp_path)
+    assert "--text" in run(*args, code=2).stderr
