@@ -3,6 +3,7 @@ import json
 import math
 import re
 import shutil
+import struct
 
 import pytest
 from folders import read_safetensors, write_safetensors
@@ -128,15 +129,13 @@ def test_exports_are_planned_without_reading_values(tmp_path):
     assert "gptq_v2 if one of its zero points is 0" in notes(tmp_path / "w4g128-asym")["gptq"][1]
     assert notes(tmp_path / "w4g32")["gguf"] == (True, notes(tmp_path / "w4g32")["gguf"][1])
     assert notes(tmp_path / "w4g32")["gguf"][1].startswith("lossless")
-    file = tmp_path / "w4g32/model.safetensors"
-    tensors = read_safetensors(file)
-    name = "model.layers.1.mlp.up_proj.weight_scale"
-    dtype, shape, raw = tensors[name]
-    tensors[name] = dtype, shape, b"\x00\x00" + raw[2:]
-    write_safetensors(file, tensors)
-    assert notes(tmp_path / "w4g32")["gptq"][0]
-    refused("export", tmp_path / "w4g32", "--to", "gptq", "-o", tmp_path / "out", words=["up_proj", "float16"])
-    # Scales of another type: exact only if float16 holds them.
+    # Scales of another type: exact only if float16 holds them; one that it does not hold shows when export reads it.
     run("quantize", TALES, "-o", tmp_path / "f32", "--scheme", "w4g32", "--method", "rtn", "--scale-type", "f32")
+    file, name = tmp_path / "f32/model.safetensors", "model.layers.1.mlp.up_proj.weight_scale"
+    tensors = read_safetensors(file)
+    dtype, shape, raw = tensors[name]
+    tensors[name] = dtype, shape, struct.pack("<f", 1e30) + raw[4:]
+    write_safetensors(file, tensors)
     for name in ("gguf", "gptq", "awq"):
         assert "lossless if its scales are float16 numbers" in notes(tmp_path / "f32")[name][1]
+    refused("export", tmp_path / "f32", "--to", "gptq", "-o", tmp_path / "out", words=["up_proj", "float16"])
