@@ -120,3 +120,13 @@ def test_lint_of_gguf(made, tmp_path):  # noqa: F811
     refused("lint", TALES, "--target", "llama.cpp", words=["no GGUF"])
     done = run("lint", out, "--target", "zz", code=2)
     assert "known: tensorrt" in done.stderr
+
+
+def test_openvino_is_a_flavour_of_onnx(made, tmp_path):  # noqa: F811
+    seen, out = export(made("w4g128"), "openvino", tmp_path)
+    assert seen["flavour"] == "dq" and seen["round_trip"]["lossless"]
+    run("export", made("w4g128"), "--to", "onnx:dq", "-o", tmp_path / "dq")
+    for name in ("model.onnx", "model.onnx.data"):
+        assert (out / name).read_bytes() == (tmp_path / "dq" / name).read_bytes()
+    assert run("verify", out, "--against", made("w4g128"), "--lossless").stdout.startswith("lossless")
+    assert export(TALES, "openvino", tmp_path, "--force")[0]["flavour"] == "f32"

@@ -218,10 +218,12 @@ def check():
         yield family(folder, "", "onnx")
         yield family(folder, "w4g16-asym", "onnx:nbits")
         yield family(folder, "w4g16-asym", "onnx:dq")
-    for scheme, target in (("w4g128-asym", "onnx:nbits"), ("w4g128", "onnx:dq"), ("", "onnx")):
+    for scheme, target in (("w4g128-asym", "onnx:nbits"), ("w4g128-asym", "openvino"), ("w4g128", "openvino"),
+                           ("w8", "openvino"), ("w3g32", "openvino"), ("", "openvino")):
         yield in_openvino(TALES, scheme, target)
     for folder in families:
-        yield in_openvino(folder, "", "onnx")
+        yield in_openvino(folder, "", "openvino")
+        yield in_openvino(folder, "w4g16-asym", "openvino")
     if os.environ.get("NIBBLE_INTEROP_LIGHT"):
         return
     models = [TALES, BLOOM] if BLOOM.is_dir() else [TALES]
