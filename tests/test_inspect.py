@@ -3,8 +3,10 @@ import json
 import math
 import re
 import shutil
+import struct
 
 import pytest
+from folders import read_safetensors, write_safetensors
 from nibble import ROOT, TALES, needs_shared, refused, run, run_json
 from test_golden import GOLDEN, MODELS
 
@@ -115,3 +117,25 @@ def test_an_absurd_config_is_refused(tmp_path):
                                                       "num_hidden_layers": 9999})
     refused("inspect", folder, words=["parameters"])
     assert run_json("inspect", TALES)["stored"]["tensors"] > 0
+
+
+def test_exports_are_planned_without_reading_values(tmp_path):
+    """inspect promises by shapes and schemes; the scales that export itself refuses it has not seen."""
+    def notes(folder):
+        return {e["name"]: (e["applies"], e["note"] or "") for e in run_json("inspect", folder)["exports"]}
+    for scheme in ("w8", "w4g128-asym", "w4g32"):
+        run("quantize", TALES, "-o", tmp_path / scheme, "--scheme", scheme, "--method", "rtn")
+    assert notes(tmp_path / "w8")["bitsandbytes"][1].startswith("lossless if none of its codes is -128")
+    assert "gptq_v2 if one of its zero points is 0" in notes(tmp_path / "w4g128-asym")["gptq"][1]
+    assert notes(tmp_path / "w4g32")["gguf"] == (True, notes(tmp_path / "w4g32")["gguf"][1])
+    assert notes(tmp_path / "w4g32")["gguf"][1].startswith("lossless")
+    # Scales of another type: exact only if float16 holds them; one that it does not hold shows when export reads it.
+    run("quantize", TALES, "-o", tmp_path / "f32", "--scheme", "w4g32", "--method", "rtn", "--scale-type", "f32")
+    file, name = tmp_path / "f32/model.safetensors", "model.layers.1.mlp.up_proj.weight_scale"
+    tensors = read_safetensors(file)
+    dtype, shape, raw = tensors[name]
+    tensors[name] = dtype, shape, struct.pack("<f", 1e30) + raw[4:]
+    write_safetensors(file, tensors)
+    for name in ("gguf", "gptq", "awq"):
+        assert "lossless if its scales are float16 numbers" in notes(tmp_path / "f32")[name][1]
+    refused("export", tmp_path / "f32", "--to", "gptq", "-o", tmp_path / "out", words=["up_proj", "float16"])

@@ -133,6 +133,10 @@ BAD = {  # a pickle beside a storage "0" of 16 bytes, and what the message must 
     "calls a number": (lambda: b"\x80\x02K\x01)R.", ["cannot be called"]),
     "dict of odd items": (lambda: b"\x80\x02}(K\x01u.", ["no list or dict"]),
     "attributes of a number": (lambda: b"\x80\x02K\x01}b.", ["attributes"]),
+    "an object of a number": (lambda: b"\x80\x02K\x01)\x81.", ["scripted module"]),
+    "an object of torch's": (lambda: b"\x80\x02ctorch\nFloatStorage\n)\x81.", ["scripted module"]),
+    "a scripted class called": (lambda: b"\x80\x02c__torch__\nA\n)R.", ["__torch__.A"]),
+    "an object's state is no dict": (lambda: b"\x80\x02c__torch__\nA\n)\x81K\x01b.", ["attributes"]),
     "unknown data": (lambda: b"\x80\x02K\x01Q.", ["unknown way"]),
 }
 

@@ -5,8 +5,7 @@
 
 #include "base/log.h"
 #include "cli/common.h"
-#include "eval/compare.h"
-#include "model/size.h"
+#include "eval/evaluation.h"
 
 namespace nibble {
 namespace {
@@ -18,13 +17,9 @@ struct Arguments {
   bool json = false;
 };
 
-struct Outcome {
-  Comparison scores;
-  SizeReport size;
-  size_t windows = 0, tokens = 0;
-  std::string arithmetic;
+struct Outcome : Evaluation {
+  std::string arithmetic{};
   double seconds = 0;
-  bool compared = false;
 };
 
 // "1%" or "0.01".
@@ -37,44 +32,15 @@ Result<double> parse_share(const std::string& text) {
   return rest == "%" ? v / 100 : v;
 }
 
-Status check_windows(const std::vector<Window>& windows, const Decoder& model,
-                     const std::string& name) {
-  for (const Window& w : windows) {
-    if (static_cast<int64_t>(w.ids.size()) > model.context())
-      return fail("{}: windows of {} tokens do not fit its context of {}; give a smaller --context",
-                  name, w.ids.size(), model.context());
-    NB_OK(check_ids(w.ids, model.config().vocab));
-  }
-  return {};
-}
-
 Result<Outcome> measure(const Arguments& a) {
   auto start = std::chrono::steady_clock::now();
-  Outcome out;
-  Decoder candidate = NB_TRY(
-      Decoder::load(NB_TRY(Weights::open(a.model, a.lora)), a.activations, a.windows.context));
-  std::optional<Decoder> reference;
-  if (!a.against.empty())
-    reference = NB_TRY(Decoder::load(NB_TRY(Weights::open(a.against, a.against_lora)),
-                                     Activations::kFloat, a.windows.context));
-  auto tokenizer = NB_TRY(load_tokenizer(a.against.empty() ? a.model : a.against));
-  int32_t bos = tokenizer->bos.value_or(std::max(candidate.config().bos, 0));
-  std::vector<Window> windows = NB_TRY(make_windows(*tokenizer, bos, a.text, a.windows));
-  NB_OK(check_windows(windows, candidate, a.model));
-  if (reference) {
-    NB_OK(check_windows(windows, *reference, a.against));
-    if (reference->config().vocab != candidate.config().vocab)
-      return fail("{}: has {} tokens, {} has {}; they are not the same model", a.model,
-                  candidate.config().vocab, a.against, reference->config().vocab);
-  }
-  TokenScores scores = score_windows(candidate, reference ? &*reference : nullptr, windows);
-  out.scores = summarize(scores);
-  out.compared = reference.has_value();
-  out.size = NB_TRY(measure_size(candidate.weights()));
-  if (reference) out.size.parameters = NB_TRY(measure_size(reference->weights())).parameters;
-  out.windows = windows.size();
-  out.tokens = scores.nll.size();
-  out.arithmetic = NB_TRY(describe_arithmetic(a.activations, candidate.integer_linears()));
+  Weights candidate = NB_TRY(Weights::open(a.model, a.lora));
+  std::optional<Weights> reference;
+  if (!a.against.empty()) reference = NB_TRY(Weights::open(a.against, a.against_lora));
+  Outcome out{NB_TRY(evaluate(std::move(candidate), std::move(reference),
+                              a.against.empty() ? a.model : a.against,
+                              {a.text, a.windows, a.activations}))};
+  out.arithmetic = NB_TRY(describe_arithmetic(a.activations, out.integer_linears));
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return out;
 }

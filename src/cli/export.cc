@@ -1,10 +1,7 @@
-#include "export/export.h"
-
-#include <chrono>
 #include <memory>
 
-#include "base/memory.h"
 #include "cli/common.h"
+#include "cli/export_report.h"
 
 namespace nibble {
 namespace {
@@ -14,53 +11,16 @@ struct Arguments {
   bool json = false;
 };
 
-Json report_json(const Arguments& a, const ExportReport& r, double seconds, int64_t peak) {
-  Json j = {{"output", a.options.output},
-            {"format", r.format->name},
-            {"flavour", r.plan.flavour},
-            {"exact", r.plan.exact},
-            {"notes", r.plan.notes}};
-  if (a.options.dry_run) {
-    j["dry_run"] = true;
-    return j;
-  }
-  j["bpw"] = r.round_trip.size.bits_per_weight();
-  j["file_bpw"] = r.round_trip.size.file_bits();
-  j["bytes"] = r.bytes;
-  j["round_trip"] = r.round_trip.json();
-  j["seconds"] = seconds;
-  j["peak_rss_anon_bytes"] = peak;
-  return j;
-}
-
-void print_report(const Arguments& a, const ExportReport& r, double seconds, int64_t peak) {
-  std::string what = fmt::format("{} {}", r.format->name, r.plan.flavour);
-  if (a.options.dry_run)
-    put_line("would write {}: {}, {}", a.options.output, what,
-             r.plan.exact ? "lossless" : "requantized");
-  else
-    put_line("{}: {}, for {}", a.options.output, what, r.format->consumer);
-  if (!a.options.dry_run) {
-    put_line("  read back        {}", r.round_trip.verdict());
-    put_line("  bits per weight  {:.3f} (whole file {:.3f})", r.round_trip.size.bits_per_weight(),
-             r.round_trip.size.file_bits());
-    put_line("  files            {}", bytes_text(r.bytes));
-    put_line("  took             {:.1f} s, at most {} of memory beside mapped files", seconds,
-             bytes_text(peak));
-  }
-  for (const std::string& note : r.plan.notes) put_line("  note             {}", note);
-}
-
 Result<int> run(Arguments& a) {
-  a.options.model = NB_TRY(model_folder(a.options.model));
-  PeakMemory peak;
-  auto start = std::chrono::steady_clock::now();
-  ExportReport report = NB_TRY(export_model(a.options));
-  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  ExportOptions& o = a.options;
+  if (o.eval_text.empty() && (!o.eval_against.empty() || o.eval_tokens > 0))
+    return usage("--against and --tokens are of --eval TEXT");
+  o.model = NB_TRY(model_folder(o.model));
+  ExportOutcome outcome = NB_TRY(run_export(o));
   if (a.json)
-    put_json(report_json(a, report, seconds, peak.bytes()));
+    put_json(export_json(outcome));
   else
-    print_report(a, report, seconds, peak.bytes());
+    print_export(outcome);
   return 0;
 }
 
@@ -88,6 +48,13 @@ CommandBody setup(CLI::App& app) {
   app.add_option("--base-model", o.base_model,
                  "For the model card: the Hub's name of the float model, as org/name")
       ->type_name("NAME");
+  app.add_option("--eval", o.eval_text,
+                 "Held-out text: what was written is measured on it, for the model card")
+      ->type_name("TEXT");
+  app.add_option("--against", o.eval_against, "The float model to compare with there")
+      ->type_name("MODEL");
+  app.add_option("--tokens", o.eval_tokens, "Use only the first N tokens of that text")
+      ->check(CLI::PositiveNumber);
   app.add_flag("--force", o.force, "Replace an existing output folder");
   add_dry_run_option(app, o.dry_run);
   add_threads_option(app);

@@ -112,7 +112,7 @@ std::vector<Applicable> applicable_exports(const DecoderConfig& config, const We
         Applicable{format->name, format->summary, false, true, family_obstacle(*format, config)});
     a.applies = a.note.empty();
     if (!a.applies || !weights) continue;
-    auto plan = format->plan({*weights, ""});
+    auto plan = format->plan({*weights, "", /*values=*/false});
     a.applies = plan.has_value();
     if (!plan) {
       // The folder was named above.
@@ -122,6 +122,11 @@ std::vector<Applicable> applicable_exports(const DecoderConfig& config, const We
       continue;
     }
     a.note = plan->exact ? "lossless" : "";
+    const char* join = " if ";
+    for (const std::string& condition : plan->open) {
+      a.note += join + condition;
+      join = " and ";
+    }
     for (const std::string& note : plan->notes) a.note += (a.note.empty() ? "" : "; ") + note;
   }
   return out;

@@ -20,7 +20,8 @@ struct Applicable {
 std::vector<Applicable> applicable_methods(const DecoderConfig& config);
 std::vector<Applicable> applicable_transforms(const DecoderConfig& config);
 // For every format of exports.inc: whether `nibble export` would write this folder as it is, with
-// what is lost or why not. Without weights: whether the format has the family.
+// what is lost or why not, by shapes, types and schemes ("lossless if ..." where values decide).
+// Without weights: whether the format has the family.
 std::vector<Applicable> applicable_exports(const DecoderConfig& config, const Weights* weights);
 
 // The blocks' linears that a form cannot hold.

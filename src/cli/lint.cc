@@ -1,21 +1,11 @@
+#include "export/lint/lint.h"
+
 #include <memory>
 
 #include "cli/common.h"
-#include "export/onnx/tensorrt.h"
 
 namespace nibble {
 namespace {
-
-struct Target {
-  const char* name;
-  Result<std::vector<std::string>> (*problems)(const std::string& folder);
-};
-
-Result<std::vector<std::string>> for_tensorrt(const std::string& folder) {
-  return tensorrt_problems(NB_TRY(OnnxFile::open(folder)));
-}
-
-constexpr Target kTargets[] = {{"tensorrt", for_tensorrt}};
 
 struct Arguments {
   std::string folder, target;
@@ -23,11 +13,11 @@ struct Arguments {
 };
 
 Result<int> run(const Arguments& a) {
-  const Target* target = nullptr;
+  const LintTarget* target = nullptr;
   std::vector<const char*> known;
-  for (const Target& t : kTargets) {
-    known.push_back(t.name);
-    if (a.target == t.name) target = &t;
+  for (const LintTarget* t : lint_targets()) {
+    known.push_back(t->name);
+    if (a.target == t->name) target = t;
   }
   if (!target)
     return usage("--target {}: unknown; known: {}", in_quotes(a.target), fmt::join(known, ", "));
@@ -44,10 +34,16 @@ Result<int> run(const Arguments& a) {
 CommandBody setup(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   app.add_option("FOLDER", a->folder, "Exported folder")->required()->type_name("");
-  app.add_option("--target", a->target, "Whose rules: tensorrt")->required()->type_name("NAME");
+  app.add_option("--target", a->target, "Whose rules, of the list below")
+      ->required()
+      ->type_name("NAME");
   add_json_option(app, a->json);
-  app.footer(
-      "Exit code 1 where there are problems.\nExample: nibble lint OUT-trt --target tensorrt");
+  std::string targets = "Targets:\n";
+  for (const LintTarget* t : lint_targets())
+    targets += fmt::format("  {:<19}{}\n", t->name, t->summary);
+  app.footer(targets +
+             "\nExit code 1 where there are problems.\nExample: nibble lint OUT-trt --target "
+             "tensorrt");
   return [a] { return run(*a); };
 }
 

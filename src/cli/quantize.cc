@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -5,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "cli/common.h"
+#include "cli/export_report.h"
 #include "cli/mixed_flags.h"
 #include "quant/job.h"
 
@@ -15,9 +17,23 @@ struct Arguments {
   QuantizeOptions options;
   RecipeFlags recipe;
   MixedFlags mixed;
+  std::vector<std::string> exports;   // FORMAT or FORMAT:FLAVOUR
   std::optional<MixedResult> chosen;  // where a target chose the recipe
   bool json = false;
 };
+
+// OUT-gptq-v1 of gptq:v1.
+std::string export_folder(std::string output, std::string target) {
+  while (output.size() > 1 && output.ends_with('/')) output.pop_back();
+  std::ranges::replace(target, ':', '-');
+  return output + "-" + target;
+}
+
+Status check_free(const std::string& output, bool force) {
+  if (!force && path_exists(output))
+    return fail("{}: already exists; name another folder or give --force", output);
+  return {};
+}
 
 Status finish_options(Arguments& a) {
   QuantizeOptions& o = a.options;
@@ -29,9 +45,26 @@ Status finish_options(Arguments& a) {
   bool inside = !is_folder(o.model) && std::filesystem::equivalent(o.output, around, ec);
   if (path_exists(o.output) && (inside || std::filesystem::equivalent(o.output, o.model, ec)))
     return fail("{}: is the model itself; name another output folder", o.output);
-  if (!o.force && path_exists(o.output))
-    return fail("{}: already exists; name another folder or give --force", o.output);
+  NB_OK(check_free(o.output, o.force));
+  for (const std::string& target : a.exports) {
+    NB_OK(check_export_target(target));
+    NB_OK(check_free(export_folder(o.output, target), o.force));
+  }
   return {};
+}
+
+// The exports of what was just written, beside it.
+Result<std::vector<ExportOutcome>> write_exports(const Arguments& a) {
+  std::vector<ExportOutcome> out;
+  for (const std::string& target : a.exports) {
+    ExportOptions o;
+    o.model = a.options.output;
+    o.output = export_folder(a.options.output, target);
+    o.target = target;
+    o.force = a.options.force;
+    out.push_back(NB_TRY(run_export(o)));
+  }
+  return out;
 }
 
 Json distillation_json(const std::optional<DistillationReport>& r) {
@@ -124,6 +157,8 @@ Result<int> run(Arguments& a) {
   if (a.mixed.wanted()) a.chosen = NB_TRY(choose_bits(a.mixed, a.recipe, a.options));
   QuantizeReport report = NB_TRY(quantize_model(a.options));
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::vector<ExportOutcome> exports;
+  if (!a.options.dry_run) exports = NB_TRY(write_exports(a));
   if (a.chosen && !a.json) print_mixed(*a.chosen);
   if (a.options.dry_run) {
     if (a.json)
@@ -134,9 +169,12 @@ Result<int> run(Arguments& a) {
                report.bits_per_weight,
                report.record.windows.source.empty() ? "" : ", " + report.record.windows.source);
   } else if (a.json) {
-    put_json(report_json(a, report, seconds, peak.bytes()));
+    Json j = report_json(a, report, seconds, peak.bytes());
+    for (const ExportOutcome& e : exports) j["exports"].push_back(export_json(e));
+    put_json(j);
   } else {
     print_report(a, report, seconds, peak.bytes());
+    for (const ExportOutcome& e : exports) print_export(e);
   }
   return 0;
 }
@@ -149,6 +187,10 @@ CommandBody setup(CLI::App& app) {
   app.add_option("-o,--output", o.output, "Folder to write")->required();
   add_recipe_options(app, a->recipe);
   add_mixed_options(app, a->mixed);
+  app.add_option("--export", a->exports,
+                 "Then write this format of nibble export too, to OUT-FORMAT; may be repeated")
+      ->type_name("FORMAT")
+      ->allow_extra_args(false);
   app.add_option(
       "--calibration", o.calibration,
       "UTF-8 text for calibrated methods, - for standard input (default: the model writes its "

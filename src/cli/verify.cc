@@ -1,7 +1,7 @@
 #include <memory>
 
 #include "cli/common.h"
-#include "export/round_trip.h"
+#include "export/export.h"
 
 namespace nibble {
 namespace {
@@ -12,9 +12,7 @@ struct Arguments {
 };
 
 Result<int> run(const Arguments& a) {
-  Weights written = NB_TRY(Weights::open(a.model));
-  Weights source = NB_TRY(Weights::open(a.against));
-  RoundTrip r = NB_TRY(compare_weights(source, written));
+  RoundTrip r = NB_TRY(verify_export(a.model, a.against));
   if (a.json) {
     Json j = {{"model", a.model}, {"against", a.against}};
     j.update(r.json());

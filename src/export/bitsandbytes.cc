@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "export/bitsandbytes_layout.h"
-#include "export/hf_folder.h"
+#include "export/integer_layout.h"
 
 namespace nibble {
 namespace {
@@ -32,12 +32,16 @@ Model bnb_model(const Weights& weights) {
   return out;
 }
 
-// Whether int8 rows are the very integers: one scale a row that 127 times is exact, zero in the
-// middle and -128 not in use.
+// Whether int8 rows may be the very integers: one scale a row that 127 times is exact, zero in the
+// middle.
+bool may_be_int8_rows(const Weights& weights, const ExportMatrix& m) {
+  return m.scheme && !m.scheme->asymmetric() && m.scheme->groups(m.k) == 1 &&
+         stored_scale_type(weights, m.module).value_or(DType::kF32) != DType::kF32;
+}
+// Whether they are: -128 is not in use either.
 Result<bool> is_int8_rows(const Weights& weights, const ExportMatrix& m) {
-  if (!m.scheme || m.scheme->asymmetric() || m.scheme->groups(m.k) != 1) return false;
+  if (!may_be_int8_rows(weights, m)) return false;
   QuantizedMatrix w = NB_TRY(weights.quantized(m.module, m.n, m.k));
-  if (w.scheme().scale_type == DType::kF32) return false;
   std::vector<uint8_t> codes(static_cast<size_t>(m.k));
   bool lowest = false;
   for (int64_t r = 0; m.scheme->bits == 8 && r < m.n; ++r) {
@@ -49,7 +53,9 @@ Result<bool> is_int8_rows(const Weights& weights, const ExportMatrix& m) {
 
 Result<bool> all_int8_rows(const ExportRequest& request, const Model& model) {
   for (const ExportMatrix& m : model.linears)
-    if (!NB_TRY(is_int8_rows(request.model, m))) return false;
+    if (!(request.values ? NB_TRY(is_int8_rows(request.model, m))
+                         : may_be_int8_rows(request.model, m)))
+      return false;
   for (const ExportMatrix& m : export_matrices(request.model))
     if (!m.in_block && m.scheme) return false;
   return true;
@@ -71,10 +77,16 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   bool rows = NB_TRY(all_int8_rows(request, model));
   if (out.flavour.empty()) out.flavour = rows ? kInt8 : kFlavours[0];
   out.exact = rows && out.flavour == kInt8;
+  if (out.exact && !request.values) out.open.insert("none of its codes is -128");
   if (!out.exact) out.notes.emplace_back("Requantized from the dequantized weights.");
   if (out.flavour == kInt8)
     out.notes.emplace_back("bitsandbytes rounds this flavour's activations to 8 bits as well.");
   return out;
+}
+
+TargetArithmetic arithmetic(const std::string& flavour) {
+  if (flavour != kInt8) return {};
+  return {Activations::kInt8Token, "inputs rounded to int8, a scale for each token"};
 }
 
 const char* compute_type(const Json& config) {
@@ -215,6 +227,7 @@ extern const ExportFormat kExport_bitsandbytes = {
     .write = write,
     .read_back = read_back_folder,
     .check_family = check_family,
+    .arithmetic = arithmetic,
 };
 
 }  // namespace nibble

@@ -63,7 +63,53 @@ Result<int64_t> folder_bytes(const std::string& folder) {
   return sum;
 }
 
+// Runs what was written where Weights opens it, and else the source if that is the same.
+Status measure(const ExportOptions& o, const ExportRequest& request, const std::string& folder,
+               ExportReport& report) {
+  const ExportFormat& format = *report.format;
+  ExportMeasurement out;
+  if (format.arithmetic) out.arithmetic = format.arithmetic(report.plan.flavour);
+  out.through_source = format.read_back != read_back_folder;
+  if (out.through_source && !report.round_trip.lossless()) {
+    report.unmeasured =
+        "not measured: its weights differ from the model's, and nibble runs no such file";
+    return {};
+  }
+  std::string folder_run = out.through_source ? request.folder() : folder;
+  std::optional<Weights> reference;
+  if (!o.eval_against.empty()) reference = NB_TRY(Weights::open(o.eval_against));
+  EvaluationOptions options{o.eval_text, {}, out.arithmetic.activations};
+  options.windows.tokens = o.eval_tokens;
+  out.loss = NB_TRY(evaluate(NB_TRY(Weights::open(folder_run)), std::move(reference),
+                             o.eval_against.empty() ? request.folder() : o.eval_against, options));
+  report.measurement = out;
+  return {};
+}
+
 }  // namespace
+
+Result<RoundTrip> verify_export(const std::string& folder, const std::string& against) {
+  Weights source = NB_TRY(Weights::open(against));
+  std::string path = folder + "/nibble.json";
+  if (path_exists(path)) {
+    Json record = NB_TRY(read_json(path));
+    std::string name = NB_TRY(get_string(record, "format", "", path));
+    for (const ExportFormat* f : kFormats)
+      if (name == f->name && f->read_back != read_back_folder) {
+        std::string flavour = NB_TRY(get_string(record, "flavour", "", path));
+        bool known = std::ranges::find(f->flavours, flavour) != f->flavours.end();
+        if (!known && !f->flavours.empty())
+          return fail("{}: {} has no flavour {}", path, name, in_quotes(flavour));
+        return f->read_back({source, flavour}, folder);
+      }
+  }
+  return compare_weights(source, NB_TRY(Weights::open(folder)));
+}
+
+Status check_export_target(const std::string& target) {
+  NB_TRY(parse_target(target));
+  return {};
+}
 
 std::span<const ExportFormat* const> export_formats() { return kFormats; }
 
@@ -83,7 +129,8 @@ Result<ExportReport> export_model(const ExportOptions& o) {
   if (report.plan.exact && report.round_trip.exact != report.round_trip.linears)
     return fail("{}: {} was to keep every weight and did not ({}); please report this", o.output,
                 report.format->name, report.round_trip.verdict());
-  NB_OK(describe_export(request, report, o.base_model, out.staging()));
+  if (!o.eval_text.empty()) NB_OK(measure(o, request, out.staging(), report));
+  NB_OK(describe_export(request, report, o, out.staging()));
   report.bytes = NB_TRY(folder_bytes(out.staging()));
   NB_OK(out.publish());
   return report;

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "eval/evaluation.h"
 #include "export/round_trip.h"
 #include "model/weights.h"
 
@@ -16,6 +18,9 @@ namespace nibble {
 struct ExportRequest {
   const Weights& model;  // an artifact or a float model; its side files lie in folder()
   std::string flavour;   // one of the format's, or "": the one that holds the integers exactly
+  // Without: plan() reads shapes, types and schemes, but no codes, scales or zero points, and names
+  // in ExportPlan::open what only these tell. (Scales that the format refuses then go unseen.)
+  bool values = true;
 
   const std::string& folder() const { return model.checkpoint().folder(); }
 };
@@ -25,6 +30,14 @@ struct ExportPlan {
   std::string flavour;               // as it is named in nibble.json and the card
   bool exact = false;                // every linear's integers and scales are kept
   std::vector<std::string> notes{};  // what is lost, traps of the target; a sentence each
+  // What `exact` rests on where a request has no values: "its scales are float16 numbers".
+  std::set<std::string> open{};
+};
+
+// How a target treats a linear's inputs, as far as our own kernels can do the same.
+struct TargetArithmetic {
+  Activations activations = Activations::kFloat;
+  const char* what = "float inputs";
 };
 
 struct ExportFormat {
@@ -44,6 +57,8 @@ struct ExportFormat {
   // Refuses the families that the format cannot express whatever their weights are; null: none.
   // `what` begins the message.
   Status (*check_family)(const DecoderConfig& config, const std::string& what) = nullptr;
+  // Of a flavour; null: float inputs.
+  TargetArithmetic (*arithmetic)(const std::string& flavour) = nullptr;
 };
 
 // Declared here, defined in export/NAME.cc.
@@ -56,20 +71,39 @@ std::span<const ExportFormat* const> export_formats();
 
 struct ExportOptions {
   std::string model, output;
-  std::string target;      // FORMAT or FORMAT:FLAVOUR
-  std::string base_model;  // for the card: what the weights come from; may be empty
+  std::string target;        // FORMAT or FORMAT:FLAVOUR
+  std::string base_model;    // for the card: what the weights come from; may be empty
+  std::string eval_text;     // what was written is measured on it; empty: nothing is measured
+  std::string eval_against;  // the float model beside it; empty: perplexity alone
+  int64_t eval_tokens = 0;   // of the text at most; 0: all
   bool force = false, dry_run = false;
+};
+
+// What was written, run by our own kernels with the target's arithmetic.
+struct ExportMeasurement {
+  Evaluation loss;
+  TargetArithmetic arithmetic;
+  bool through_source = false;  // the source ran: its weights equal those written bit for bit
 };
 
 struct ExportReport {
   const ExportFormat* format = nullptr;
   ExportPlan plan;
   RoundTrip round_trip;  // of a dry run: empty
-  int64_t bytes = 0;     // of all files written
+  std::optional<ExportMeasurement> measurement;
+  std::string unmeasured = "not measured";  // why there is none
+  int64_t bytes = 0;                        // of all files written
 };
 
+// What is in `folder` against the model: by the reader of the format that its nibble.json names,
+// else as whatever Weights opens.
+Result<RoundTrip> verify_export(const std::string& folder, const std::string& against);
+
+// Refuses an unknown FORMAT:FLAVOUR as a usage error that names the known ones.
+Status check_export_target(const std::string& target);
+
 // The folder `output` holds the export under its final name only when it is whole and was read
-// back. An unknown format or flavour is a usage error that names the known ones.
+// back.
 Result<ExportReport> export_model(const ExportOptions& options);
 
 }  // namespace nibble

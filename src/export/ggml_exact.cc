@@ -28,8 +28,15 @@ const ExactType* find(const GgmlType& type) {
 bool is_half(float v) { return f16_to_float(float_to_f16(v)) == v; }
 
 // Whether groups end where blocks do.
-bool blocks_fit(const QuantizedMatrix& w) {
-  return w.cols() % kBlock == 0 && (w.groups() == 1 || w.group_size() % kBlock == 0);
+bool blocks_fit(const Scheme& s, int64_t k) {
+  return k % kBlock == 0 && (s.groups(k) == 1 || s.group_size(k) % kBlock == 0);
+}
+
+// Whether the type has the codes of a group with this zero point.
+bool codes_fit(const ExactType& t, const Scheme& s, int zero) {
+  int middle = 1 << (t.bits - 1);
+  return t.affine ? s.bits <= t.bits
+                  : s.min_code() - zero >= -middle && s.max_code() - zero < middle;
 }
 
 template <class F>
@@ -64,12 +71,10 @@ void put_codes(const ExactType& t, const int* q, std::byte* out) {
 
 Kept kept_by(const GgmlType& type, const QuantizedMatrix& w) {
   const ExactType* t = find(type);
-  if (!t || !blocks_fit(w)) return Kept::kNothing;
-  int middle = 1 << (t->bits - 1);
+  if (!t || !blocks_fit(w.scheme(), w.cols())) return Kept::kNothing;
   bool fits = true, scales = true, offsets = true;
   for_each_grid(w, [&](const Grid& g) {
-    int lo = w.scheme().min_code() - g.zero, hi = w.scheme().max_code() - g.zero;
-    fits &= t->affine ? w.scheme().bits <= t->bits : lo >= -middle && hi < middle;
+    fits &= codes_fit(*t, w.scheme(), g.zero);
     scales &= is_half(g.scale);
     float low = -static_cast<float>(g.zero) * g.scale;
     offsets &= !t->affine || is_half(low);
@@ -84,6 +89,20 @@ const GgmlType* exact_ggml_type(const QuantizedMatrix& w) {
     const GgmlType* type = find_ggml_type(t.name);
     if (kept_by(*type, w) == Kept::kAll) return type;
   }
+  return nullptr;
+}
+
+bool promises_to_keep(const GgmlType& type, const Scheme& s, int64_t k) {
+  const ExactType* t = find(type);
+  // What affine types add to a group's values is seldom a float16 number.
+  if (!t || t->affine || !blocks_fit(s, k)) return false;
+  if (!s.asymmetric()) return codes_fit(*t, s, s.symmetric_zero());
+  return codes_fit(*t, s, 0) && codes_fit(*t, s, s.max_code());
+}
+
+const GgmlType* promised_ggml_type(const Scheme& s, int64_t k) {
+  for (const ExactType& t : kExact)
+    if (const GgmlType* type = find_ggml_type(t.name); promises_to_keep(*type, s, k)) return type;
   return nullptr;
 }
 

@@ -18,6 +18,12 @@ Kept kept_by(const GgmlType& type, const QuantizedMatrix& w);
 // The smallest type that keeps all; null where none does.
 const GgmlType* exact_ggml_type(const QuantizedMatrix& w);
 
+// By the scheme alone: whether the type keeps all whatever the codes and zero points are, if the
+// scales are float16 numbers.
+bool promises_to_keep(const GgmlType& type, const Scheme& scheme, int64_t k);
+// The smallest that does; null where none does.
+const GgmlType* promised_ggml_type(const Scheme& scheme, int64_t k);
+
 // Row `row` in blocks of a type that keeps it. out: k / 32 blocks.
 void exact_ggml_row(const GgmlType& type, const QuantizedMatrix& w, int64_t row, std::byte* out);
 

@@ -58,6 +58,23 @@ TEST(GgmlExact, SmallestTypeThatKeepsAllAndItsValues) {
   }
 }
 
+TEST(GgmlExact, SchemesPromiseWhatAnyOfTheirZeroPointsAllow) {
+  for (auto [scheme, name] : {Case{"w4g32", "Q4_0"},
+                              {"w4g32-full", "Q4_0"},
+                              {"w3g32-asym", "Q4_0"},
+                              {"w4g32-asym", "Q5_0"},
+                              {"w5g32-asym", "Q8_0"},
+                              {"w8g32", "Q8_0"}}) {
+    const GgmlType* type = promised_ggml_type(*Scheme::parse(scheme), 256);
+    ASSERT_NE(type, nullptr) << scheme;
+    EXPECT_EQ(type->name, name) << scheme;
+    EXPECT_EQ(kept_by(*type, matrix(scheme, 7, 256)), Kept::kAll) << scheme;
+  }
+  EXPECT_EQ(promised_ggml_type(*Scheme::parse("w8-asym"), 256), nullptr);
+  EXPECT_EQ(promised_ggml_type(*Scheme::parse("w4g100"), 256), nullptr);
+  EXPECT_EQ(promised_ggml_type(*Scheme::parse("w4g32"), 48), nullptr);
+}
+
 TEST(GgmlExact, OffsetsThatFloat16RoundsKeepTheCodes) {
   QuantizedMatrix w = matrix("w4g32-asym", 7, 64);
   const GgmlType* q4_1 = find_ggml_type("Q4_1");

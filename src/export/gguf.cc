@@ -60,8 +60,8 @@ Result<Draft> draft(const ExportRequest& request) {
   const DecoderConfig& c = request.model.config();
   Draft out;
   out.architecture = NB_TRY(gguf_architecture(c, request.folder()));
-  out.tensors =
-      NB_TRY(plan_gguf_tensors(request.model, *out.architecture, type_of(request.flavour)));
+  out.tensors = NB_TRY(plan_gguf_tensors(request.model, *out.architecture, type_of(request.flavour),
+                                         request.values));
   out.notes = gguf_traps(c);
   GgufMetadata& m = out.metadata;
   m.text("general.architecture", out.architecture->family().architecture);
@@ -86,6 +86,7 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   ExportPlan out;
   out.flavour = request.flavour.empty() ? lower(d.tensors.type_names) : request.flavour;
   out.exact = d.tensors.exact;
+  if (out.exact) out.open = std::move(d.tensors.open);
   out.notes = std::move(d.notes);
   if (d.tensors.rounded > 0)
     out.notes.insert(out.notes.begin(),
@@ -100,6 +101,13 @@ Result<ExportPlan> plan(const ExportRequest& request) {
 Status write(const ExportRequest& request, const ExportPlan&, OutputFolder& out) {
   Draft d = NB_TRY(draft(request));
   return write_gguf(out.staging() + "/" + kFile, d.metadata, pending_of(request, d));
+}
+
+// llama.cpp's CPU kernels; those of K-quants take 256 for 32, and ours run their matrices as
+// floats.
+TargetArithmetic arithmetic(const std::string& flavour) {
+  if (flavour == "f32" || flavour == "f16" || flavour == "bf16") return {};
+  return {Activations::kInt8Block32, "inputs rounded to int8 in blocks of 32, as llama.cpp does"};
 }
 
 Status check_family(const DecoderConfig& config, const std::string& what) {
@@ -119,6 +127,7 @@ extern const ExportFormat kExport_gguf = {
     .write = write,
     .read_back = read_back_folder,
     .check_family = check_family,
+    .arithmetic = arithmetic,
 };
 
 }  // namespace nibble

@@ -6,6 +6,7 @@
 
 #include "base/threads.h"
 #include "export/ggml_exact.h"
+#include "export/integer_layout.h"
 #include "export/row_reader.h"
 #include "formats/ggml_quantize.h"
 #include "model/gguf/names.h"
@@ -32,8 +33,8 @@ const GgmlType& divisible(const GgmlType& type, int64_t k) {
 
 class Planner {
  public:
-  Planner(const Weights& model, const GgufArchitecture& a, const GgmlType* type)
-      : model_(model), c_(model.config()), a_(a), wanted_(type) {}
+  Planner(const Weights& model, const GgufArchitecture& a, const GgmlType* type, bool values)
+      : model_(model), c_(model.config()), a_(a), wanted_(type), values_(values) {}
 
   Result<GgufTensors> run() {
     NB_OK(matrix("token_embd.weight", {embedding_module(c_)}, c_.vocab, c_.embedding_width, {},
@@ -139,22 +140,32 @@ class Planner {
 
   // Whether the type holds the module's integers and scales, or its floats.
   Result<bool> keeps(const GgmlType& type, const std::string& module, const GgufTensorPlan& t) {
-    RowReader rows = NB_TRY(RowReader::open(model_, module, t.n, t.k));
-    if (rows.quantized()) return kept_by(type, *rows.quantized()) == Kept::kAll;
-    DType dtype = NB_TRY(model_.float_matrix(module + ".weight", t.n, t.k)).dtype;
-    return &type == &float_type(dtype) || type.name == "F32";
+    std::optional<Scheme> scheme = model_.scheme_of(module);
+    if (!scheme)
+      return &type == &float_type(NB_TRY(model_.stored_type(module))) || type.name == "F32";
+    if (values_) return kept_by(type, NB_TRY(model_.quantized(module, t.n, t.k))) == Kept::kAll;
+    open_half_scales(model_, module, out_.open);
+    return promises_to_keep(type, *scheme, t.k);
+  }
+
+  // The smallest type that keeps a quantized module's integers; null where none does.
+  Result<const GgmlType*> exact_type(const std::string& module, const Scheme& scheme,
+                                     const GgufTensorPlan& t) {
+    if (values_) return exact_ggml_type(NB_TRY(model_.quantized(module, t.n, t.k)));
+    open_half_scales(model_, module, out_.open);
+    return promised_ggml_type(scheme, t.k);
   }
 
   // The smallest that keeps all of the tensor's matrices.
   Result<const GgmlType*> own_type(const GgufTensorPlan& t, bool& exact) {
     const GgmlType* out = nullptr;
     for (const std::string& module : t.modules) {
-      RowReader rows = NB_TRY(RowReader::open(model_, module, t.n, t.k));
+      std::optional<Scheme> scheme = model_.scheme_of(module);
       const GgmlType* own = nullptr;
-      if (!rows.quantized())
-        own = &float_type(NB_TRY(model_.float_matrix(module + ".weight", t.n, t.k)).dtype);
-      else if (own = exact_ggml_type(*rows.quantized()); !own)
-        own = &nearest_type(rows.quantized()->scheme(), t.k, exact);
+      if (!scheme)
+        own = &float_type(NB_TRY(model_.stored_type(module)));
+      else if (own = NB_TRY(exact_type(module, *scheme, t)); !own)
+        own = &nearest_type(*scheme, t.k, exact);
       if (!out || own->bytes * out->block > out->bytes * own->block) out = own;
     }
     for (const std::string& module : t.modules)
@@ -180,6 +191,7 @@ class Planner {
   const DecoderConfig& c_;
   const GgufArchitecture& a_;
   const GgmlType* wanted_;
+  bool values_;
   std::set<std::string_view> names_;
   GgufTensors out_;
 };
@@ -242,8 +254,8 @@ class MatrixRows {
 }  // namespace
 
 Result<GgufTensors> plan_gguf_tensors(const Weights& model, const GgufArchitecture& a,
-                                      const GgmlType* type) {
-  return Planner(model, a, type).run();
+                                      const GgmlType* type, bool values) {
+  return Planner(model, a, type, values).run();
 }
 
 PendingGgufTensor pending_gguf(const Weights& model, const GgufTensorPlan& t) {

@@ -1,6 +1,8 @@
 // A model's tensors as llama.cpp names, orders and stores them.
 #pragma once
 
+#include <set>
+
 #include "export/export.h"
 #include "export/gguf_architecture.h"
 #include "model/gguf/row_order.h"
@@ -22,17 +24,19 @@ struct GgufTensorPlan {
 
 struct GgufTensors {
   std::vector<GgufTensorPlan> tensors;
-  bool exact = true;       // no matrix is rounded anew
-  int64_t rounded = 0;     // linears of blocks that are
-  int64_t fallbacks = 0;   // matrices whose rows the wanted type's blocks do not divide
-  std::string type_names;  // of the blocks' linears: "Q4_0", "Q4_0 and Q8_0"
+  bool exact = true;           // no matrix is rounded anew
+  std::set<std::string> open;  // as ExportPlan's
+  int64_t rounded = 0;         // linears of blocks that are
+  int64_t fallbacks = 0;       // matrices whose rows the wanted type's blocks do not divide
+  std::string type_names;      // of the blocks' linears: "Q4_0", "Q4_0 and Q8_0"
 };
 
 // `type`: what matrices become; null: of each the smallest that keeps its integers, floats as they
 // are. Vectors, routers and positions are float32 always; beside a quantized type the embedding and
-// the head are Q6_K or Q8_0.
+// the head are Q6_K or Q8_0. Without `values` the type that a matrix's scheme promises to fit (its
+// zero points may allow a smaller one).
 Result<GgufTensors> plan_gguf_tensors(const Weights& model, const GgufArchitecture& a,
-                                      const GgmlType* type);
+                                      const GgmlType* type, bool values);
 
 // Fills the rows of `t` when they are written.
 PendingGgufTensor pending_gguf(const Weights& model, const GgufTensorPlan& t);

@@ -44,6 +44,8 @@ Result<ExportPlan> plan(const ExportRequest& request) {
     out.notes.emplace_back(
         "Written as gptq_v2: some zero points are 0, and version 1 stores them less one.");
   }
+  if (!request.values && model.asymmetric && out.flavour != kV2)
+    out.notes.emplace_back("Written as gptq_v2 if one of its zero points is 0.");
   note_integer_losses(model, out);
   IntegerLayout base = base_layout(model);
   bool mixed = !model.floats.empty() ||

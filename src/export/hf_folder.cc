@@ -3,6 +3,17 @@
 #include "quant/artifact.h"
 
 namespace nibble {
+namespace {
+
+Status write_config(const ExportRequest& request, OutputFolder& out, Json quantization) {
+  Json config = request.model.checkpoint().config();
+  config.erase("quantization_config");
+  if (!quantization.is_null()) config["quantization_config"] = std::move(quantization);
+  return write_file(out.staging() + "/config.json", config.dump(2) + "\n");
+}
+
+}  // namespace
+
 std::vector<ExportMatrix> export_matrices(const Weights& model) {
   const DecoderConfig& c = model.config();
   std::vector<ExportMatrix> out;
@@ -27,10 +38,11 @@ Status write_hf_folder(const ExportRequest& request, OutputFolder& out,
       tensors.push_back(std::move(t));
   }
   NB_OK(write_sharded(out.staging(), std::move(tensors), kShardBytes));
-  Json config = model.checkpoint().config();
-  config.erase("quantization_config");
-  if (!quantization.is_null()) config["quantization_config"] = std::move(quantization);
-  return write_file(out.staging() + "/config.json", config.dump(2) + "\n");
+  return write_config(request, out, std::move(quantization));
+}
+
+Status write_plain_config(const ExportRequest& request, OutputFolder& out) {
+  return write_config(request, out, nullptr);
 }
 
 }  // namespace nibble

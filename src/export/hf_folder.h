@@ -25,4 +25,7 @@ Status write_hf_folder(const ExportRequest& request, OutputFolder& out,
                        std::vector<PendingTensor> tensors, const std::set<std::string>& replaced,
                        Json quantization);
 
+// config.json as the source has it, without quantization_config.
+Status write_plain_config(const ExportRequest& request, OutputFolder& out);
+
 }  // namespace nibble

@@ -1,6 +1,10 @@
 #include "export/integer_layout.h"
 
 #include <cmath>
+#include <cstring>
+
+#include "base/checked.h"
+#include "formats/gguf_model.h"
 
 namespace nibble {
 
@@ -9,11 +13,31 @@ Grid IntegerRows::grid(int64_t row, int64_t group) const {
   return w_.grid(row, w_.groups() > 1 ? column / w_.group_size() : 0);
 }
 
+int IntegerRows::shift() const {
+  return layout_.symmetric ? (1 << (layout_.bits - 1)) - w_.scheme().symmetric_zero() : 0;
+}
+
 void IntegerRows::codes(int64_t row, uint8_t* out) const {
   w_.codes(row, out);
-  int shift = layout_.symmetric ? (1 << (layout_.bits - 1)) - w_.scheme().symmetric_zero() : 0;
-  if (shift == 0) return;
-  for (int64_t j = 0; j < cols(); ++j) out[j] = static_cast<uint8_t>(out[j] + shift);
+  if (shift() == 0) return;
+  for (int64_t j = 0; j < cols(); ++j) out[j] = static_cast<uint8_t>(out[j] + shift());
+}
+
+void IntegerRows::packed_codes(int64_t row, std::byte* out) const {
+  int bits = layout_.bits;
+  auto size = static_cast<size_t>(ceil_div(cols() * bits, 8));
+  if (bits == 8) return codes(row, reinterpret_cast<uint8_t*>(out));
+  if (bits == w_.scheme().bits) {
+    // The canonical layout has them so.
+    int64_t stride = QuantizedMatrix::row_bytes(w_.scheme(), cols());
+    std::memcpy(out, w_.code_view().bytes.data() + row * stride, size);
+    return;
+  }
+  std::vector<uint8_t> values(static_cast<size_t>(cols()));
+  codes(row, values.data());
+  std::vector<std::byte> words(static_cast<size_t>(ceil_div(cols() * bits, 32) * 4));
+  pack_bits(values.data(), cols(), bits, words.data());
+  std::memcpy(out, words.data(), size);
 }
 
 int IntegerRows::zero(int64_t row, int64_t group) const {
@@ -68,6 +92,24 @@ std::string why_no_integers(const ExportRequest& request) {
                      request.folder());
 }
 
+std::optional<DType> stored_scale_type(const Weights& model, const std::string& module) {
+  const Checkpoint& checkpoint = model.checkpoint();
+  for (const char* part : {".weight_scale", ".scales"})
+    if (checkpoint.has(module + part)) {
+      Result<TensorView> scales = checkpoint.get(module + part);
+      return scales ? std::optional(scales->dtype) : std::nullopt;
+    }
+  // ggml's blocks of integers have float16 scales.
+  if (is_gguf_model(checkpoint.folder())) return DType::kF16;
+  return std::nullopt;
+}
+
+void open_half_scales(const Weights& model, const std::string& module,
+                      std::set<std::string>& open) {
+  if (stored_scale_type(model, module) != DType::kF16)
+    open.insert("its scales are float16 numbers");
+}
+
 Result<IntegerModel> integer_model(const ExportRequest& request, std::span<const int> widths,
                                    bool grids) {
   IntegerModel out;
@@ -82,7 +124,9 @@ Result<IntegerModel> integer_model(const ExportRequest& request, std::span<const
     }
     std::string where = request.folder() + ": " + m.module;
     out.modules.push_back({m, NB_TRY(integer_layout(m, widths, where))});
-    if (!grids) continue;
+    out.asymmetric |= m.scheme->asymmetric();
+    if (!request.values) open_half_scales(request.model, m.module, out.open);
+    if (!grids || !request.values) continue;
     GridFacts facts =
         NB_TRY(grid_facts(NB_TRY(request.model.quantized(m.module, m.n, m.k)), where));
     out.facts.zero_zero |= facts.zero_zero;
@@ -94,6 +138,7 @@ Result<IntegerModel> integer_model(const ExportRequest& request, std::span<const
 
 void note_integer_losses(const IntegerModel& model, ExportPlan& plan) {
   plan.exact = !model.facts.scales_rounded && !model.other_quantized;
+  if (plan.exact) plan.open = model.open;
   if (model.facts.scales_rounded) plan.notes.emplace_back("Scales are rounded to float16.");
   if (model.other_quantized)
     plan.notes.emplace_back(

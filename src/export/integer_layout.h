@@ -26,6 +26,8 @@ class IntegerRows {
   const IntegerLayout& layout() const { return layout_; }
   int64_t groups() const { return layout_.groups(cols()); }
   void codes(int64_t row, uint8_t* out) const;
+  // The same as pack_bits has them, whole bytes alone: ceil(k * bits / 8).
+  void packed_codes(int64_t row, std::byte* out) const;
   int zero(int64_t row, int64_t group) const;
   float scale(int64_t row, int64_t group) const;
   // Gives the mapped pages of the codes back.
@@ -33,6 +35,7 @@ class IntegerRows {
 
  private:
   Grid grid(int64_t row, int64_t group) const;
+  int shift() const;  // of codes, from the scheme's middle to the layout's
   QuantizedMatrix w_;
   IntegerLayout layout_;
 };
@@ -61,14 +64,22 @@ struct IntegerModel {
   std::vector<IntegerModule> modules;
   std::vector<std::string> floats;  // linears of blocks that are not quantized
   bool other_quantized = false;     // the embedding or the head
+  bool asymmetric = false;          // any module is
+  std::set<std::string> open;       // as ExportPlan's
   GridFacts facts;                  // true where any module has it
 };
 // What to tell of a model that has no integers to export: that it is a float one, or that its form
 // has other values (NF4, K-quants).
 std::string why_no_integers(const ExportRequest& request);
 
+// The type of a quantized module's scales as the file's header has it; none where it does not say.
+std::optional<DType> stored_scale_type(const Weights& model, const std::string& module);
+// Adds the condition that they are float16 numbers where their type does not promise it.
+void open_half_scales(const Weights& model, const std::string& module, std::set<std::string>& open);
+
 // Refuses a model without quantized linears and what integer_layout refuses. With `grids`,
-// grid_facts of every module too, which reads all scales.
+// grid_facts of every module too, which reads all scales (where request.values is not set: what
+// their type promises).
 Result<IntegerModel> integer_model(const ExportRequest& request, std::span<const int> widths,
                                    bool grids);
 // The notes that both formats need, and plan.exact.

@@ -131,5 +131,26 @@ TEST(IntegerLayout, RefusesScalesBeyondFloat16) {
   EXPECT_TRUE(fails_with(grid_facts(builder.finish(), "here"), "outside float16"));
 }
 
+TEST(IntegerRows, PackedCodesAreTheCodesPacked) {
+  for (auto [scheme, bits] : {std::pair{"w4g32-asym", 4},
+                              {"w4g32", 4},
+                              {"w3g32", 4},
+                              {"w2g32", 2},
+                              {"w3g32-asym", 4},
+                              {"w8g32", 8},
+                              {"w6g32", 8}}) {
+    QuantizedMatrix w = matrix(scheme, 5, 96);
+    IntegerRows rows(w, {bits, 32, !w.scheme().asymmetric()});
+    std::vector<uint8_t> codes(96), unpacked(96);
+    std::vector<std::byte> packed(static_cast<size_t>(96 * bits / 8));
+    for (int64_t r = 0; r < 5; ++r) {
+      rows.codes(r, codes.data());
+      rows.packed_codes(r, packed.data());
+      unpack_bits(packed.data(), 96, bits, unpacked.data());
+      ASSERT_EQ(unpacked, codes) << scheme << " row " << r;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace nibble

@@ -1,5 +1,7 @@
 #include "export/model_card.h"
 
+#include <filesystem>
+
 namespace nibble {
 namespace {
 
@@ -32,7 +34,7 @@ std::string base_of(const ExportRequest& request, const std::string& given) {
 }
 
 Json record_of(const ExportRequest& request, const ExportReport& report, const Json& source,
-               const std::string& base, const std::string& digest) {
+               const std::string& base, const std::string& digest, const ExportOptions& o) {
   Json j = {{"nibble", NIBBLE_VERSION},
             {"format", report.format->name},
             {"flavour", report.plan.flavour},
@@ -50,6 +52,7 @@ Json record_of(const ExportRequest& request, const ExportReport& report, const J
     j["parameters"] = size.parameters;
   }
   j["round_trip"] = report.round_trip.json();
+  j["loss"] = loss_of(report, o);
   j["notes"] = report.plan.notes;
   return j;
 }
@@ -78,6 +81,7 @@ std::string card(const ExportReport& report, const Json& record, const std::stri
         fmt::format("{:.3f} in the blocks' linears, {:.3f} over the whole file",
                     record["bits_per_weight"].get<double>(), record["file_bits"].get<double>()));
   row("read back", report.round_trip.verdict());
+  row("loss", loss_text(report));
   if (record.contains("recipe") && record["recipe"].contains("rules"))
     for (const Json& rule : record["recipe"]["rules"])
       if (rule.is_string()) row("quantized by", "`" + rule.get<std::string>() + "`");
@@ -92,11 +96,41 @@ std::string card(const ExportReport& report, const Json& record, const std::stri
 
 }  // namespace
 
+Json loss_of(const ExportReport& report, const ExportOptions& o) {
+  if (!report.measurement) return {{"unknown", report.unmeasured}};
+  const auto& [loss, arithmetic, through_source] = *report.measurement;
+  Json j = {
+      {"text", std::filesystem::path(o.eval_text).filename().string()},
+      {"tokens", loss.tokens},
+      {"arithmetic", arithmetic.what},
+      {"ran", through_source ? "the source, whose weights are equal bit for bit" : "this file"},
+      {"perplexity", loss.scores.perplexity}};
+  if (!loss.compared) return j;
+  j["reference_perplexity"] = loss.scores.reference_perplexity;
+  j["perplexity_ratio"] = loss.scores.ratio;
+  j["kl_mean"] = loss.scores.kl_mean;
+  j["kl_p99"] = loss.scores.kl_p99;
+  j["top1"] = loss.scores.top1;
+  return j;
+}
+
+std::string loss_text(const ExportReport& report) {
+  if (!report.measurement) return "unknown: " + report.unmeasured;
+  const auto& [loss, arithmetic, through_source] = *report.measurement;
+  const Comparison& s = loss.scores;
+  std::string out;
+  if (loss.compared)
+    out = fmt::format("KL {:.5f} nats a token, top-1 {:.2f} %, ", s.kl_mean, 100 * s.top1);
+  out += fmt::format("perplexity {:.4f}", s.perplexity);
+  if (loss.compared) out += fmt::format(" (float model: {:.4f})", s.reference_perplexity);
+  return out + fmt::format(", on {} held-out tokens; {}", loss.tokens, arithmetic.what);
+}
+
 Status describe_export(const ExportRequest& request, const ExportReport& report,
-                       const std::string& base_model, const std::string& folder) {
-  std::string base = base_of(request, base_model);
+                       const ExportOptions& options, const std::string& folder) {
+  std::string base = base_of(request, options.base_model);
   Json record = record_of(request, report, NB_TRY(source_record(request.folder())), base,
-                          NB_TRY(request.model.digest()));
+                          NB_TRY(request.model.digest()), options);
   NB_OK(write_file(folder + "/nibble.json", record.dump(2) + "\n"));
   return write_file(folder + "/README.md", card(report, record, base));
 }

@@ -5,9 +5,14 @@
 
 namespace nibble {
 
-// Writes both into `folder`. `base_model`: the Hub's name of what was quantized, or empty: then
-// what the source says of it, if anything.
+// Of what was measured on the export, or that nothing was: nibble.json's "loss" and the card's
+// line.
+Json loss_of(const ExportReport& report, const ExportOptions& options);
+std::string loss_text(const ExportReport& report);
+
+// Writes both into `folder`. Of options.base_model: empty is what the source says of it, if
+// anything.
 Status describe_export(const ExportRequest& request, const ExportReport& report,
-                       const std::string& base_model, const std::string& folder);
+                       const ExportOptions& options, const std::string& folder);
 
 }  // namespace nibble

@@ -1,5 +1,7 @@
 #include "export/row_reader.h"
 
+#include <algorithm>
+
 namespace nibble {
 
 Result<RowReader> RowReader::open(const Weights& weights, const std::string& module, int64_t n,
@@ -11,6 +13,18 @@ Result<RowReader> RowReader::open(const Weights& weights, const std::string& mod
   else
     out.floats_ = NB_TRY(weights.float_matrix(module + ".weight", n, k));
   return out;
+}
+
+bool RowReader::same_bytes(const RowReader& other) const {
+  auto equal = [](const TensorView& a, const TensorView& b) {
+    return a.dtype == b.dtype && std::ranges::equal(a.bytes, b.bytes);
+  };
+  if (!quantized_ || !other.quantized_)
+    return !quantized_ && !other.quantized_ && equal(floats_, other.floats_);
+  const QuantizedMatrix &a = *quantized_, &b = *other.quantized_;
+  return a.scheme() == b.scheme() && a.code_flip() == b.code_flip() &&
+         equal(a.code_view(), b.code_view()) && equal(a.scale_view(), b.scale_view()) &&
+         std::ranges::equal(a.zeros(), b.zeros());
 }
 
 void RowReader::operator()(int64_t row, float* out) const {

@@ -13,6 +13,10 @@ class RowReader {
                                 int64_t k);
   // The integers, or null where there are none.
   const QuantizedMatrix* quantized() const { return quantized_ ? &*quantized_ : nullptr; }
+  // The floats as stored, (n, k), or null where there are integers.
+  const TensorView* floats() const { return quantized_ ? nullptr : &floats_; }
+  // Whether both store the same values in the same bytes, so that nothing needs to be decoded.
+  bool same_bytes(const RowReader& other) const;
   // out: (k). From any thread.
   void operator()(int64_t row, float* out) const;
   // Gives mapped pages back.

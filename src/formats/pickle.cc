@@ -27,12 +27,10 @@ Status Machine::step() {
       return persistent();
     case 'R':
       return reduce();
-    case 'b': {  // BUILD: an OrderedDict's attributes, as state_dict's _metadata
-      NB_TRY(pop());
-      if (stack_.empty() || node(stack_.back()).kind != Kind::kDict)
-        return wrong("sets the attributes of what has none");
-      return {};
-    }
+    case '\x81':
+      return new_object();
+    case 'b':
+      return build();
     case 'q':
       return remember(NB_TRY(number<uint8_t>()));
     case 'r':

@@ -28,6 +28,7 @@ struct Node {
     kList,
     kDict,  // items: key, value, key, value...
     kGlobal,
+    kObject,   // of a scripted module: items as of kDict, once its state is set
     kStorage,  // text: key; number: bytes; dtype
     kTensor,   // items: storage, offset, shape, strides
   };
@@ -59,7 +60,11 @@ inline constexpr std::string_view kNames[] = {
     "torch.float32", "torch.float16", "torch.bfloat16", "torch.float64", "torch.int64",
     "torch.int32",   "torch.int16",   "torch.int8",     "torch.uint8",   "torch.bool"};
 
+// Classes of TorchScript archives, whose source nobody runs here.
+inline constexpr std::string_view kScripted = "__torch__.";
+
 inline bool is_allowed(std::string_view name) {
+  if (name.starts_with(kScripted)) return true;
   for (const StorageType& s : kStorages)
     if (s.name == name) return true;
   for (std::string_view n : kCallable)
@@ -75,7 +80,8 @@ class Machine {
 
   Result<std::vector<PickledTensor>> run() {
     while (!stopped_) NB_OK(step());
-    if (stack_.empty() || node(stack_.back()).kind != Kind::kDict)
+    if (stack_.empty() ||
+        (node(stack_.back()).kind != Kind::kDict && node(stack_.back()).kind != Kind::kObject))
       return wrong("holds no dict of tensors");
     std::vector<PickledTensor> out;
     const std::vector<Id>& items = node(stack_.back()).items;
@@ -215,6 +221,28 @@ class Machine {
                    .text = node(id.items[2]).text});
     }
     return wrong("has data of the type {}", in_quotes(node(id.items[1]).text));
+  }
+
+  Status new_object() {
+    NB_TRY(pop());
+    const Node& type = node(NB_TRY(pop()));
+    if (type.kind != Kind::kGlobal || !type.text.starts_with(kScripted))
+      return wrong("makes an object of what is no scripted module");
+    return push({.kind = Kind::kObject});
+  }
+
+  // An OrderedDict's attributes, as state_dict's _metadata, are left out.
+  Status build() {
+    Id state = NB_TRY(pop());
+    if (stack_.empty()) return wrong("sets the attributes of nothing");
+    Node& target = nodes_[stack_.back()];
+    if (target.kind == Kind::kDict) return {};
+    if (target.kind != Kind::kObject || node(state).kind != Kind::kDict)
+      return wrong("sets the attributes of what has none");
+    added_ += node(state).items.size();
+    if (added_ > kMostValues) return wrong("holds more than {} values", kMostValues);
+    target.items = node(state).items;
+    return {};
   }
 
   Status reduce() {

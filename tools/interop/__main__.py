@@ -5,6 +5,7 @@ requirements.txt, and one line in FORMATS.
 """
 import argparse
 import importlib
+import os
 import time
 
 FORMATS = {
@@ -15,7 +16,13 @@ FORMATS = {
     "compressed_tensors": "compressed-tensors exports in transformers",
     "bitsandbytes": "bitsandbytes folders in transformers",
     "onnx": "ONNX models in onnxruntime, OpenVINO and ONNX Runtime GenAI",
+    "gguf_package": "GGUF files in the gguf package",
+    "torchscript": "TorchScript archives in torch.jit.load",
 }
+
+
+# Those whose packages requirements-light.txt has.
+LIGHT = ["gguf_package", "onnx"]
 
 
 def table_line(kind, result, difference, allowed, verdict):
@@ -34,7 +41,7 @@ def main():
     parser = argparse.ArgumentParser(prog="interop", description="formats:\n" + about,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("formats", nargs="*", metavar="FORMAT", help="default: all")
-    chosen = parser.parse_args().formats or list(FORMATS)
+    chosen = parser.parse_args().formats or (LIGHT if os.environ.get("NIBBLE_INTEROP_LIGHT") else list(FORMATS))
     for name in set(chosen) - FORMATS.keys():
         parser.error(f"{name} is not one of {', '.join(FORMATS)}")
     passed, began = [], time.monotonic()

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/json.h"
+#include "base/protobuf.h"
 #include "export/onnx/fields.h"
 #include "tensor/dtype.h"
 
@@ -73,11 +74,22 @@ Result<OnnxFile> OnnxFile::open(const std::string& folder) {
   return out;
 }
 
+OnnxFile OnnxFile::of_weights(std::string what, std::map<std::string, OnnxTensor> weights,
+                              std::shared_ptr<MappedFile> data) {
+  OnnxFile out;
+  out.path_ = std::move(what);
+  for (const auto& [name, t] : weights) out.weight_bytes_ += static_cast<int64_t>(t.bytes.size());
+  out.tensors_ = std::move(weights);
+  out.data_ = std::move(data);
+  return out;
+}
+
 Status OnnxFile::read_graph(std::string_view bytes) {
   ProtoReader reader(bytes, path_);
   while (auto field = NB_TRY(reader.next())) {
     if (field->number == kNode) NB_OK(read_node(NB_TRY(field->as_bytes(path_))));
     if (field->number == kInitializer) NB_OK(read_tensor(NB_TRY(field->as_bytes(path_))));
+    if (field->number == kInput) NB_OK(read_input(NB_TRY(field->as_bytes(path_))));
   }
   return {};
 }
@@ -89,11 +101,34 @@ Status OnnxFile::read_node(std::string_view bytes) {
     if (field->type != ProtoField::Type::kBytes) continue;
     std::string text(field->bytes);
     if (field->number == kNodeInput) node.inputs.push_back(text);
+    if (field->number == kNodeOutput) node.outputs.push_back(text);
     if (field->number == kNodeName) node.name = text;
     if (field->number == kOpType) node.op = text;
     if (field->number == kDomain) node.domain = text;
   }
   nodes_.push_back(std::move(node));
+  return {};
+}
+
+// ValueInfoProto: a dimension is a number (1) or a name (2) four messages down.
+Status OnnxFile::read_input(std::string_view bytes) {
+  std::string name;
+  bool dynamic = false;
+  auto walk = [&](auto& self, std::string_view message, size_t depth) -> Status {
+    constexpr int64_t kWay[] = {2, 1, 2, 1};  // type, tensor_type, shape, dim
+    ProtoReader reader(message, path_);
+    bool sized = false;
+    while (auto field = NB_TRY(reader.next())) {
+      if (depth == 0 && field->number == 1) name = NB_TRY(field->as_bytes(path_));
+      sized |= depth == std::size(kWay) && field->number == 1;
+      if (depth < std::size(kWay) && field->number == kWay[depth])
+        NB_OK(self(self, NB_TRY(field->as_bytes(path_)), depth + 1));
+    }
+    dynamic |= depth == std::size(kWay) && !sized;
+    return {};
+  };
+  NB_OK(walk(walk, bytes, 0));
+  if (dynamic) dynamic_inputs_.push_back(std::move(name));
   return {};
 }
 
@@ -141,6 +176,13 @@ Result<std::span<const std::byte>> OnnxFile::external(std::map<std::string, std:
   if (entries["location"] != kData || !end || *end > static_cast<int64_t>(data_->bytes().size()))
     return fail("{}: {} lies outside {}", path_, in_quotes(name), kData);
   return data_->bytes().subspan(static_cast<size_t>(offset), static_cast<size_t>(length));
+}
+
+void OnnxFile::release(const OnnxTensor& tensor) const {
+  std::span<const std::byte> all = data_->bytes();
+  if (std::less_equal{}(all.data(), tensor.bytes.data()) &&
+      std::less{}(tensor.bytes.data(), all.data() + all.size()))
+    data_->release(tensor.bytes);
 }
 
 Result<OnnxTensor> OnnxFile::get(const std::string& name) const {

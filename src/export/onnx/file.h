@@ -22,7 +22,7 @@ struct OnnxTensor {
 
 struct OnnxNode {
   std::string name, op, domain;
-  std::vector<std::string> inputs;
+  std::vector<std::string> inputs, outputs;
 };
 
 // Weights, constants and nodes of such a folder. Refused: a malformed file, bytes beyond the data
@@ -30,18 +30,25 @@ struct OnnxNode {
 class OnnxFile {
  public:
   static Result<OnnxFile> open(const std::string& folder);
+  // Weights alone, from another container: their bytes lie in `data`. `what` names it in errors.
+  static OnnxFile of_weights(std::string what, std::map<std::string, OnnxTensor> weights,
+                             std::shared_ptr<MappedFile> data);
   // A weight or a constant; an error where there is none.
   Result<OnnxTensor> get(const std::string& name) const;
   bool has(const std::string& name) const { return tensors_.contains(name); }
   const std::vector<OnnxNode>& nodes() const { return nodes_; }
+  // The model's inputs that have a dimension without a number.
+  const std::vector<std::string>& dynamic_inputs() const { return dynamic_inputs_; }
   // Of all weights in the data file.
   int64_t weight_bytes() const { return weight_bytes_; }
-  void release(const OnnxTensor& tensor) const { data_->release(tensor.bytes); }
+  // Gives the pages of a weight in the data file back; a constant of model.onnx is left alone.
+  void release(const OnnxTensor& tensor) const;
 
  private:
   Status read_graph(std::string_view bytes);
   Status read_node(std::string_view bytes);
   Status read_tensor(std::string_view bytes);
+  Status read_input(std::string_view bytes);
   Result<std::span<const std::byte>> external(std::map<std::string, std::string> entries,
                                               const std::string& name) const;
   std::string path_;
@@ -49,6 +56,7 @@ class OnnxFile {
   std::shared_ptr<MappedFile> data_;
   std::map<std::string, OnnxTensor> tensors_;
   std::vector<OnnxNode> nodes_;
+  std::vector<std::string> dynamic_inputs_;
   int64_t weight_bytes_ = 0;
 };
 

@@ -44,6 +44,8 @@ class OnnxRows {
   int64_t groups() const { return groups_; }
   // Any of the three may be null. codes: (k), unsigned; scales, zeros: (groups). From any thread.
   void row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const;
+  // Exact codes as pack_bits has them, whole bytes alone.
+  void packed_row(int64_t r, std::byte* out) const { exact_->packed_codes(r, out); }
   void release() const;
 
  private:

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/json.h"
+#include "base/protobuf.h"
 #include "export/onnx/fields.h"
 
 namespace nibble {
@@ -44,10 +45,22 @@ ProtoWriter tensor_proto(const std::string& name, OnnxType type, std::span<const
   return p;
 }
 
+// NodeProto.
+ProtoWriter node_proto(const OnnxOperation& node) {
+  ProtoWriter p;
+  for (const OnnxValue& v : node.inputs) p.text(kNodeInput, v);
+  for (const OnnxValue& v : node.outputs) p.text(kNodeOutput, v);
+  p.text(kNodeName, node.name);
+  p.text(kOpType, node.op);
+  for (const OnnxAttribute& a : node.attributes) p.message(kAttribute, attribute_proto(a));
+  if (is_microsoft(node.op)) p.text(kDomain, kMicrosoft);
+  return p;
+}
+
 // ValueInfoProto of a tensor.
-ProtoWriter value_proto(const std::string& name, OnnxType type, const std::vector<OnnxDim>& dims) {
+ProtoWriter value_proto(const OnnxPort& port) {
   ProtoWriter shape, tensor, kind, value;
-  for (const OnnxDim& d : dims) {
+  for (const OnnxDim& d : port.dims) {
     ProtoWriter dim;
     if (const auto* size = std::get_if<int64_t>(&d))
       dim.integer(1, *size);
@@ -55,10 +68,10 @@ ProtoWriter value_proto(const std::string& name, OnnxType type, const std::vecto
       dim.text(2, std::get<std::string>(d));
     shape.message(1, dim);
   }
-  tensor.integer(1, static_cast<int64_t>(type));
+  tensor.integer(1, static_cast<int64_t>(port.type));
   tensor.message(2, shape);
   kind.message(1, tensor);
-  value.text(1, name);
+  value.text(1, port.name);
   value.message(2, kind);
   return value;
 }
@@ -93,29 +106,16 @@ int64_t OnnxWeight::bytes() const {
 }
 
 OnnxValue OnnxGraph::input(const std::string& name, OnnxType type, std::vector<OnnxDim> dims) {
-  inputs_.message(kInput, value_proto(name, type, dims));
+  inputs_.push_back({name, type, std::move(dims)});
   return name;
 }
 
 OnnxValue OnnxGraph::output(const std::string& name, OnnxType type, std::vector<OnnxDim> dims,
                             const std::string& op, std::vector<OnnxValue> inputs,
                             std::vector<OnnxAttribute> attributes) {
-  add_node(name, op, inputs, std::span(&name, 1), attributes);
-  outputs_.message(kOutput, value_proto(name, type, dims));
+  operations_.push_back({name, op, std::move(inputs), {name}, std::move(attributes)});
+  outputs_.push_back({name, type, std::move(dims)});
   return name;
-}
-
-void OnnxGraph::add_node(const std::string& name, const std::string& op,
-                         std::span<const OnnxValue> inputs, std::span<const OnnxValue> outputs,
-                         std::span<const OnnxAttribute> attributes) {
-  ProtoWriter p;
-  for (const OnnxValue& v : inputs) p.text(kNodeInput, v);
-  for (const OnnxValue& v : outputs) p.text(kNodeOutput, v);
-  p.text(kNodeName, name);
-  p.text(kOpType, op);
-  for (const OnnxAttribute& a : attributes) p.message(kAttribute, attribute_proto(a));
-  if (is_microsoft(op)) p.text(kDomain, kMicrosoft);
-  nodes_.message(kNode, p);
 }
 
 std::vector<OnnxValue> OnnxGraph::nodes(const std::string& op, std::vector<OnnxValue> inputs,
@@ -124,7 +124,7 @@ std::vector<OnnxValue> OnnxGraph::nodes(const std::string& op, std::vector<OnnxV
   if (int64_t number = numbers_[name]++; number > 0) name += fmt::format("_{}", number);
   std::vector<OnnxValue> out;
   for (size_t i = 0; i < outputs; ++i) out.push_back(fmt::format("{}_output_{}", name, i));
-  add_node(name, op, inputs, out, attributes);
+  operations_.push_back({name, op, std::move(inputs), out, std::move(attributes)});
   return out;
 }
 
@@ -136,12 +136,10 @@ OnnxValue OnnxGraph::node(const std::string& op, std::vector<OnnxValue> inputs,
 OnnxValue OnnxGraph::constant(OnnxType type, std::span<const int64_t> dims,
                               std::string_view bytes) {
   std::string key = fmt::format("{} {} ", static_cast<int>(type), fmt::join(dims, ","));
-  auto [at, fresh] = constants_.try_emplace(key.append(bytes));
+  auto [at, fresh] = constant_names_.try_emplace(key.append(bytes));
   if (!fresh) return at->second;
-  at->second = fmt::format("constant_{}", constants_.size() - 1);
-  ProtoWriter p = tensor_proto(at->second, type, dims);
-  p.text(kRawData, bytes);
-  initializers_.message(kInitializer, p);
+  at->second = fmt::format("constant_{}", constants_.size());
+  constants_.push_back({at->second, type, {dims.begin(), dims.end()}, std::string(bytes)});
   return at->second;
 }
 
@@ -178,8 +176,12 @@ OnnxValue OnnxGraph::weight(OnnxWeight weight) {
 std::string OnnxGraph::model(std::span<const int64_t> offsets, const std::string& data) const {
   ProtoWriter graph;
   graph.text(kName, "decoder");
-  std::string body = graph.bytes() + nodes_.bytes() + initializers_.bytes();
-  ProtoWriter external;
+  for (const OnnxOperation& node : operations_) graph.message(kNode, node_proto(node));
+  for (const OnnxConstant& c : constants_) {
+    ProtoWriter p = tensor_proto(c.name, c.type, c.dims);
+    p.text(kRawData, c.bytes);
+    graph.message(kInitializer, p);
+  }
   for (size_t i = 0; i < weights_.size(); ++i) {
     const OnnxWeight& w = weights_[i];
     ProtoWriter p = tensor_proto(w.name, w.type, w.dims);
@@ -192,9 +194,10 @@ std::string OnnxGraph::model(std::span<const int64_t> offsets, const std::string
       p.message(kExternal, entry);
     }
     p.integer(kLocation, 1);  // EXTERNAL
-    external.message(kInitializer, p);
+    graph.message(kInitializer, p);
   }
-  body += external.bytes() + inputs_.bytes() + outputs_.bytes();
+  for (const OnnxPort& port : inputs_) graph.message(kInput, value_proto(port));
+  for (const OnnxPort& port : outputs_) graph.message(kOutput, value_proto(port));
   ProtoWriter out;
   out.integer(kIrVersion, kOnnxIrVersion);
   out.text(kProducer, "nibble");
@@ -205,7 +208,7 @@ std::string OnnxGraph::model(std::span<const int64_t> offsets, const std::string
     opset.integer(2, version);
     out.message(kOpset, opset);
   }
-  out.text(kGraph, body);
+  out.message(kGraph, graph);
   return out.bytes();
 }
 

@@ -10,7 +10,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/protobuf.h"
+#include "base/result.h"
 
 namespace nibble {
 
@@ -55,6 +55,24 @@ using OnnxValue = std::string;
 // A dimension by its size, or by a name where it varies.
 using OnnxDim = std::variant<int64_t, std::string>;
 
+struct OnnxOperation {
+  std::string name, op;
+  std::vector<OnnxValue> inputs, outputs;
+  std::vector<OnnxAttribute> attributes;
+};
+struct OnnxConstant {
+  OnnxValue name;
+  OnnxType type;
+  std::vector<int64_t> dims;
+  std::string bytes;
+};
+// An input or an output of the model.
+struct OnnxPort {
+  OnnxValue name;
+  OnnxType type;
+  std::vector<OnnxDim> dims;
+};
+
 class OnnxGraph {
  public:
   OnnxValue input(const std::string& name, OnnxType type, std::vector<OnnxDim> dims);
@@ -84,19 +102,25 @@ class OnnxGraph {
   OnnxValue weight(OnnxWeight weight);
   const std::vector<OnnxWeight>& weights() const { return weights_; }
 
+  // What has been built: operations in the order they run.
+  const std::vector<OnnxOperation>& operations() const { return operations_; }
+  const std::vector<OnnxConstant>& constants() const { return constants_; }
+  const std::vector<OnnxPort>& inputs() const { return inputs_; }
+  const std::vector<OnnxPort>& outputs() const { return outputs_; }
+
   // The ModelProto. offsets: of each weight in the file `data`.
   std::string model(std::span<const int64_t> offsets, const std::string& data) const;
 
  private:
-  void add_node(const std::string& name, const std::string& op, std::span<const OnnxValue> inputs,
-                std::span<const OnnxValue> outputs, std::span<const OnnxAttribute> attributes);
   OnnxValue constant(OnnxType type, std::span<const int64_t> dims, std::string_view bytes);
   std::string scope_;
-  std::map<std::string, int64_t> numbers_;  // of nodes by scope and operator
-  std::map<std::string, OnnxValue> constants_;
+  std::map<std::string, int64_t> numbers_;           // of nodes by scope and operator
+  std::map<std::string, OnnxValue> constant_names_;  // by type, shape and bytes
   std::set<std::string> named_;
   std::vector<OnnxWeight> weights_;
-  ProtoWriter nodes_, initializers_, inputs_, outputs_;  // fields of GraphProto
+  std::vector<OnnxOperation> operations_;
+  std::vector<OnnxConstant> constants_;
+  std::vector<OnnxPort> inputs_, outputs_;
 };
 
 }  // namespace nibble

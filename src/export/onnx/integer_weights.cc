@@ -50,11 +50,7 @@ OnnxWeight IntegerWeights::block_codes() const {
           of_rows(*this, [](const IntegerWeights& w, const OnnxRows& rows, const ByteSink& sink) {
             int64_t k = w.m.k;
             int width = w.form.layout.bits;
-            auto fill = [&, k, width](int64_t r, std::byte* out) {
-              std::vector<uint8_t> codes(static_cast<size_t>(k));
-              rows.row(r, codes.data(), nullptr, nullptr);
-              pack_bytes(codes.data(), k, width, out);
-            };
+            auto fill = [&](int64_t r, std::byte* out) { rows.packed_row(r, out); };
             return write_rows(w.m.n, k * width / 8, fill, sink);
           })};
 }

@@ -1,5 +1,7 @@
 #include "export/onnx/matrices.h"
 
+#include <cstring>
+
 #include "export/onnx/integer_weights.h"
 #include "export/onnx/weight_bytes.h"
 
@@ -21,7 +23,14 @@ OnnxWeight float_matrix(const Weights& model, const MatrixSpec& spec, DType type
   int64_t n = spec.n, k = spec.k;
   auto write = [&model, spec, type, turned](const ByteSink& sink) -> Status {
     RowReader rows = NB_TRY(RowReader::open(model, spec.module, spec.n, spec.k));
+    const TensorView* stored = rows.floats();
+    if (stored && stored->dtype != type) stored = nullptr;
     auto fill = [&](int64_t r, std::byte* out) {
+      if (stored) {
+        int64_t size = spec.k * dtype_size(type);
+        std::memcpy(out, stored->bytes.data() + r * size, static_cast<size_t>(size));
+        return;
+      }
       std::vector<float> values(static_cast<size_t>(spec.k));
       rows(r, values.data());
       from_float(type, values.data(), spec.k, out);

@@ -1,6 +1,7 @@
 // What an ONNX folder's weights mean, read from the file and compared with the model.
 #pragma once
 
+#include "export/onnx/file.h"
 #include "export/onnx/form.h"
 #include "export/round_trip.h"
 
@@ -8,5 +9,8 @@ namespace nibble {
 
 Result<RoundTrip> read_back_onnx(const Weights& model, OnnxFlavour flavour,
                                  const std::string& folder);
+// The same of weights that another container holds under the names of such a folder.
+Result<RoundTrip> read_back_weights(const Weights& model, OnnxFlavour flavour,
+                                    const OnnxFile& file);
 
 }  // namespace nibble

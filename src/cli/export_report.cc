@@ -1,0 +1,62 @@
+#include "cli/export_report.h"
+
+#include <chrono>
+
+#include "base/memory.h"
+#include "cli/common.h"
+#include "export/model_card.h"
+
+namespace nibble {
+
+Result<ExportOutcome> run_export(const ExportOptions& options) {
+  PeakMemory peak;
+  auto start = std::chrono::steady_clock::now();
+  ExportOutcome out{options, NB_TRY(export_model(options))};
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  out.peak = peak.bytes();
+  return out;
+}
+
+Json export_json(const ExportOutcome& o) {
+  const ExportReport& r = o.report;
+  Json j = {{"output", o.options.output},
+            {"format", r.format->name},
+            {"flavour", r.plan.flavour},
+            {"exact", r.plan.exact},
+            {"notes", r.plan.notes}};
+  if (o.options.dry_run) {
+    j["dry_run"] = true;
+    return j;
+  }
+  j["bpw"] = r.round_trip.size.bits_per_weight();
+  j["file_bpw"] = r.round_trip.size.file_bits();
+  j["bytes"] = r.bytes;
+  j["round_trip"] = r.round_trip.json();
+  j["loss"] = loss_of(r, o.options);
+  j["seconds"] = o.seconds;
+  j["peak_rss_anon_bytes"] = o.peak;
+  return j;
+}
+
+void print_export(const ExportOutcome& o) {
+  const ExportReport& r = o.report;
+  std::string what = fmt::format("{} {}", r.format->name, r.plan.flavour);
+  if (o.options.dry_run)
+    put_line("would write {}: {}, {}", o.options.output, what,
+             r.plan.exact ? "lossless" : "requantized");
+  else
+    put_line("{}: {}, for {}", o.options.output, what, r.format->consumer);
+  if (!o.options.dry_run) {
+    put_line("  read back        {}", r.round_trip.verdict());
+    put_line("  bits per weight  {:.3f} (whole file {:.3f})", r.round_trip.size.bits_per_weight(),
+             r.round_trip.size.file_bits());
+    if (r.measurement || !o.options.eval_text.empty())
+      put_line("  loss             {}", loss_text(r));
+    put_line("  files            {}", bytes_text(r.bytes));
+    put_line("  took             {:.1f} s, at most {} of memory beside mapped files", o.seconds,
+             bytes_text(o.peak));
+  }
+  for (const std::string& note : r.plan.notes) put_line("  note             {}", note);
+}
+
+}  // namespace nibble

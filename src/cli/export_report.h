@@ -1,0 +1,22 @@
+// What an export did, for people and for programs: of `export` and of `quantize --export`.
+#pragma once
+
+#include "base/json.h"
+#include "export/export.h"
+
+namespace nibble {
+
+struct ExportOutcome {
+  ExportOptions options;
+  ExportReport report;
+  double seconds = 0;
+  int64_t peak = 0;  // bytes of anonymous memory
+};
+
+// export_model, timed.
+Result<ExportOutcome> run_export(const ExportOptions& options);
+
+Json export_json(const ExportOutcome& outcome);
+void print_export(const ExportOutcome& outcome);
+
+}  // namespace nibble

@@ -1,0 +1,23 @@
+// What an export whose graph is ONNX's will hold, known before it is written.
+#pragma once
+
+#include "export/onnx/form.h"
+
+namespace nibble {
+
+// How the matrices are stored, in sum.
+struct OnnxForms {
+  int64_t rounded = 0;  // linears of blocks whose integers are made here
+  bool exact = true;    // all matrices
+  bool experts = false, outliers = false;
+};
+Result<OnnxForms> onnx_forms(const ExportRequest& request, OnnxFlavour flavour);
+void note_onnx_rounding(const OnnxForms& forms, ExportPlan& plan);
+
+bool has_integers(const Weights& model);
+
+// `name`: the flavour's in the card. Refused: what the flavour or the graph cannot hold.
+Result<ExportPlan> plan_onnx(const ExportRequest& request, OnnxFlavour flavour,
+                             const std::string& name);
+
+}  // namespace nibble
