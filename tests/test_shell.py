@@ -60,7 +60,6 @@ def test_man_pages_hold_what_help_says():
     assert "there is no command" in run("man", "frobnicate", code=2).stderr
 
 
-@pytest.mark.skipif(not shutil.which("groff"), reason="needs groff")
 def test_man_pages_are_roff():
     for command in commands():
         done = subprocess.run(["groff", "-man", "-ww", "-Tascii", "-P-cbou"], input=run("man", command).stdout, text=True,
