@@ -60,6 +60,8 @@ Result<int> open_regular(const std::string& path, struct stat* info) {
   return fd;
 }
 
+}  // namespace
+
 Result<std::string> read_all(int fd, const std::string& path, int64_t max_bytes) {
   std::string out;
   std::vector<char> chunk(1 << 20);
@@ -74,8 +76,6 @@ Result<std::string> read_all(int fd, const std::string& path, int64_t max_bytes)
     out.append(chunk.data(), static_cast<size_t>(n));
   }
 }
-
-}  // namespace
 
 Result<std::string> read_file(const std::string& path, int64_t max_bytes) {
   if (path == "-") return read_all(STDIN_FILENO, "standard input", max_bytes);

@@ -15,6 +15,9 @@ namespace nibble {
 // The whole of a regular file. "-" reads standard input. Refuses more than max_bytes.
 Result<std::string> read_file(const std::string& path, int64_t max_bytes = int64_t{1} << 32);
 
+// What is left to read of an open descriptor, to its end. `what` names it in errors.
+Result<std::string> read_all(int fd, const std::string& what, int64_t max_bytes);
+
 bool path_exists(const std::string& path);
 bool is_folder(const std::string& path);
 // Names of the regular files directly in a folder, sorted.

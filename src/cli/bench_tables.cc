@@ -82,19 +82,17 @@ std::string bottleneck(const BenchRow& row) {
   if (reads >= std::max(multiplies, rest))
     return fmt::format(
         "{:.0f} % of the time reads weights or cache as fast as memory gives: fewer bits help, "
-        "more "
-        "threads do not",
+        "more threads do not",
         100 * reads);
   if (multiplies >= rest)
     return fmt::format(
         "{:.0f} % of the time multiplies near the cores' peak: more or faster cores help, fewer "
-        "bits "
-        "do not",
+        "bits do not",
         100 * multiplies);
   return fmt::format(
       "{:.0f} % of the time is bound by neither memory nor arithmetic, but by small steps and "
-      "waiting "
-      "between threads: a batch helps, and where the model is this small, fewer threads may",
+      "waiting between threads: a batch helps, and where the model is this small, fewer threads "
+      "may",
       100 * rest);
 }
 

@@ -5,27 +5,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <system_error>
+
+#include "base/file.h"
+#include "cli/common.h"
 
 namespace nibble {
 namespace {
 
-std::string reason(int error) { return std::generic_category().message(error); }
+constexpr int64_t kLongestOutput = int64_t{1} << 32;
 
-// All that is written to the other end, which is closed here once the process holds it.
-Result<std::string> read_all(int fd) {
-  std::string out;
-  std::array<char, 65536> buffer;
-  for (;;) {
-    ssize_t n = ::read(fd, buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail("cannot read a command's output: {}", reason(errno));
-    if (n == 0) return out;
-    out.append(buffer.data(), static_cast<size_t>(n));
-  }
-}
+std::string reason(int error) { return std::generic_category().message(error); }
 
 Result<pid_t> start(const std::vector<std::string>& arguments, int output) {
   std::vector<char*> argv = {const_cast<char*>("nibble")};
@@ -48,7 +39,8 @@ Result<std::string> run_nibble(const std::vector<std::string>& arguments) {
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail("cannot make a pipe: {}", reason(errno));
   Result<pid_t> child = start(arguments, ends[1]);
   ::close(ends[1]);
-  Result<std::string> out = child ? read_all(ends[0]) : Result<std::string>(std::string());
+  Result<std::string> out;
+  if (child) out = read_all(ends[0], "the output of nibble " + arguments[0], kLongestOutput);
   ::close(ends[0]);
   if (!child) return std::unexpected(child.error());
   int status = 0;
@@ -67,13 +59,7 @@ std::string command_line(const std::vector<std::string>& arguments) {
                                    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW"
                                    "XYZ0123456789_-+=:,./%@") == std::string::npos;
     out += ' ';
-    if (plain) {
-      out += a;
-      continue;
-    }
-    out += '\'';
-    for (char c : a) c == '\'' ? out += "'\\''" : out += c;
-    out += '\'';
+    out += plain ? a : shell_quoted(a);
   }
   return out;
 }

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/file.h"
@@ -249,6 +250,20 @@ Result<double> parse_size(const std::string& text) {
            {"", 1}, {"B", 1}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}})
     if (error == std::errc() && unit == name && value > 0 && value < 1e15) return value * factor;
   return usage("{} is not a size, as 500MB", in_quotes(text));
+}
+
+std::optional<double> parse_share(const std::string& text) {
+  char* end = nullptr;
+  double value = std::strtod(text.c_str(), &end);
+  std::string_view rest = end;
+  if (end == text.c_str() || (!rest.empty() && rest != "%")) return std::nullopt;
+  return rest == "%" ? value / 100 : value;
+}
+
+std::string shell_quoted(std::string_view text, std::string_view escape) {
+  std::string out = "'";
+  for (char c : text) c == '\'' ? out += escape : out += c;
+  return out + "'";
 }
 
 std::string bytes_text(int64_t bytes) {

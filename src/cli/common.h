@@ -63,5 +63,9 @@ void put_json_line(const Json& value);
 std::string bytes_text(int64_t bytes);
 // Bytes of "500MB", "1.5GB", "300000": the same units.
 Result<double> parse_size(const std::string& text);
+// .01 of "1%" and of "0.01"; nothing where the text is no number.
+std::optional<double> parse_share(const std::string& text);
+// In single quotes as shells read them; `escape` stands for one inside.
+std::string shell_quoted(std::string_view text, std::string_view escape = "'\\''");
 
 }  // namespace nibble

@@ -4,13 +4,6 @@
 namespace nibble {
 namespace {
 
-// In single quotes, as the three shells read them alike; `escape` is how one stands inside.
-std::string quoted(const std::string& text, std::string_view escape) {
-  std::string out = "'";
-  for (char c : text) c == '\'' ? out += escape : out += c;
-  return out + "'";
-}
-
 std::string names_of_commands() {
   std::string out;
   for (const Command& c : commands()) out += std::string(out.empty() ? "" : " ") + c.name;
@@ -27,7 +20,7 @@ std::string bash() {
   for (const Command& c : commands()) {
     out += fmt::format("    {}) options=\"", c.name);
     std::string_view space = "";
-    for (const OptionText& o : options_of(c)) {
+    for (const OptionText& o : text_of(c).options) {
       if (o.positional) continue;
       out += fmt::format("{}{}", space, fmt::join(o.names, " "));
       space = " ";
@@ -54,17 +47,17 @@ std::string zsh() {
   std::string out = "#compdef nibble\n# zsh completion for nibble: nibble completion zsh > ";
   out += "\"${fpath[1]}/_nibble\"\n_nibble() {\n  local -a commands\n  commands=(\n";
   for (const Command& c : commands())
-    out += "    " + quoted(fmt::format("{}:{}", c.name, c.summary), "'\\''") + "\n";
+    out += "    " + shell_quoted(fmt::format("{}:{}", c.name, c.summary)) + "\n";
   out += "  )\n  if ((CURRENT == 2)); then\n    _describe command commands\n    return\n  fi\n";
   out += "  local command=$words[2]\n  shift words\n  ((CURRENT--))\n  case $command in\n";
   for (const Command& c : commands()) {
     out += fmt::format("    {})\n      _arguments", c.name);
-    for (const OptionText& o : options_of(c))
+    for (const OptionText& o : text_of(c).options)
       for (const std::string& name : o.names) {
         if (o.positional) continue;
         std::string value = o.value.empty() ? "" : fmt::format(":{}:_files", o.value);
-        out += " \\\n        " +
-               quoted(fmt::format("{}[{}]{}", name, zsh_text(o.text), value), "'\\''");
+        out +=
+            " \\\n        " + shell_quoted(fmt::format("{}[{}]{}", name, zsh_text(o.text), value));
       }
     out += " \\\n        '*:file:_files'\n      ;;\n";
   }
@@ -77,15 +70,15 @@ std::string fish() {
       "~/.config/fish/completions/nibble.fish\n";
   for (const Command& c : commands())
     out += fmt::format("complete -c nibble -n __fish_use_subcommand -a {} -d {}\n", c.name,
-                       quoted(c.summary, "\\'"));
+                       shell_quoted(c.summary, "\\'"));
   for (const Command& c : commands())
-    for (const OptionText& o : options_of(c)) {
+    for (const OptionText& o : text_of(c).options) {
       if (o.positional) continue;
       out += fmt::format("complete -c nibble -n '__fish_seen_subcommand_from {}'", c.name);
       for (const std::string& name : o.names)
         out += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
       out += (o.value.empty() ? "" : " -r") + std::string(" -d ") +
-             quoted(first_words(o.text), "\\'") + "\n";
+             shell_quoted(first_words(o.text), "\\'") + "\n";
     }
   return out;
 }

@@ -22,16 +22,6 @@ struct Outcome : Evaluation {
   double seconds = 0;
 };
 
-// "1%" or "0.01".
-Result<double> parse_share(const std::string& text) {
-  char* end = nullptr;
-  double v = std::strtod(text.c_str(), &end);
-  std::string rest = end;
-  if (end == text.c_str() || (!rest.empty() && rest != "%") || !(v >= 0))
-    return usage("--max-increase takes a share as 1% or 0.01, not \"{}\"", text);
-  return rest == "%" ? v / 100 : v;
-}
-
 Result<Outcome> measure(const Arguments& a) {
   auto start = std::chrono::steady_clock::now();
   Weights candidate = NB_TRY(Weights::open(a.model, a.lora));
@@ -91,7 +81,11 @@ void print_outcome(const Arguments& a, const Outcome& o) {
 Result<int> run(Arguments& a) {
   a.windows.protocol = NB_TRY(parse_protocol(a.protocol));
   std::optional<double> most;
-  if (!a.max_increase.empty()) most = NB_TRY(parse_share(a.max_increase));
+  if (!a.max_increase.empty()) {
+    most = parse_share(a.max_increase);
+    if (!most || !(*most >= 0))
+      return usage("--max-increase takes a share as 1% or 0.01, not \"{}\"", a.max_increase);
+  }
   if (most && a.against.empty()) return usage("--max-increase needs --against");
   a.model = NB_TRY(model_folder(a.model));
   Outcome o = NB_TRY(measure(a));

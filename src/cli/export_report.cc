@@ -1,5 +1,6 @@
 #include "cli/export_report.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/memory.h"
@@ -7,6 +8,11 @@
 #include "export/model_card.h"
 
 namespace nibble {
+
+std::string target_name(std::string target) {
+  std::ranges::replace(target, ':', '-');
+  return target;
+}
 
 Result<ExportOutcome> run_export(const ExportOptions& options) {
   PeakMemory peak;

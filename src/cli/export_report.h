@@ -13,6 +13,9 @@ struct ExportOutcome {
   int64_t peak = 0;  // bytes of anonymous memory
 };
 
+// A target as part of a folder's name: gptq-v1 of gptq:v1.
+std::string target_name(std::string target);
+
 // export_model, timed.
 Result<ExportOutcome> run_export(const ExportOptions& options);
 

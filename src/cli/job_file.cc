@@ -46,24 +46,21 @@ Setter path_to(std::string& out, const std::string& folder) {
   };
 }
 
-// A number above zero, `%` behind it where `percent`, or a size as 5MB where `size`.
+// A number, not below zero: as it is, "1%" for a share too, or a size as "5MB".
 enum class Unit : uint8_t { kPlain, kShare, kBytes };
 Setter number_to(std::optional<double>& out, Unit unit) {
   return [&out, unit](const YAML::Node& node, const std::string& where) -> Status {
     std::string text = node.IsScalar() ? node.Scalar() : "";
-    double value = 0;
     if (unit == Unit::kBytes) {
       Result<double> size = parse_size(text);
       if (!size) return fail("{}: should be a size, as 500MB", where);
-      value = *size;
-    } else {
-      bool percent = unit == Unit::kShare && text.ends_with('%');
-      if (percent) text.pop_back();
-      if (!YAML::convert<double>::decode(YAML::Node(text), value))
-        return fail("{}: should be a number{}", where, unit == Unit::kShare ? ", as 1%" : "");
-      if (percent) value /= 100;
+      out = *size;
+      return {};
     }
-    if (!std::isfinite(value) || value < 0) return fail("{}: should not be below 0", where);
+    std::optional<double> value = parse_share(text);
+    if (!value || (unit == Unit::kPlain && text.ends_with('%')))
+      return fail("{}: should be a number{}", where, unit == Unit::kShare ? ", as 1%" : "");
+    if (!std::isfinite(*value) || *value < 0) return fail("{}: should not be below 0", where);
     out = value;
     return {};
   };

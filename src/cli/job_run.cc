@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "cli/export_report.h"
 
 namespace nibble {
 namespace {
@@ -69,9 +70,7 @@ std::vector<JobStep> steps_of(const Job& job) {
     steps.push_back(bench);
   }
   for (const std::string& target : job.exports) {
-    std::string name = target, out;
-    std::replace(name.begin(), name.end(), ':', '-');
-    out = job.output + "/" + name;
+    std::string out = job.output + "/" + target_name(target);
     steps.push_back(
         {"export " + target, {"export", made, "--to", target, "-o", out, "--force"}, out});
   }

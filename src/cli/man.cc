@@ -35,11 +35,11 @@ std::string verbatim(const std::string& text) { return ".nf\n" + roff(text) + "\
 std::string page(const Command& command) {
   std::string out = header(std::string("nibble-") + command.name, command.summary);
   out += fmt::format(".SH SYNOPSIS\n.B nibble {}\n", command.name);
-  std::vector<OptionText> options = options_of(command);
-  for (const OptionText& o : options)
+  CommandText text = text_of(command);
+  for (const OptionText& o : text.options)
     if (o.positional) out += fmt::format("[\\fI{}\\fR]\n", roff(o.names[0]));
   out += "[\\fIOPTIONS\\fR]\n.SH OPTIONS\n";
-  for (const OptionText& o : options) {
+  for (const OptionText& o : text.options) {
     std::string names;
     for (const std::string& n : o.names)
       names += fmt::format("{}\\fB{}\\fR", names.empty() ? "" : ", ", roff(n));
@@ -47,8 +47,7 @@ std::string page(const Command& command) {
     bool list = o.text.find('\n') != std::string::npos;
     out += fmt::format(".TP\n{}\n{}", names, list ? verbatim(o.text) : roff(o.text) + "\n");
   }
-  if (std::string footer = footer_of(command); !footer.empty())
-    out += ".SH NOTES\n" + verbatim(footer);
+  if (!text.footer.empty()) out += ".SH NOTES\n" + verbatim(text.footer);
   return out +
          ".SH EXIT STATUS\n0: done, 1: failed, 2: called wrongly.\n.SH SEE ALSO\n.BR nibble (1)\n";
 }

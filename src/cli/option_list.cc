@@ -2,10 +2,11 @@
 
 namespace nibble {
 
-std::vector<OptionText> options_of(const Command& command) {
+CommandText text_of(const Command& command) {
   CLI::App app(command.summary, command.name);
   command.setup(app);
-  std::vector<OptionText> out;
+  CommandText out;
+  out.footer = app.get_footer();
   for (const CLI::Option* option : app.get_options()) {
     OptionText o;
     for (const std::string& name : option->get_snames()) o.names.push_back("-" + name);
@@ -19,15 +20,9 @@ std::vector<OptionText> options_of(const Command& command) {
       if (o.value.empty()) o.value = "VALUE";
     }
     o.text = option->get_description();
-    out.push_back(std::move(o));
+    out.options.push_back(std::move(o));
   }
   return out;
-}
-
-std::string footer_of(const Command& command) {
-  CLI::App app(command.summary, command.name);
-  command.setup(app);
-  return app.get_footer();
 }
 
 std::string first_words(const std::string& text) {

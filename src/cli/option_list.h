@@ -16,10 +16,12 @@ struct OptionText {
   bool positional = false;
 };
 
-// In the order of the help.
-std::vector<OptionText> options_of(const Command& command);
-// What stands behind the options in the help; may be empty.
-std::string footer_of(const Command& command);
+// A command's help in parts.
+struct CommandText {
+  std::vector<OptionText> options;  // in the order of the help
+  std::string footer;               // what stands behind them; may be empty
+};
+CommandText text_of(const Command& command);
 // The beginning of a help text, up to its first line break, semicolon or colon.
 std::string first_words(const std::string& text);
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -23,10 +22,9 @@ struct Arguments {
 };
 
 // OUT-gptq-v1 of gptq:v1.
-std::string export_folder(std::string output, std::string target) {
+std::string export_folder(std::string output, const std::string& target) {
   while (output.size() > 1 && output.ends_with('/')) output.pop_back();
-  std::ranges::replace(target, ':', '-');
-  return output + "-" + target;
+  return output + "-" + target_name(target);
 }
 
 Status check_free(const std::string& output, bool force) {

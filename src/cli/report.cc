@@ -16,12 +16,12 @@ struct Flags {
 
 Json figures(const Report& r) {
   return {{"model", r.name},
-          {"bpw", r.size.bits_per_weight()},
-          {"bytes", r.size.file_bytes},
-          {"kl_mean", r.scores.kl_mean},
-          {"top1", r.scores.top1},
-          {"perplexity_ratio", r.scores.ratio},
-          {"tokens", r.tokens},
+          {"bpw", r.loss.size.bits_per_weight()},
+          {"bytes", r.loss.size.file_bytes},
+          {"kl_mean", r.loss.scores.kl_mean},
+          {"top1", r.loss.scores.top1},
+          {"perplexity_ratio", r.loss.scores.ratio},
+          {"tokens", r.loss.tokens},
           {"tokens_per_second", r.tokens_per_second}};
 }
 
@@ -30,14 +30,14 @@ Result<int> write_report(Flags& f) {
   std::vector<DeviceProfile> devices;
   if (auto folder = find_data("devices")) devices = NB_TRY(read_devices(*folder));
   Report r = NB_TRY(gather_report(f.report, devices, cpu_name()));
-  r.arithmetic = NB_TRY(describe_arithmetic(f.report.activations, r.integer_linears));
+  r.arithmetic = NB_TRY(describe_arithmetic(f.report.activations, r.loss.integer_linears));
   NB_OK(write_file(f.output, report_html(r)));
   if (!f.markdown.empty()) NB_OK(write_file(f.markdown, report_markdown(r)));
   if (f.json)
     put_json(figures(r));
   else
-    put_line("{}: KL {:.5f}, top-1 {:.2f} %, perplexity x {:.4f}", f.output, r.scores.kl_mean,
-             100 * r.scores.top1, r.scores.ratio);
+    put_line("{}: KL {:.5f}, top-1 {:.2f} %, perplexity x {:.4f}", f.output, r.loss.scores.kl_mean,
+             100 * r.loss.scores.top1, r.loss.scores.ratio);
   return 0;
 }
 

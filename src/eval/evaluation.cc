@@ -20,33 +20,49 @@ Status check_windows(const std::vector<Window>& windows, const Decoder& model) {
 
 }  // namespace
 
-Result<Evaluation> evaluate(Weights weights, std::optional<Weights> reference_weights,
-                            const std::string& tokenizer_folder, const EvaluationOptions& o) {
-  Decoder candidate = NB_TRY(Decoder::load(std::move(weights), o.activations, o.windows.context));
-  std::optional<Decoder> reference;
-  if (reference_weights)
-    reference = NB_TRY(
-        Decoder::load(std::move(*reference_weights), Activations::kFloat, o.windows.context));
-  auto tokenizer = NB_TRY(load_tokenizer(tokenizer_folder));
-  int32_t bos = tokenizer->bos.value_or(std::max(candidate.config().bos, 0));
-  std::vector<Window> windows = NB_TRY(make_windows(*tokenizer, bos, o.text, o.windows));
+Result<std::vector<Window>> held_out_windows(const Decoder& candidate, const Decoder* reference,
+                                             const Tokenizer& tokenizer, const std::string& text,
+                                             const WindowOptions& options) {
+  int32_t bos = tokenizer.bos.value_or(std::max(candidate.config().bos, 0));
+  std::vector<Window> windows = NB_TRY(make_windows(tokenizer, bos, text, options));
   NB_OK(check_windows(windows, candidate));
-  if (reference) {
-    NB_OK(check_windows(windows, *reference));
-    if (reference->config().vocab != candidate.config().vocab)
-      return fail("{}: has {} tokens, {} has {}; they are not the same model", name_of(candidate),
-                  candidate.config().vocab, name_of(*reference), reference->config().vocab);
-  }
-  TokenScores scores = score_windows(candidate, reference ? &*reference : nullptr, windows);
+  if (!reference) return windows;
+  NB_OK(check_windows(windows, *reference));
+  if (reference->config().vocab != candidate.config().vocab)
+    return fail("{}: has {} tokens, {} has {}; they are not the same model", name_of(candidate),
+                candidate.config().vocab, name_of(*reference), reference->config().vocab);
+  return windows;
+}
+
+Result<Evaluation> evaluation_of(const Decoder& candidate, const Decoder* reference,
+                                 const std::vector<Window>& windows, const TokenScores& scores) {
   Evaluation out;
   out.scores = summarize(scores);
-  out.compared = reference.has_value();
+  out.compared = reference != nullptr;
   out.size = NB_TRY(measure_size(candidate.weights()));
-  if (reference) out.size.parameters = NB_TRY(measure_size(reference->weights())).parameters;
+  if (reference) {
+    SizeReport whole = NB_TRY(measure_size(reference->weights()));
+    out.size.parameters = whole.parameters;
+    out.reference_bytes = whole.file_bytes;
+  }
   out.windows = windows.size();
   out.tokens = scores.nll.size();
   out.integer_linears = candidate.integer_linears();
   return out;
+}
+
+Result<Evaluation> evaluate(Weights weights, std::optional<Weights> reference_weights,
+                            const std::string& tokenizer_folder, const EvaluationOptions& o) {
+  Decoder candidate = NB_TRY(Decoder::load(std::move(weights), o.activations, o.windows.context));
+  std::optional<Decoder> float_model;
+  if (reference_weights)
+    float_model = NB_TRY(
+        Decoder::load(std::move(*reference_weights), Activations::kFloat, o.windows.context));
+  const Decoder* reference = float_model ? &*float_model : nullptr;
+  auto tokenizer = NB_TRY(load_tokenizer(tokenizer_folder));
+  std::vector<Window> windows =
+      NB_TRY(held_out_windows(candidate, reference, *tokenizer, o.text, o.windows));
+  return evaluation_of(candidate, reference, windows, score_windows(candidate, reference, windows));
 }
 
 }  // namespace nibble

@@ -20,13 +20,22 @@ struct EvaluationOptions {
 struct Evaluation {
   Comparison scores;
   SizeReport size;  // the candidate's; parameters are the float model's where there is one
+  int64_t reference_bytes = 0;  // of all the float model's tensors; 0 without one
   size_t windows = 0, tokens = 0;
   std::pair<int64_t, int64_t> integer_linears;  // Decoder::integer_linears
   bool compared = false;
 };
 
-// `reference`: the float model. The text is cut by the tokenizer of the folder `tokenizer`.
+// The windows of a held-out text for these two; `reference` may be null.
 // Refused: windows that a context does not hold, ids beyond a vocabulary, vocabularies that differ.
+Result<std::vector<Window>> held_out_windows(const Decoder& candidate, const Decoder* reference,
+                                             const Tokenizer& tokenizer, const std::string& text,
+                                             const WindowOptions& options);
+// What score_windows gave for them, in sum.
+Result<Evaluation> evaluation_of(const Decoder& candidate, const Decoder* reference,
+                                 const std::vector<Window>& windows, const TokenScores& scores);
+
+// Both. `reference`: the float model. The text is cut by the tokenizer of the folder `tokenizer`.
 Result<Evaluation> evaluate(Weights candidate, std::optional<Weights> reference,
                             const std::string& tokenizer, const EvaluationOptions& options);
 

@@ -77,13 +77,14 @@ Work attention_work(const DecoderConfig& c, const Block& block, const Flow& flow
 
 // Lets memory go on while one thread prepares what enters these linears.
 void read_ahead_of(const Block& block, std::initializer_list<Role> roles, int64_t rows) {
-  std::vector<Stretch> next;
+  std::array<Stretch, 4> next;
+  size_t count = 0;
   for (Role r : roles) {
     if (!block.linears[static_cast<size_t>(r)]) continue;
-    next.push_back(block.linear(r).reads(rows));
-    if (next.back().pieces == 0) return;
+    next[count] = block.linear(r).reads(rows);
+    if (next[count++].pieces == 0) return;
   }
-  read_ahead(next);
+  read_ahead(std::span(next).first(count));
 }
 
 // y: (rows, qkv_dim) of flow.x.

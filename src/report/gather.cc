@@ -130,7 +130,8 @@ std::vector<DeviceFit> fits_on(const std::vector<DeviceProfile>& devices, const 
   for (const DeviceProfile& d : devices) {
     DeviceFit fit;
     fit.device = d.name;
-    fit.fits = static_cast<double>(report.size.file_bytes) + cached <= d.usable || d.kind == "tpu";
+    fit.fits =
+        static_cast<double>(report.loss.size.file_bytes) + cached <= d.usable || d.kind == "tpu";
     fit.milliseconds = 1e3 * static_cast<double>(model.read_bytes()) / d.bandwidth;
     fit.scheme_runs = std::all_of(widths.begin(), widths.end(), [&](const std::string& w) {
       return std::find(d.schemes.begin(), d.schemes.end(), w) != d.schemes.end();
@@ -138,22 +139,6 @@ std::vector<DeviceFit> fits_on(const std::vector<DeviceProfile>& devices, const 
     out.push_back(std::move(fit));
   }
   return out;
-}
-
-Status check(const std::vector<Window>& windows, const Decoder& model, const Decoder& reference,
-             const ReportOptions& o) {
-  if (model.config().vocab != reference.config().vocab)
-    return fail("{}: has {} tokens, {} has {}; they are not the same model", o.model,
-                model.config().vocab, o.against, reference.config().vocab);
-  for (const Window& w : windows) {
-    if (static_cast<int64_t>(w.ids.size()) > std::min(model.context(), reference.context()))
-      return fail("{}: windows of {} tokens do not fit its context", o.model, w.ids.size());
-    for (int32_t id : w.ids)
-      if (id >= model.config().vocab)
-        return fail("{}: the tokenizer gives id {}, the model has {}", o.model, id,
-                    model.config().vocab);
-  }
-  return {};
 }
 
 }  // namespace
@@ -170,19 +155,12 @@ Result<Report> gather_report(const ReportOptions& o, const std::vector<DevicePro
   if (r.record.is_object()) r.linears = NB_TRY(linears_of(r.record, record));
 
   const Tokenizer& tokenizer = *NB_TRY(reference.need_tokenizer());
-  int32_t bos = tokenizer.bos.value_or(std::max(model.decoder.config().bos, 0));
-  std::vector<Window> windows = NB_TRY(make_windows(tokenizer, bos, o.text, o.windows));
-  NB_OK(check(windows, model.decoder, reference.decoder, o));
+  std::vector<Window> windows =
+      NB_TRY(held_out_windows(model.decoder, &reference.decoder, tokenizer, o.text, o.windows));
   TokenScores scores = score_windows(model.decoder, &reference.decoder, windows);
-  r.scores = summarize(scores);
-  r.tokens = scores.kl.size();
+  r.loss = NB_TRY(evaluation_of(model.decoder, &reference.decoder, windows, scores));
   r.worst = NB_TRY(worst_of(scores, windows, tokenizer));
   r.kl = std::move(scores.kl);
-  r.size = NB_TRY(measure_size(model.decoder.weights()));
-  r.float_size = NB_TRY(measure_size(reference.decoder.weights()));
-  r.size.parameters = r.float_size.parameters;
-  r.integer_linears = model.decoder.integer_linears();
-
   std::vector<std::string> prompts = o.prompts;
   if (prompts.empty()) prompts = NB_TRY(prompts_from(windows, tokenizer));
   auto [small, small_rate] = NB_TRY(write_samples(model, prompts, o.sample_tokens));

@@ -34,18 +34,20 @@ mark { background: rgb(var(--mark) / .3); color: inherit; }
 pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; padding: 10px; font-size: .85rem; }
 )";
 
+std::string shown(const std::string& text) { return html_text(with_breaks_shown(text)); }
+
 std::string tile(const std::string& figure, const char* what) {
   return fmt::format("<div><b>{}</b>{}</div>\n", figure, what);
 }
 
 std::string tiles(const Report& r) {
-  const Comparison& s = r.scores;
+  const Comparison& s = r.loss.scores;
   double share =
-      static_cast<double>(r.size.file_bytes) / static_cast<double>(r.float_size.file_bytes);
+      static_cast<double>(r.loss.size.file_bytes) / static_cast<double>(r.loss.reference_bytes);
   std::string out = "<div class=\"tiles\">\n";
-  out += tile(fmt::format("{:.3f}", r.size.bits_per_weight()), "bits per weight");
-  out +=
-      tile(fmt::format("{:.2f} MB", static_cast<double>(r.size.file_bytes) / 1e6), "all tensors");
+  out += tile(fmt::format("{:.3f}", r.loss.size.bits_per_weight()), "bits per weight");
+  out += tile(fmt::format("{:.2f} MB", static_cast<double>(r.loss.size.file_bytes) / 1e6),
+              "all tensors");
   out += tile(fmt::format("{:.1f} %", 100 * share), "of the float model's bytes");
   out += tile(fmt::format("{:.5f}", s.kl_mean), "KL, nats a token");
   out += tile(fmt::format("{:.2f} %", 100 * s.top1), "same likeliest token");
@@ -55,7 +57,7 @@ std::string tiles(const Report& r) {
 }
 
 std::string loss(const Report& r) {
-  const Comparison& s = r.scores;
+  const Comparison& s = r.loss.scores;
   return fmt::format(
       "<h2>What was lost</h2>\n<p>Perplexity {:.4f} where the float model has {:.4f}; the ratio "
       "lies "
@@ -64,7 +66,7 @@ std::string loss(const Report& r) {
       "{:.4f}, largest {:.3f}. {} tokens of text that calibration never saw; arithmetic: {}.</p>\n"
       "<p>How many tokens have which KL:</p>\n{}",
       s.perplexity, s.reference_perplexity, s.ratio_low, s.ratio_high, s.kl_mean, s.kl_p99,
-      s.kl_max, r.tokens, html_text(r.arithmetic), histogram_svg(histogram_of(r.kl)));
+      s.kl_max, r.loss.tokens, html_text(r.arithmetic), histogram_svg(histogram_of(r.kl)));
 }
 
 std::string worst(const Report& r) {
@@ -76,7 +78,7 @@ std::string worst(const Report& r) {
     out += fmt::format(
         "<tr><td>{:.3f}</td><td>{:.1f} %</td><td>{:.1f} %</td><td class=\"worst\">{}<mark>{}</mark>"
         "</td></tr>\n",
-        w.kl, 100 * w.likely_float, 100 * w.likely, html_text(w.before), html_text(w.token));
+        w.kl, 100 * w.likely_float, 100 * w.likely, shown(w.before), shown(w.token));
   return out + "</table></div>\n";
 }
 
@@ -89,7 +91,7 @@ std::string samples(const Report& r) {
     out += fmt::format(
         "<p>{}</p>\n<div class=\"pair\"><div><span class=\"soft\">float</span><br>{}</div>"
         "<div><span class=\"soft\">this</span><br>{}</div></div>\n",
-        html_text(s.prompt), html_text(s.by_float), html_text(s.by_model));
+        shown(s.prompt), shown(s.by_float), shown(s.by_model));
   return out;
 }
 
@@ -117,16 +119,7 @@ std::string provenance(const Report& r) {
   if (!r.record.is_object()) return "";
   Json kept = r.record;
   kept.erase("tensors");
-  return "<h2>How it was made</h2>\n<pre>" + [&] {
-    std::string out;  // line by line: html_text marks line breaks
-    std::string text = kept.dump(2);
-    for (size_t at = 0; at < text.size();) {
-      size_t end = std::min(text.find('\n', at), text.size());
-      out += html_text(std::string_view(text).substr(at, end - at)) + "\n";
-      at = end + 1;
-    }
-    return out;
-  }() + "</pre>\n";
+  return "<h2>How it was made</h2>\n<pre>" + html_text(kept.dump(2)) + "\n</pre>\n";
 }
 
 }  // namespace

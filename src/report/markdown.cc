@@ -6,11 +6,7 @@ namespace {
 // Text in a table's cell or a line: no mark of Markdown's means anything there.
 std::string plain(const std::string& text) {
   std::string out;
-  for (char c : text) {
-    if (c == '\n') {
-      out += "\u23ce";
-      continue;
-    }
+  for (char c : with_breaks_shown(text)) {
     if (std::string_view("\\`*_{}[]<>()#+|~!&").find(c) != std::string_view::npos) out += '\\';
     if (static_cast<unsigned char>(c) >= 32) out += c;
   }
@@ -18,26 +14,33 @@ std::string plain(const std::string& text) {
 }
 
 std::string figures(const Report& r) {
-  const Comparison& s = r.scores;
+  const Comparison& s = r.loss.scores;
   std::string out = "| what | figure |\n|---|---|\n";
   auto row = [&](const char* what, const std::string& figure) {
     out += fmt::format("| {} | {} |\n", what, figure);
   };
-  row("bits per weight", fmt::format("{:.3f}", r.size.bits_per_weight()));
-  row("bytes of all tensors", fmt::format("{} of {}", r.size.file_bytes, r.float_size.file_bytes));
+  row("bits per weight", fmt::format("{:.3f}", r.loss.size.bits_per_weight()));
+  row("bytes of all tensors",
+      fmt::format("{} of {}", r.loss.size.file_bytes, r.loss.reference_bytes));
   row("KL, nats a token",
       fmt::format("{:.6f}, p99 {:.4f}, largest {:.3f}", s.kl_mean, s.kl_p99, s.kl_max));
   row("same likeliest token", fmt::format("{:.2f} %", 100 * s.top1));
   row("perplexity", fmt::format("{:.4f}, float {:.4f}", s.perplexity, s.reference_perplexity));
   row("its ratio",
       fmt::format("{:.5f} ({:.5f}..{:.5f}, 95 %, paired)", s.ratio, s.ratio_low, s.ratio_high));
-  row("tokens measured", fmt::format("{}, {}", r.tokens, plain(r.arithmetic)));
+  row("tokens measured", fmt::format("{}, {}", r.loss.tokens, plain(r.arithmetic)));
   row("tokens/s", fmt::format("{:.0f}, float {:.0f}, on {}", r.tokens_per_second,
                               r.float_tokens_per_second, plain(r.cpu)));
   return out;
 }
 
 }  // namespace
+
+std::string with_breaks_shown(std::string_view text) {
+  std::string out;
+  for (char c : text) c == '\n' ? out += "\u23ce" : out += c;
+  return out;
+}
 
 std::string report_markdown(const Report& r) {
   std::string out = "# " + plain(r.name) + "\n\n" + figures(r);

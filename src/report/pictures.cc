@@ -30,12 +30,9 @@ std::string html_text(std::string_view text) {
       case '\'':
         out += "&#39;";
         break;
-      case '\n':
-        out += "&#9166;";  // a return sign: the line break is what matters there
-        break;
       default:
         // What HTML may not hold; bytes above 127 belong to UTF-8.
-        if (static_cast<unsigned char>(c) >= 32 || c == '\t') out += c;
+        if (static_cast<unsigned char>(c) >= 32 || c == '\t' || c == '\n') out += c;
     }
   }
   return out;

@@ -8,7 +8,8 @@
 
 namespace nibble {
 
-// Text inside HTML: & < > " ' as references, control characters as their pictures.
+// Text inside HTML: & < > " ' as references; control characters but line breaks and tabs are left
+// out.
 std::string html_text(std::string_view text);
 
 // Counts of KL over powers of ten, four bars each; zeros and what lies below count in the first.

@@ -6,8 +6,7 @@
 
 #include "base/json.h"
 #include "device/profile.h"
-#include "eval/compare.h"
-#include "model/size.h"
+#include "eval/evaluation.h"
 
 namespace nibble {
 
@@ -49,11 +48,8 @@ struct DeviceFit {
 struct Report {
   std::string name;
   Json record;  // nibble.json; null where the folder has none
-  Comparison scores;
-  size_t tokens = 0;
-  std::string arithmetic;                       // in words; its caller's to say, from the next
-  std::pair<int64_t, int64_t> integer_linears;  // on integer kernels, of all
-  SizeReport size, float_size;
+  Evaluation loss;
+  std::string arithmetic;  // of it, in words; its caller's to say
   std::vector<ReportLinear> linears;
   std::vector<double> kl;  // of every scored token
   std::vector<WorstToken> worst;
@@ -66,6 +62,9 @@ struct Report {
 // Measures all of it. `devices`: the profiles to judge.
 Result<Report> gather_report(const ReportOptions& options,
                              const std::vector<DeviceProfile>& devices, const std::string& cpu);
+
+// Text of a model on one line: each line break as a return sign.
+std::string with_breaks_shown(std::string_view text);
 
 // The page as one file of HTML 5, and as Markdown.
 std::string report_html(const Report& report);

@@ -24,10 +24,8 @@ OnnxFlavour flavour_of(std::string_view name) {
   return kKinds[i];
 }
 
-// The flavour that was asked for, or the one that holds the integers exactly.
 std::string flavour_name(const ExportRequest& request) {
-  if (!request.flavour.empty()) return request.flavour;
-  return has_integers(request.model) ? "nbits" : "f32";
+  return onnx_flavour_name(request, "nbits");
 }
 
 Result<ExportPlan> plan(const ExportRequest& request) {
@@ -99,8 +97,7 @@ Status write_genai(const ExportRequest& request, const ExportPlan& plan, OutputF
 // OpenVINO takes both forms of integers and runs them alike; dq compiles in a third of the time
 // and two thirds of the memory (1.1 B parameters, w4g128, openvino 2026.4).
 std::string openvino_flavour(const ExportRequest& request) {
-  if (!request.flavour.empty()) return request.flavour;
-  return has_integers(request.model) ? "dq" : "f32";
+  return onnx_flavour_name(request, "dq");
 }
 
 Result<ExportPlan> plan_openvino(const ExportRequest& request) {

@@ -50,6 +50,11 @@ bool has_integers(const Weights& model) {
   return false;
 }
 
+std::string onnx_flavour_name(const ExportRequest& request, const char* of_integers) {
+  if (!request.flavour.empty()) return request.flavour;
+  return has_integers(request.model) ? of_integers : "f32";
+}
+
 void note_onnx_rounding(const OnnxForms& forms, ExportPlan& plan) {
   if (forms.rounded > 0)
     plan.notes.push_back(fmt::format(

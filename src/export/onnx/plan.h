@@ -15,6 +15,8 @@ Result<OnnxForms> onnx_forms(const ExportRequest& request, OnnxFlavour flavour);
 void note_onnx_rounding(const OnnxForms& forms, ExportPlan& plan);
 
 bool has_integers(const Weights& model);
+// The flavour that was asked for; without one `of_integers` where the model has any, else f32.
+std::string onnx_flavour_name(const ExportRequest& request, const char* of_integers);
 
 // `name`: the flavour's in the card. Refused: what the flavour or the graph cannot hold.
 Result<ExportPlan> plan_onnx(const ExportRequest& request, OnnxFlavour flavour,

@@ -12,8 +12,7 @@ constexpr const char* kFile = "model.pt";
 constexpr const char* kFlavours[] = {"integers", "f32"};
 
 std::string flavour_name(const ExportRequest& request) {
-  if (!request.flavour.empty()) return request.flavour;
-  return kFlavours[has_integers(request.model) ? 0 : 1];
+  return onnx_flavour_name(request, kFlavours[0]);
 }
 OnnxFlavour flavour_of(const ExportRequest& request) {
   return flavour_name(request) == kFlavours[0] ? OnnxFlavour::kNbits : OnnxFlavour::kF32;
