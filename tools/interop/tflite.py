@@ -13,9 +13,11 @@ from interop.onnx import BLOOM, EXACT, export, kl, logits_of_nibble, row
 sys.path.append(str(ROOT / "tests"))
 from tflite_files import TfliteFile  # noqa: E402 (our own evaluation of such a file)
 
-# scheme, target; all but those of f32 keep the artifact's integers, and LiteRT rounds the inputs.
+# scheme, target; all keep the artifact's integers or all but all of what they say, and LiteRT rounds the inputs.
 KINDS = [("w8", "tflite"), ("w4", "tflite"), ("w4g32", "tflite"), ("w4g128", "tflite"), ("w4g64 --embedding w8 --head w8", "tflite"),
-         ("w4g128-asym", "tflite:dynamic"), ("w4g128-asym", "tflite:int4-block32")]
+         ("w4g128-asym", "tflite:dynamic")]
+# Weights that are rounded anew, or integers on both sides of linears.
+ROUNDED = [("w8", "tflite:int8"), ("w8", "tflite:uint8"), ("w4g128-asym", "tflite:int4-block32")]
 # XNNPACK's kernels, which LiteRT takes where they can, its own, and its reference, of which those of int4 rows are right
 # where a code is -8 (the others take -8 for something else).
 RESOLVERS = {"XNNPACK": OpResolverType.AUTO, "kernels": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -110,29 +112,29 @@ def divergence(model, scheme, target, resolver, vocab=None):
     return row(name_of(scheme, target, model, resolver) + ": KL ratio", 1.05, body)
 
 
-def fixed_ranges(flavour, resolver):
-    """The KL to the float model of integers on both sides of linears, over that of the same file run by tests/tflite_files.py."""
+def rounded(scheme, target, resolver):
+    """The KL to the float model, over that of the same file run by tests/tflite_files.py."""
     def body(work):
-        source, out = export(TALES, "w8", f"tflite:{flavour}", work, "--context", 128, "--prefill", 32,
-                             "--calibration", TALES / "calibration.txt", "--windows", 32)
+        ranges = [] if "block32" in target else ["--calibration", TALES / "calibration.txt", "--windows", 32]
+        source, out = export(TALES, scheme, target, work, "--context", 128, "--prefill", 32, *ranges)
         loaded, file, ours, theirs = Model(out, resolver), TfliteFile(out / "model.tflite"), 0., 0.
         for ids in windows(4, 96):
             wanted = logits_of_nibble(TALES, ids, work)
             ours += kl(wanted, file.logits(ids)[0]) / 4
             theirs += kl(wanted, loaded.step(ids, loaded.empty(), 0)[0]) / 4
         return f"KL {theirs:.5f}, ours {ours:.5f}", theirs / ours
-    return row(f"tflite:{flavour} w8 {resolver}: KL ratio", 1.05, body)
+    return row(name_of(scheme, target, TALES, resolver) + ": KL ratio", 1.05, body)
 
 
 def check():
+    for resolver in ("XNNPACK", "kernels"):
+        yield greedy_text("", resolver)
+        for scheme, target in ROUNDED:
+            yield rounded(scheme, target, resolver)
     for scheme, target in KINDS:
         for resolver in ("XNNPACK", "reference" if scheme == "w4" else "kernels"):
             yield divergence(TALES, scheme, target, resolver)
-    for resolver in ("XNNPACK", "kernels"):
-        yield greedy_text("", resolver)
-        for flavour in ("int8", "uint8"):
-            yield fixed_ranges(flavour, resolver)
-        for folder in sorted(p for p in GOLDEN.glob("*") if p.is_dir()):
-            yield family(folder, resolver)
-        if BLOOM.is_dir():
-            yield divergence(BLOOM, "w4g32", "tflite", resolver)
+    if BLOOM.is_dir():
+        yield divergence(BLOOM, "w4g32", "tflite", "XNNPACK")
+    for folder in sorted(p for p in GOLDEN.glob("*") if p.is_dir()):
+        yield family(folder, "XNNPACK")
