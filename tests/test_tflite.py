@@ -151,6 +151,12 @@ def test_fixed_ranges_refuse(made, tmp_path):  # noqa: F811
     refused("export", made("w8"), "--to", "tflite:int8", "-o", tmp_path / "out", words=["--calibration"], leaves=tmp_path)
 
 
+def test_quantize_hands_its_calibration_on(tmp_path):
+    run("quantize", TALES, "-o", tmp_path / "a", "--scheme", "w8", "--method", "rtn-imatrix", "--windows", 4,
+        "--calibration", TALES / "calibration.txt", "--export", "tflite:int8")
+    assert json.loads((tmp_path / "a-tflite-int8/nibble.json").read_text())["flavour"] == "int8"
+
+
 def test_lint_of_edge_tpu(integers, made, tmp_path):  # noqa: F811
     def problems(folder):
         return json.loads(run("lint", folder, "--target", "edgetpu", "--json", code=1).stdout)["problems"]

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -51,6 +52,13 @@ Status finish_options(Arguments& a) {
   return {};
 }
 
+// Whether the format of a checked target may ask for the ranges of a calibration text.
+bool takes_ranges(const std::string& target) {
+  return std::ranges::any_of(export_formats(), [&](const ExportFormat* f) {
+    return f->fixed_shapes && target.substr(0, target.find(':')) == f->name;
+  });
+}
+
 // The exports of what was just written, beside it.
 Result<std::vector<ExportOutcome>> write_exports(const Arguments& a) {
   std::vector<ExportOutcome> out;
@@ -60,6 +68,9 @@ Result<std::vector<ExportOutcome>> write_exports(const Arguments& a) {
     o.output = export_folder(a.options.output, target);
     o.target = target;
     o.force = a.options.force;
+    // Standard input cannot be read again.
+    if (takes_ranges(target) && a.options.calibration != "-")
+      o.fixed.calibration.text = a.options.calibration;
     out.push_back(NB_TRY(run_export(o)));
   }
   return out;

@@ -11,9 +11,7 @@ using namespace tflite;
 
 namespace {
 
-constexpr int64_t kAlignment = 64;  // of buffers; the schema asks for 16
-// Below the limit of a flatbuffer, with room for tables and names.
-constexpr int64_t kInsideLimit = int64_t{3} << 29;
+constexpr int64_t kAlignment = 64;     // of buffers; the schema asks for 16
 constexpr int kWidestShortCode = 127;  // what a file's old field for an operator's code holds
 
 std::vector<int32_t> narrow(std::span<const int64_t> values) {
@@ -148,14 +146,14 @@ FlatTable TfliteModel::table(std::span<const int64_t> behind) const {
   return out;
 }
 
-Status TfliteModel::write(const std::string& path) const {
+Status TfliteModel::write(const std::string& path, int64_t most_inside) const {
   std::vector<int64_t> sizes;
   int64_t total = 0;
   for (const OnnxWeight& b : buffers_) {
     sizes.push_back(b.bytes());
     total += ceil_div(b.bytes(), kAlignment) * kAlignment;
   }
-  bool inside = total < kInsideLimit;
+  bool inside = total < most_inside;
   std::vector<int64_t> behind(inside ? 0 : sizes.size(), 0);
   FlatBytes flat =
       NB_TRY(lay_flat(table(behind), kTfliteIdentifier, inside ? sizes : behind, kAlignment));

@@ -49,8 +49,11 @@ class TfliteModel {
   size_t constant(const std::string& bytes);
   size_t weight(const OnnxWeight& weight);
 
-  // Streams the weights. They lie inside the flatbuffer up to its limit of 2 GB, beyond it behind.
-  Status write(const std::string& path) const;
+  // Streams the weights. They lie inside the flatbuffer while they are less than `most_inside`
+  // bytes, or all behind it. The usual bound keeps it below its limit of 2 GB, tables and names
+  // included.
+  static constexpr int64_t kInside = int64_t{3} << 29;
+  Status write(const std::string& path, int64_t most_inside = kInside) const;
 
  private:
   FlatTable table(std::span<const int64_t> behind) const;
