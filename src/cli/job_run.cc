@@ -74,6 +74,14 @@ std::vector<JobStep> steps_of(const Job& job) {
     steps.push_back(
         {"export " + target, {"export", made, "--to", target, "-o", out, "--force"}, out});
   }
+  if (job.report) {
+    std::string page = job.output + "/report.html";
+    JobStep report{"report", {"report", made, "--against", job.model, "-o", page}, page};
+    report.arguments.insert(report.arguments.end(), {"--markdown", job.output + "/report.md"});
+    add_text(job, report.arguments);
+    add_activations(job, report.arguments);
+    steps.push_back(report);
+  }
   return steps;
 }
 
