@@ -55,6 +55,18 @@ CommandBody setup(CLI::App& app) {
       ->type_name("MODEL");
   app.add_option("--tokens", o.eval_tokens, "Use only the first N tokens of that text")
       ->check(CLI::PositiveNumber);
+  FixedGraphOptions& fixed = o.fixed;
+  app.add_option("--context", fixed.context,
+                 "tflite: the tokens that its cache holds (default: the model's, at most 2048)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--prefill", fixed.prefill,
+                 "tflite: the tokens that a step of its prefill takes (default: 128)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--calibration", fixed.calibration.text,
+                 "tflite:int8 and :uint8: the text whose activations' ranges they take")
+      ->type_name("TEXT");
+  app.add_option("--windows", fixed.calibration.windows, "Windows of it (default: 64)")
+      ->check(CLI::PositiveNumber);
   app.add_flag("--force", o.force, "Replace an existing output folder");
   add_dry_run_option(app, o.dry_run);
   add_threads_option(app);

@@ -112,7 +112,7 @@ std::vector<Applicable> applicable_exports(const DecoderConfig& config, const We
         Applicable{format->name, format->summary, false, true, family_obstacle(*format, config)});
     a.applies = a.note.empty();
     if (!a.applies || !weights) continue;
-    auto plan = format->plan({*weights, "", /*values=*/false});
+    auto plan = format->plan({.model = *weights, .flavour = "", .fixed = {}, .values = false});
     a.applies = plan.has_value();
     if (!plan) {
       // The folder was named above.

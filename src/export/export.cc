@@ -69,6 +69,10 @@ Status measure(const ExportOptions& o, const ExportRequest& request, const std::
   const ExportFormat& format = *report.format;
   ExportMeasurement out;
   if (format.arithmetic) out.arithmetic = format.arithmetic(report.plan.flavour);
+  if (out.arithmetic.beyond) {
+    report.unmeasured = fmt::format("not measured: {}", out.arithmetic.beyond);
+    return {};
+  }
   out.through_source = format.read_back != read_back_folder;
   if (out.through_source && !report.round_trip.lossless()) {
     report.unmeasured =
@@ -115,9 +119,12 @@ std::span<const ExportFormat* const> export_formats() { return kFormats; }
 
 Result<ExportReport> export_model(const ExportOptions& o) {
   Target target = NB_TRY(parse_target(o.target));
+  if (o.fixed.given() && !target.format->fixed_shapes)
+    return usage("--context, --prefill, --calibration: {} has no fixed shapes or ranges",
+                 target.format->name);
   NB_OK(check_output(o, o.model));
   Weights model = NB_TRY(Weights::open(o.model));
-  ExportRequest request{model, target.flavour};
+  ExportRequest request{model, target.flavour, o.fixed};
   ExportReport report;
   report.format = target.format;
   report.plan = NB_TRY(target.format->plan(request));

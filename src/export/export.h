@@ -12,12 +12,21 @@
 #include "eval/evaluation.h"
 #include "export/round_trip.h"
 #include "model/weights.h"
+#include "quant/calibration.h"
 
 namespace nibble {
+
+// Of a graph of fixed shapes, and of fixed ranges of activations.
+struct FixedGraphOptions {
+  int64_t context = 0, prefill = 0;  // tokens of its cache, and of a step of its prefill; 0: usual
+  CalibrationOptions calibration;    // ranges are those of this text; empty: there is none
+  bool given() const { return context > 0 || prefill > 0 || !calibration.text.empty(); }
+};
 
 struct ExportRequest {
   const Weights& model;  // an artifact or a float model; its side files lie in folder()
   std::string flavour;   // one of the format's, or "": the one that holds the integers exactly
+  FixedGraphOptions fixed{};
   // Without: plan() reads shapes, types and schemes, but no codes, scales or zero points, and names
   // in ExportPlan::open what only these tell. (Scales that the format refuses then go unseen.)
   bool values = true;
@@ -38,6 +47,7 @@ struct ExportPlan {
 struct TargetArithmetic {
   Activations activations = Activations::kFloat;
   const char* what = "float inputs";
+  const char* beyond = nullptr;  // what the target does and our kernels cannot; nothing is measured
 };
 
 struct ExportFormat {
@@ -59,6 +69,7 @@ struct ExportFormat {
   Status (*check_family)(const DecoderConfig& config, const std::string& what) = nullptr;
   // Of a flavour; null: float inputs.
   TargetArithmetic (*arithmetic)(const std::string& flavour) = nullptr;
+  bool fixed_shapes = false;  // takes the request's FixedGraphOptions
 };
 
 // Declared here, defined in export/NAME.cc.
@@ -76,6 +87,7 @@ struct ExportOptions {
   std::string eval_text;     // what was written is measured on it; empty: nothing is measured
   std::string eval_against;  // the float model beside it; empty: perplexity alone
   int64_t eval_tokens = 0;   // of the text at most; 0: all
+  FixedGraphOptions fixed;
   bool force = false, dry_run = false;
 };
 

@@ -17,13 +17,14 @@ FORMATS = {
     "bitsandbytes": "bitsandbytes folders in transformers",
     "onnx": "ONNX models in onnxruntime, OpenVINO and ONNX Runtime GenAI",
     "gguf_package": "GGUF files in the gguf package",
+    "tflite": "TFLite files in LiteRT, its own kernels and XNNPACK's",
     "torchscript": "TorchScript archives in torch.jit.load",
     "report": "the page of nibble report in Chromium",
 }
 
 
 # Those whose packages requirements-light.txt has.
-LIGHT = ["gguf_package", "onnx"]
+LIGHT = ["gguf_package", "onnx", "tflite"]
 
 
 def table_line(kind, result, difference, allowed, verdict):

@@ -94,7 +94,7 @@ def text_ids():
     return windows(1)[0]
 
 
-def export(model, scheme, target, work):
+def export(model, scheme, target, work, *options):
     """-> what was exported, the exported folder."""
     source, out = model, work / "export"
     if scheme:
@@ -103,7 +103,7 @@ def export(model, scheme, target, work):
         if "--input-ranges" in more:
             more += ["--calibration", TALES / "calibration.txt"]
         nibble("quantize", model, "-o", source, "--scheme", name, "--method", "rtn", *more)
-    nibble("export", source, "--to", target, "-o", out)
+    nibble("export", source, "--to", target, "-o", out, *options)
     return source, out
 
 

@@ -2,23 +2,19 @@
 
 #include <algorithm>
 
-#include "export/onnx/layers.h"
+#include "export/onnx/growing_frame.h"
 #include "export/onnx/matrices.h"
 
 namespace nibble {
 namespace {
 
 using Ints = std::vector<int64_t>;
-
-constexpr const char* kBatch = "batch_size";
-constexpr const char* kSequence = "sequence_length";
-constexpr const char* kPast = "past_sequence_length";
-constexpr const char* kTotal = "total_sequence_length";
+using Axis = OnnxAttribute;
 
 class Builder {
  public:
-  Builder(const Weights& model, OnnxFlavour flavour, OnnxGraph& graph)
-      : model_(model), c_(model.config()), g_(graph), matrices_(model, flavour, graph) {}
+  Builder(const Weights& model, DecoderFrame& frame, DecoderMatrices& matrices, OnnxGraph& graph)
+      : model_(model), c_(model.config()), g_(graph), frame_(frame), matrices_(matrices) {}
 
   Status run() {
     OnnxValue h = NB_TRY(embed());
@@ -29,7 +25,7 @@ class Builder {
     OnnxValue logits = NB_TRY(matrices_.head(head_linear(c_), h));
     if (c_.logit_scale != 1) logits = scaled(logits, c_.logit_scale);
     if (c_.logit_softcap > 0) logits = onnx_softcap(g_, c_.logit_softcap, logits);
-    g_.output("logits", OnnxType::kFloat, {kBatch, kSequence, c_.vocab}, "Identity", {logits});
+    g_.output("logits", OnnxType::kFloat, frame_.rows_of(c_.vocab), "Identity", {logits});
     return {};
   }
 
@@ -59,16 +55,9 @@ class Builder {
   }
 
   Result<OnnxValue> embed() {
-    OnnxValue ids = g_.input("input_ids", OnnxType::kInt64, {kBatch, kSequence});
-    OnnxValue mask = g_.input("attention_mask", OnnxType::kInt64, {kBatch, kTotal});
-    OnnxValue places;
-    if (onnx_takes_positions(c_))
-      places = g_.input("position_ids", OnnxType::kInt64, {kBatch, kSequence});
     g_.scope("positions");
-    positions_ = onnx_positions(g_, ids, mask);
-    for (const RopeSpec& rope : c_.ropes)
-      rotations_.push_back(onnx_rotation(g_, rope, positions_, places));
-    if (c_.alibi != Alibi::kNone) alibi_ = onnx_alibi(g_, c_, positions_);
+    OnnxValue ids = frame_.ids(), places = frame_.places();
+    for (const RopeSpec& rope : c_.ropes) rotations_.push_back(frame_.rotation(rope));
     g_.scope("embedding");
     OnnxValue h = NB_TRY(matrices_.rows({embedding_module(c_), c_.vocab, c_.embedding_width}, ids));
     h = scaled(h, c_.embedding_scale);
@@ -156,21 +145,14 @@ class Builder {
   // The cache with the step's rows behind it, as (batch, kv_heads, 1, total, head_dim): the heads
   // of queries that share one are the third dimension.
   OnnxValue cached(int64_t layer, const char* what, const OnnxValue& fresh) {
-    std::vector<OnnxDim> dims = {kBatch, c_.kv_heads, kPast, c_.head_dim};
-    OnnxValue past =
-        g_.input(fmt::format("past_key_values.{}.{}", layer, what), OnnxType::kFloat, dims);
-    dims[2] = kTotal;
-    OnnxValue all =
-        g_.output(fmt::format("present.{}.{}", layer, what), OnnxType::kFloat, dims, "Concat",
-                  {past, transpose(fresh, {0, 2, 1, 3})}, {{"axis", int64_t{2}}});
+    OnnxValue all = frame_.cached(layer, what, transpose(fresh, {0, 2, 1, 3}));
     return g_.node("Unsqueeze", {all, g_.integers({2})});
   }
 
   OnnxValue bias_of(int64_t window) {
     auto [at, fresh] = biases_.try_emplace(window);
     if (!fresh) return at->second;
-    at->second = onnx_mask(g_, positions_, window);
-    if (!alibi_.empty()) at->second = add(at->second, alibi_);
+    at->second = frame_.score_bias(window);
     return at->second;
   }
 
@@ -205,8 +187,47 @@ class Builder {
     return linear(Role::kDown, up);
   }
 
+  Result<OnnxValue> expert(int64_t e, const OnnxValue& x) {
+    OnnxValue gate = NB_TRY(linear(Role::kGate, x, e));
+    OnnxValue up = NB_TRY(linear(Role::kUp, x, e));
+    up = g_.node("Mul", {onnx_activation(g_, c_.activation, gate), up});
+    return linear(Role::kDown, up, e);
+  }
+
+  // Every token passes every expert; those that it is not sent to count 0.
+  Result<OnnxValue> all_experts(int64_t layer, const OnnxValue& x) {
+    OnnxValue shares = NB_TRY(fixed_routes(layer, x)), sum;
+    int64_t count = c_.blocks[static_cast<size_t>(layer)].experts;
+    auto parts = g_.nodes("Split", {shares, g_.integers(Ints(static_cast<size_t>(count), 1))},
+                          {{"axis", int64_t{-1}}}, static_cast<size_t>(count));
+    for (int64_t e = 0; e < count; ++e) {
+      OnnxValue y = NB_TRY(expert(e, x));
+      y = g_.node("Mul", {y, parts[static_cast<size_t>(e)]});
+      sum = e == 0 ? y : add(sum, y);
+    }
+    return sum;
+  }
+
+  // (batch, sequence, experts): each token's share of each expert. Of equal shares at the edge all
+  // are kept, where routes() takes the first.
+  Result<OnnxValue> fixed_routes(int64_t layer, const OnnxValue& x) {
+    const Axis last{"axis", int64_t{-1}};
+    OnnxValue shares =
+        g_.node("Softmax", {NB_TRY(matrices_.multiply(router(c_, layer), x))}, {last});
+    int64_t count = c_.blocks[static_cast<size_t>(layer)].experts, kept = c_.experts_per_token;
+    OnnxValue best = g_.nodes("TopK", {shares, g_.integers({kept})}, {last}, 2)[0];
+    OnnxValue least = best;
+    if (kept > 1) least = g_.nodes("Split", {best, g_.integers({kept - 1, 1})}, {last}, 2)[1];
+    if (kept == count) return shares;
+    OnnxValue chosen = g_.node("LessOrEqual", {least, shares});
+    OnnxValue most = g_.node("Where", {chosen, shares, g_.node("Mul", {shares, g_.real(0)})});
+    if (!c_.normalized_experts) return most;
+    return g_.node("Div", {most, g_.node("ReduceSum", {best, g_.integers({-1})})});
+  }
+
   // Each expert's tokens are gathered, and what it gives is added where they stood.
   Result<OnnxValue> experts(int64_t layer, const OnnxValue& x) {
+    if (frame_.fixed_shapes()) return all_experts(layer, x);
     OnnxValue tokens = reshape(x, {-1, c_.hidden});
     OnnxValue weights = NB_TRY(routes(layer, tokens));
     OnnxValue sum = g_.node("Mul", {tokens, g_.real(0)});
@@ -214,11 +235,8 @@ class Builder {
       OnnxValue own = g_.node("Gather", {weights, g_.integer(e)}, {{"axis", int64_t{1}}});
       OnnxValue at = transpose(g_.node("NonZero", {own}), {1, 0});
       OnnxValue mine = g_.node("GatherND", {tokens, at});
-      OnnxValue gate = NB_TRY(linear(Role::kGate, mine, e));
-      OnnxValue up = NB_TRY(linear(Role::kUp, mine, e));
-      up = g_.node("Mul", {onnx_activation(g_, c_.activation, gate), up});
       OnnxValue share = g_.node("Unsqueeze", {g_.node("GatherND", {own, at}), g_.integers({1})});
-      OnnxValue y = g_.node("Mul", {NB_TRY(linear(Role::kDown, up, e)), share});
+      OnnxValue y = g_.node("Mul", {NB_TRY(expert(e, mine)), share});
       sum = g_.node("ScatterND", {sum, at, y}, {{"reduction", std::string("add")}});
     }
     return g_.node("Reshape", {sum, g_.node("Shape", {x})});
@@ -240,10 +258,9 @@ class Builder {
   const Weights& model_;
   const DecoderConfig& c_;
   OnnxGraph& g_;
-  OnnxMatrices matrices_;
-  OnnxPositions positions_;
+  DecoderFrame& frame_;
+  DecoderMatrices& matrices_;
   std::vector<OnnxRotation> rotations_;
-  OnnxValue alibi_;
   std::map<int64_t, OnnxValue> biases_;  // by window
   std::vector<LinearSpec> linears_;      // of the block that is built
 };
@@ -254,9 +271,16 @@ bool onnx_takes_positions(const DecoderConfig& c) {
   return !c.ropes.empty() || c.position_offset >= 0;
 }
 
+Status build_decoder(const Weights& model, DecoderFrame& frame, DecoderMatrices& matrices,
+                     OnnxGraph& graph) {
+  return Builder(model, frame, matrices, graph).run();
+}
+
 Result<OnnxGraph> onnx_decoder(const Weights& model, OnnxFlavour flavour) {
   OnnxGraph out;
-  NB_OK(Builder(model, flavour, out).run());
+  GrowingFrame frame(model.config(), out);
+  OnnxMatrices matrices(model, flavour, out);
+  NB_OK(build_decoder(model, frame, matrices, out));
   return out;
 }
 

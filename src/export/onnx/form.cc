@@ -111,11 +111,17 @@ Result<OnnxForm> onnx_row_form(const Weights& model, OnnxFlavour flavour, const 
 Result<OnnxRows> OnnxRows::open(const Weights& model, const ExportMatrix& m, const OnnxForm& form) {
   OnnxRows out;
   out.k_ = m.k;
+  out.rounded_ = {.bits = form.layout.bits,
+                  .symmetry = Symmetry::kSymmetric,
+                  .group = std::max<int64_t>(form.layout.group, Scheme::kChannel),
+                  .scale_type = form.scale_type};
   if (form.exact) {
     out.exact_.emplace(NB_TRY(model.quantized(m.module, m.n, m.k)), form.layout);
     out.groups_ = out.exact_->groups();
   } else {
     out.floats_ = NB_TRY(RowReader::open(model, m.module, m.n, m.k));
+    out.groups_ = form.layout.groups(m.k);
+    if (form.one_scale) out.only_ = out.whole_grid(m.n);
   }
   return out;
 }
@@ -130,17 +136,31 @@ void OnnxRows::row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) con
 }
 
 void OnnxRows::rounded_row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const {
-  constexpr Scheme kRow{.bits = 8,
-                        .symmetry = Symmetry::kSymmetric,
-                        .group = Scheme::kChannel,
-                        .scale_type = DType::kF32};
   std::vector<float> values(static_cast<size_t>(k_));
   (*floats_)(r, values.data());
-  Grid grid = fit_minmax(values, kRow);
-  for (int64_t j = 0; codes && j < k_; ++j)
-    codes[j] = static_cast<uint8_t>(encode(values[static_cast<size_t>(j)], grid, kRow));
-  if (scales) *scales = grid.scale;
-  if (zeros) *zeros = static_cast<uint8_t>(grid.zero);
+  int64_t size = k_ / groups_;
+  for (int64_t g = 0; g < groups_; ++g) {
+    auto group =
+        std::span(values).subspan(static_cast<size_t>(g * size), static_cast<size_t>(size));
+    Grid grid = only_ ? *only_ : fit_minmax(group, rounded_);
+    for (int64_t j = 0; codes && j < size; ++j)
+      codes[g * size + j] =
+          static_cast<uint8_t>(encode(group[static_cast<size_t>(j)], grid, rounded_));
+    if (scales) scales[g] = grid.scale;
+    if (zeros) zeros[g] = static_cast<uint8_t>(grid.zero);
+  }
+}
+
+Grid OnnxRows::whole_grid(int64_t n) const {
+  std::vector<float> values(static_cast<size_t>(k_));
+  float low = 0, high = 0;
+  for (int64_t r = 0; r < n; ++r) {
+    (*floats_)(r, values.data());
+    auto [least, most] = std::ranges::minmax_element(values);
+    low = std::min(low, *least);
+    high = std::max(high, *most);
+  }
+  return grid_from_range(low, high, rounded_);
 }
 
 void OnnxRows::release() const {

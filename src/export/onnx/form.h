@@ -27,9 +27,11 @@ struct OnnxForm {
     kStatic,       // MatMul of inputs through QuantizeLinear with a scale of their own
   };
   Kind kind = Kind::kFloats;
-  IntegerLayout layout{};  // of all but kFloats
-  bool exact = true;       // the source's integers and scales, or floats as they are
-  float input_scale = 0;   // kStatic
+  IntegerLayout layout{};          // of all but kFloats
+  bool exact = true;               // the source's integers and scales, or floats as they are
+  float input_scale = 0;           // kStatic
+  DType scale_type = DType::kF32;  // of scales that are made here
+  bool one_scale = false;          // those are one for the whole matrix
 };
 
 // Refuses what the flavour cannot hold. m.in_block tells linears of blocks from embedding and head.
@@ -37,7 +39,7 @@ Result<OnnxForm> onnx_form(const Weights& model, OnnxFlavour flavour, const Expo
 // Of the embedding, whose rows are picked: a byte for each code, or floats.
 Result<OnnxForm> onnx_row_form(const Weights& model, OnnxFlavour flavour, const ExportMatrix& m);
 
-// The integers of a form that has some: as stored, or rounded to 8 bits a row.
+// The integers of a form that has some: as stored, or rounded to its symmetric layout.
 class OnnxRows {
  public:
   static Result<OnnxRows> open(const Weights& model, const ExportMatrix& m, const OnnxForm& form);
@@ -49,8 +51,11 @@ class OnnxRows {
   void release() const;
 
  private:
+  Grid whole_grid(int64_t n) const;
   void rounded_row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const;
   int64_t k_ = 0, groups_ = 1;
+  Scheme rounded_;
+  std::optional<Grid> only_;  // of a form with one scale
   std::optional<IntegerRows> exact_;
   std::optional<RowReader> floats_;
 };

@@ -85,15 +85,19 @@ OnnxWeight IntegerWeights::turned_codes(OnnxType type) const {
       })};
 }
 
-OnnxWeight IntegerWeights::row_codes(const std::string& name) const {
+OnnxWeight IntegerWeights::row_codes(const std::string& name, OnnxType type) const {
+  int width = is_nibble(type) ? 4 : 8;
   return {name,
-          OnnxType::kUint8,
+          type,
           {m.n, m.k},
-          of_rows(*this, [](const IntegerWeights& w, const OnnxRows& rows, const ByteSink& sink) {
+          of_rows(*this, [=](const IntegerWeights& w, const OnnxRows& rows, const ByteSink& sink) {
             auto fill = [&](int64_t r, std::byte* out) {
-              rows.row(r, bytes(out), nullptr, nullptr);
+              std::vector<uint8_t> codes(static_cast<size_t>(w.m.k));
+              rows.row(r, codes.data(), nullptr, nullptr);
+              for (uint8_t& c : codes) c ^= flip_of(type);
+              pack_bytes(codes.data(), w.m.k, width, out);
             };
-            return write_rows(w.m.n, w.m.k, fill, sink);
+            return write_rows(w.m.n, w.m.k * width / 8, fill, sink);
           })};
 }
 
@@ -102,26 +106,27 @@ std::vector<int64_t> IntegerWeights::grid_dims(bool turned) const {
   return turned ? std::vector{groups(), m.n} : std::vector{m.n, groups()};
 }
 
-OnnxWeight IntegerWeights::scales(const std::string& name, bool turned) const {
+OnnxWeight IntegerWeights::scales(const std::string& name, bool turned, OnnxType type) const {
+  DType stored = type == OnnxType::kFloat16 ? DType::kF16 : DType::kF32;
   return {
-      name, OnnxType::kFloat, grid_dims(turned),
-      of_rows(
-          *this,
-          [turned](const IntegerWeights& w, const OnnxRows& rows, const ByteSink& sink) -> Status {
-            std::atomic<int64_t> bad = -1;
-            auto fill = [&](int64_t r, std::byte* out) {
-              std::vector<float> scales(static_cast<size_t>(w.groups()));
-              rows.row(r, nullptr, scales.data(), nullptr);
-              for (float s : scales)
-                if (!std::isfinite(s)) bad = r;
-              std::memcpy(out, scales.data(), scales.size() * sizeof(float));
-            };
-            NB_OK(turned ? write_turned(w.m.n, w.groups(), sizeof(float), false, fill, sink)
-                         : write_rows(w.m.n, w.groups() * int64_t{sizeof(float)}, fill, sink));
-            if (bad < 0) return {};
-            return fail("{}: {}: row {} has values that are no finite numbers",
-                        w.model.checkpoint().folder(), w.m.module, bad.load());
-          })};
+      name, type, grid_dims(turned),
+      of_rows(*this,
+              [=](const IntegerWeights& w, const OnnxRows& rows, const ByteSink& sink) -> Status {
+                std::atomic<int64_t> bad = -1;
+                int64_t size = dtype_size(stored);
+                auto fill = [&](int64_t r, std::byte* out) {
+                  std::vector<float> scales(static_cast<size_t>(w.groups()));
+                  rows.row(r, nullptr, scales.data(), nullptr);
+                  for (float s : scales)
+                    if (!std::isfinite(s)) bad = r;
+                  from_float(stored, scales.data(), w.groups(), out);
+                };
+                NB_OK(turned ? write_turned(w.m.n, w.groups(), size, false, fill, sink)
+                             : write_rows(w.m.n, w.groups() * size, fill, sink));
+                if (bad < 0) return {};
+                return fail("{}: {}: row {} has values that are no finite numbers",
+                            w.model.checkpoint().folder(), w.m.module, bad.load());
+              })};
 }
 
 OnnxWeight IntegerWeights::zeros(const std::string& name, bool turned, OnnxType type) const {

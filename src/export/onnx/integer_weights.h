@@ -19,10 +19,10 @@ struct IntegerWeights {
   OnnxWeight block_zeros() const;
   // (k, n) as a type of 4 or 8 bits. Signed ones hold code - 2^(bits - 1).
   OnnxWeight turned_codes(OnnxType type) const;
-  // (n, k) a byte each.
-  OnnxWeight row_codes(const std::string& name) const;
-  // (n, groups), or (groups, n), or (n) where there is one group.
-  OnnxWeight scales(const std::string& name, bool turned) const;
+  // (n, k) as a type of 4 or 8 bits; k is even where two share a byte. Signed ones as above.
+  OnnxWeight row_codes(const std::string& name, OnnxType type) const;
+  // (n, groups), or (groups, n), or (n) where there is one group; kFloat or kFloat16.
+  OnnxWeight scales(const std::string& name, bool turned, OnnxType type = OnnxType::kFloat) const;
   OnnxWeight zeros(const std::string& name, bool turned, OnnxType type) const;
 
  private:

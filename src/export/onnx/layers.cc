@@ -1,12 +1,8 @@
 #include "export/onnx/layers.h"
 
-#include <cmath>
 #include <limits>
 
 #include "export/onnx/weight_bytes.h"
-#include "model/alibi.h"
-#include "model/rope_frequency.h"
-#include "tensor/dtype.h"
 
 namespace nibble {
 namespace {
@@ -14,49 +10,11 @@ namespace {
 using Ints = std::vector<int64_t>;
 using Axis = OnnxAttribute;
 
-OnnxValue cast(OnnxGraph& g, const OnnxValue& x, OnnxType type) {
-  return g.node("Cast", {x}, {{"to", static_cast<int64_t>(type)}});
-}
-OnnxValue unsqueeze(OnnxGraph& g, const OnnxValue& x, std::initializer_list<int64_t> axes) {
-  return g.node("Unsqueeze", {x, g.integers(axes)});
-}
-OnnxValue bf16(OnnxGraph& g, const OnnxValue& x) {
-  return cast(g, cast(g, x, OnnxType::kBfloat16), OnnxType::kFloat);
-}
-
-// The size of one axis, int64 (1).
-OnnxValue size_of(OnnxGraph& g, const OnnxValue& x, int64_t axis) {
-  return g.node("Shape", {x}, {{"start", axis}, {"end", axis + 1}});
-}
-
 // x / rms(x), in the operators that runtimes fuse.
 OnnxValue by_rms(OnnxGraph& g, double eps, const OnnxValue& x) {
   OnnxValue square = g.node("Pow", {x, g.real(2)});
   OnnxValue mean = g.node("ReduceMean", {square, g.integers({-1})}, {{"keepdims", int64_t{1}}});
   return g.node("Div", {x, g.node("Sqrt", {g.node("Add", {mean, g.real(eps)})})});
-}
-
-// Radians a position of each pair, (dims / 2).
-OnnxValue frequencies(OnnxGraph& g, const RopeSpec& spec, bool beyond) {
-  std::vector<float> out;
-  for (int64_t i = 0; i < spec.dims / 2; ++i)
-    out.push_back(rope_frequency(spec, spec.theta, i, beyond));
-  return g.reals(out, {spec.dims / 2});
-}
-
-// kDynamic: of the base that grows with the sequence (model/rope_frequency.h).
-OnnxValue dynamic_frequencies(OnnxGraph& g, const RopeSpec& spec, const OnnxPositions& p) {
-  auto dims = static_cast<double>(spec.dims);
-  auto first = static_cast<double>(spec.original_context);
-  OnnxValue length = g.node("Max", {cast(g, p.total, OnnxType::kFloat), g.real(first)});
-  OnnxValue share = g.node("Mul", {length, g.real(spec.factor / first)});
-  OnnxValue grown = g.node("Sub", {share, g.real(spec.factor - 1)});
-  OnnxValue theta =
-      g.node("Mul", {g.node("Pow", {grown, g.real(dims / (dims - 2))}), g.real(spec.theta)});
-  std::vector<float> exponents;
-  for (int64_t i = 0; i < spec.dims / 2; ++i)
-    exponents.push_back(static_cast<float>(2 * i) / static_cast<float>(spec.dims));
-  return g.node("Div", {g.real(1), g.node("Pow", {theta, g.reals(exponents, {spec.dims / 2})})});
 }
 
 }  // namespace
@@ -110,72 +68,16 @@ OnnxValue onnx_softcap(OnnxGraph& g, double c, const OnnxValue& x) {
   return g.node("Mul", {g.node("Tanh", {g.node("Div", {x, cap})}), cap});
 }
 
-OnnxPositions onnx_positions(OnnxGraph& g, const OnnxValue& ids, const OnnxValue& mask) {
-  OnnxPositions p;
-  p.mask = mask;
-  p.total = size_of(g, mask, 1);
-  OnnxValue fresh = size_of(g, ids, 1), none = g.integer(0), one = g.integer(1);
-  auto scalar = [&](const OnnxValue& v) { return g.node("Squeeze", {v, g.integers({0})}); };
-  OnnxValue end = scalar(p.total);
-  p.keys = g.node("Range", {none, end, one});
-  OnnxValue first = scalar(g.node("Sub", {p.total, fresh}));
-  p.queries = unsqueeze(g, g.node("Range", {first, end, one}), {1});
-  p.causal = g.node("LessOrEqual", {p.keys, p.queries});
-  p.valid = unsqueeze(g, cast(g, mask, OnnxType::kBool), {1});
-  return p;
+OnnxValue onnx_cast(OnnxGraph& g, const OnnxValue& x, OnnxType type) {
+  return g.node("Cast", {x}, {{"to", static_cast<int64_t>(type)}});
 }
 
-OnnxValue onnx_mask(OnnxGraph& g, const OnnxPositions& p, int64_t window) {
-  OnnxValue seen = p.causal;
-  if (window > 0) {
-    OnnxValue before = g.node("Sub", {p.queries, g.integer(window)});
-    seen = g.node("And", {seen, g.node("Greater", {p.keys, before})});
-  }
-  seen = g.node("And", {seen, p.valid});
-  OnnxValue bias = g.node("Where", {seen, g.real(0), g.real(std::numeric_limits<float>::lowest())});
-  return unsqueeze(g, bias, {1, 2});
+OnnxValue onnx_unsqueeze(OnnxGraph& g, const OnnxValue& x, std::initializer_list<int64_t> axes) {
+  return g.node("Unsqueeze", {x, g.integers(axes)});
 }
 
-OnnxValue onnx_alibi(OnnxGraph& g, const DecoderConfig& c, const OnnxPositions& p) {
-  bool falcon = c.alibi == Alibi::kFalcon;
-  std::vector<float> slopes;
-  for (int64_t h = 0; h < c.heads; ++h) slopes.push_back(alibi_slope(c, h));
-  if (falcon)
-    for (float& s : slopes) s = bf16_to_float(float_to_bf16(s));
-  // Padding is no token.
-  OnnxValue counted = g.node("CumSum", {cast(g, p.mask, OnnxType::kFloat), g.integer(1)});
-  OnnxValue place = unsqueeze(g, g.node("Sub", {counted, g.real(1)}), {1, 2, 3});
-  if (falcon) place = bf16(g, place);
-  OnnxValue bias =
-      g.node("Mul", {place, g.reals(slopes, {c.kv_heads, c.heads / c.kv_heads, 1, 1})});
-  if (!falcon) return bias;
-  double factor = c.alibi_factor / std::sqrt(static_cast<double>(c.head_dim));
-  return g.node("Mul", {bf16(g, bias), g.real(factor)});
-}
-
-OnnxRotation onnx_rotation(OnnxGraph& g, const RopeSpec& spec, const OnnxPositions& p,
-                           const OnnxValue& position_ids) {
-  OnnxValue turns;
-  switch (spec.kind) {
-    case RopeSpec::Kind::kDynamic:
-      turns = dynamic_frequencies(g, spec, p);
-      break;
-    case RopeSpec::Kind::kLongrope: {
-      OnnxValue longer = g.node("Greater", {p.total, g.integer(spec.original_context)});
-      turns = g.node("Where", {longer, frequencies(g, spec, true), frequencies(g, spec, false)});
-      break;
-    }
-    default:
-      turns = frequencies(g, spec, true);
-  }
-  OnnxValue places = unsqueeze(g, cast(g, position_ids, OnnxType::kFloat), {2, 3});
-  OnnxValue angle = g.node("Mul", {places, turns});
-  OnnxRotation out{g.node("Cos", {angle}), g.node("Sin", {angle})};
-  if (spec.attention_factor != 1) {
-    out.cos = g.node("Mul", {out.cos, g.real(spec.attention_factor)});
-    out.sin = g.node("Mul", {out.sin, g.real(spec.attention_factor)});
-  }
-  return out;
+OnnxValue onnx_score_mask(OnnxGraph& g, const OnnxValue& seen) {
+  return g.node("Where", {seen, g.real(0), g.real(std::numeric_limits<float>::lowest())});
 }
 
 OnnxValue onnx_rotate(OnnxGraph& g, const RopeSpec& spec, const OnnxRotation& r, int64_t head_dim,
@@ -204,7 +106,7 @@ OnnxValue onnx_rotate(OnnxGraph& g, const RopeSpec& spec, const OnnxRotation& r,
   OnnxValue second = g.node("Add", {mul(b, r.cos), mul(a, r.sin)});
   OnnxValue out;
   if (spec.interleaved) {
-    out = g.node("Concat", {unsqueeze(g, first, {4}), unsqueeze(g, second, {4})}, {last});
+    out = g.node("Concat", {onnx_unsqueeze(g, first, {4}), onnx_unsqueeze(g, second, {4})}, {last});
     out = g.node("Reshape", {out, g.integers({0, 0, 0, spec.dims})});
   } else {
     out = g.node("Concat", {first, second}, {last});

@@ -19,6 +19,8 @@ OnnxType onnx_type(DType type) {
 
 constexpr auto kFloat = static_cast<int64_t>(OnnxType::kFloat);
 
+}  // namespace
+
 OnnxWeight float_matrix(const Weights& model, const MatrixSpec& spec, DType type, bool turned) {
   int64_t n = spec.n, k = spec.k;
   auto write = [&model, spec, type, turned](const ByteSink& sink) -> Status {
@@ -43,8 +45,6 @@ OnnxWeight float_matrix(const Weights& model, const MatrixSpec& spec, DType type
   };
   return {spec.module + kFloats, onnx_type(type), turned ? Ints{k, n} : Ints{n, k}, write};
 }
-
-}  // namespace
 
 Result<DType> OnnxMatrices::type_of(const MatrixSpec& spec) const {
   if (flavour_ == OnnxFlavour::kF32) return DType::kF32;
@@ -189,7 +189,7 @@ OnnxValue OnnxMatrices::quantized_rows(const ExportMatrix& m, const OnnxForm& fo
   OnnxValue grouped = graph_.integers({0, 0, w.groups(), m.k / w.groups()});
   OnnxValue last = graph_.integers({-1});
   auto of_groups = [&](const OnnxValue& v) { return graph_.node("Unsqueeze", {v, last}); };
-  OnnxValue codes = floats(picked(w.row_codes(m.module + kRowCodes)));
+  OnnxValue codes = floats(picked(w.row_codes(m.module + kRowCodes, OnnxType::kUint8)));
   codes = graph_.node("Reshape", {codes, grouped});
   OnnxValue zero =
       form.layout.symmetric

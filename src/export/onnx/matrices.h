@@ -2,8 +2,7 @@
 // as.
 #pragma once
 
-#include "export/onnx/form.h"
-#include "export/onnx/graph.h"
+#include "export/onnx/decoder_graph.h"
 
 namespace nibble {
 
@@ -19,20 +18,19 @@ inline constexpr const char* kRowZeros = ".row_zero_point";  // (n, groups)
 inline constexpr const char* kBias = ".bias";
 }  // namespace onnx_names
 
-class OnnxMatrices {
+// A matrix as floats of this type, (n, k), or turned; read from the model when it is written.
+OnnxWeight float_matrix(const Weights& model, const MatrixSpec& spec, DType type, bool turned);
+
+class OnnxMatrices : public DecoderMatrices {
  public:
   // Both are kept; weights of the graph are read from the model when they are written.
   OnnxMatrices(const Weights& model, OnnxFlavour flavour, OnnxGraph& graph)
       : model_(model), flavour_(flavour), graph_(graph) {}
 
-  // x W' + bias of a block's linear. x: (..., k) -> (..., n).
-  Result<OnnxValue> linear(const LinearSpec& spec, const OnnxValue& x);
-  // The same of the head, whose rows may be the embedding's.
-  Result<OnnxValue> head(const LinearSpec& spec, const OnnxValue& x);
-  // x W' of a matrix that stays float.
-  Result<OnnxValue> multiply(const MatrixSpec& spec, const OnnxValue& x);
-  // Rows of a matrix by their numbers `ids`: of the embedding or of learned positions.
-  Result<OnnxValue> rows(const MatrixSpec& spec, const OnnxValue& ids);
+  Result<OnnxValue> linear(const LinearSpec& spec, const OnnxValue& x) override;
+  Result<OnnxValue> head(const LinearSpec& spec, const OnnxValue& x) override;
+  Result<OnnxValue> multiply(const MatrixSpec& spec, const OnnxValue& x) override;
+  Result<OnnxValue> rows(const MatrixSpec& spec, const OnnxValue& ids) override;
 
  private:
   struct QuantizedInput {

@@ -29,19 +29,26 @@ void add_notes(OnnxFlavour flavour, const OnnxForms& forms, const DecoderConfig&
 
 }  // namespace
 
-Result<OnnxForms> onnx_forms(const ExportRequest& request, OnnxFlavour flavour) {
+Result<OnnxForms> sum_forms(
+    const ExportRequest& request,
+    const std::function<Result<OnnxForm>(const ExportMatrix& m, bool embedding)>& form_of) {
   const Weights& model = request.model;
   OnnxForms out;
   for (const ExportMatrix& m : export_matrices(model)) {
-    bool embedding = m.module == embedding_module(model.config());
-    OnnxForm form =
-        NB_TRY(embedding ? onnx_row_form(model, flavour, m) : onnx_form(model, flavour, m));
+    OnnxForm form = NB_TRY(form_of(m, m.module == embedding_module(model.config())));
     out.exact &= form.exact;
     out.outliers |= model.checkpoint().has(m.module + ".outlier_columns");
     out.rounded += m.in_block && !form.exact && form.kind != OnnxForm::Kind::kFloats;
   }
   for (const LayerConfig& l : model.config().blocks) out.experts |= l.experts > 0;
   return out;
+}
+
+Result<OnnxForms> onnx_forms(const ExportRequest& request, OnnxFlavour flavour) {
+  return sum_forms(request, [&](const ExportMatrix& m, bool embedding) {
+    return embedding ? onnx_row_form(request.model, flavour, m)
+                     : onnx_form(request.model, flavour, m);
+  });
 }
 
 bool has_integers(const Weights& model) {

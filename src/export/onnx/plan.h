@@ -1,6 +1,8 @@
 // What an export whose graph is ONNX's will hold, known before it is written.
 #pragma once
 
+#include <functional>
+
 #include "export/onnx/form.h"
 
 namespace nibble {
@@ -11,6 +13,10 @@ struct OnnxForms {
   bool exact = true;    // all matrices
   bool experts = false, outliers = false;
 };
+// form: how one is stored; `embedding`: its rows are picked.
+Result<OnnxForms> sum_forms(
+    const ExportRequest& request,
+    const std::function<Result<OnnxForm>(const ExportMatrix& m, bool embedding)>& form);
 Result<OnnxForms> onnx_forms(const ExportRequest& request, OnnxFlavour flavour);
 void note_onnx_rounding(const OnnxForms& forms, ExportPlan& plan);
 

@@ -14,10 +14,10 @@ namespace {
 using namespace onnx_names;
 
 // A matrix (n, k) in the file.
-class StoredMatrix {
+class StoredMatrix : public ExportedMatrix {
  public:
-  static Result<StoredMatrix> open(const OnnxFile& file, const ExportMatrix& m,
-                                   const OnnxForm& form, bool in_rows) {
+  static Result<std::unique_ptr<ExportedMatrix>> open(const OnnxFile& file, const ExportMatrix& m,
+                                                      const OnnxForm& form, bool in_rows) {
     StoredMatrix out(file, m, form);
     bool floats = form.kind == OnnxForm::Kind::kFloats;
     out.in_rows_ = in_rows || form.kind == OnnxForm::Kind::kBlocks;
@@ -26,16 +26,15 @@ class StoredMatrix {
     if (!floats) NB_OK(out.read_grid(m, in_rows));
     if (!out.sizes_fit())
       return fail("{}: its weights have other shapes or types than the model's", m.module);
-    return out;
+    return std::make_unique<StoredMatrix>(std::move(out));
   }
 
-  int64_t bytes() const {
+  int64_t bytes() const override {
     return static_cast<int64_t>(codes_.bytes.size() + scales_.bytes.size() + zeros_.bytes.size());
   }
-  void release() const { file_.release(codes_); }
+  void release() const override { file_.release(codes_); }
 
-  // Whether the stored bytes are the source's, so that nothing needs to be decoded.
-  bool equals(const RowReader& source) const {
+  bool equals(const RowReader& source) const override {
     if (const TensorView* floats = source.floats())
       return form_.kind == OnnxForm::Kind::kFloats && in_rows_ &&
              dtype_of(codes_.type) == floats->dtype &&
@@ -49,8 +48,7 @@ class StoredMatrix {
     return equal;
   }
 
-  // out: (count, k).
-  void operator()(int64_t first, int64_t count, float* out) const {
+  void rows(int64_t first, int64_t count, float* out) const override {
     if (form_.kind == OnnxForm::Kind::kFloats) return floats(first, count, out);
     std::vector<int16_t> codes(static_cast<size_t>(count * k_));
     if (in_rows_)
@@ -192,82 +190,36 @@ class StoredMatrix {
   OnnxTensor codes_, scales_, zeros_;
 };
 
-class ReadBack {
+class OnnxWeights : public ExportedWeights {
  public:
-  ReadBack(const Weights& model, OnnxFlavour flavour, const OnnxFile& file)
-      : model_(model), c_(model.config()), flavour_(flavour), file_(file) {}
+  OnnxWeights(const Weights& model, OnnxFlavour flavour, const OnnxFile& file)
+      : model_(model), flavour_(flavour), file_(file) {}
 
-  Result<RoundTrip> run() {
-    for (int64_t layer = 0; layer < c_.layers; ++layer) NB_OK(block(layer));
-    if (c_.final_norm) NB_OK(norm(final_norm(c_)));
-    if (c_.embedding_norm) NB_OK(norm(embedding_norm(c_)));
-    for (const MatrixSpec& m : other_matrices(c_)) NB_OK(compare(matrix(m), OnnxForm{}, true));
-    ExportMatrix embedding = matrix({embedding_module(c_), c_.vocab, c_.embedding_width});
-    NB_OK(compare(embedding, NB_TRY(onnx_row_form(model_, flavour_, embedding)), true));
-    LinearSpec head = head_linear(c_);
-    ExportMatrix m = matrix({head.module, head.n, head.k});
-    OnnxForm form = NB_TRY(onnx_form(model_, flavour_, m));
-    // Without integers a tied head has no copy of its own.
-    bool floats = form.kind == OnnxForm::Kind::kFloats;
-    if (!c_.tied_head || !floats) NB_OK(compare(m, form, floats));
-    NB_OK(bias(head));
-    RoundTrip out = sums_.finish();
-    out.size.linear_bytes = linear_bytes_;
-    out.size.linear_weights = linear_weights_;
-    out.size.file_bytes = file_.weight_bytes();
-    out.size.parameters = NB_TRY(measure_size(model_)).parameters;
-    return out;
+  using Matrix = Result<std::unique_ptr<ExportedMatrix>>;
+  Matrix linear(const ExportMatrix& m) const override {
+    return StoredMatrix::open(file_, m, NB_TRY(onnx_form(model_, flavour_, m)), false);
   }
+  Matrix head(const ExportMatrix& m, bool tied) const override {
+    OnnxForm form = NB_TRY(onnx_form(model_, flavour_, m));
+    bool floats = form.kind == OnnxForm::Kind::kFloats;
+    if (tied && floats) return nullptr;
+    return StoredMatrix::open(file_, m, form, floats);
+  }
+  Matrix embedding(const ExportMatrix& m) const override {
+    return StoredMatrix::open(file_, m, NB_TRY(onnx_row_form(model_, flavour_, m)), true);
+  }
+  Matrix floats(const ExportMatrix& m) const override {
+    return StoredMatrix::open(file_, m, OnnxForm{}, true);
+  }
+  Result<std::vector<float>> vector(const std::string& name) const override {
+    return NB_TRY(file_.get(name)).floats();
+  }
+  int64_t weight_bytes() const override { return file_.weight_bytes(); }
 
  private:
-  ExportMatrix matrix(const MatrixSpec& m, bool in_block = false) const {
-    return {m.module, m.n, m.k, model_.scheme_of(m.module), in_block};
-  }
-
-  Status block(int64_t layer) {
-    for (const LinearSpec& spec : block_linears(c_, layer)) {
-      ExportMatrix m = matrix({spec.module, spec.n, spec.k}, true);
-      linear_bytes_ += NB_TRY(compare(m, NB_TRY(onnx_form(model_, flavour_, m)), false));
-      linear_weights_ += m.n * m.k;
-      NB_OK(bias(spec));
-    }
-    for (const NormSpec& spec : block_norms(c_, layer)) NB_OK(norm(spec));
-    return {};
-  }
-
-  // -> the bytes of the matrix in the file.
-  Result<int64_t> compare(const ExportMatrix& m, const OnnxForm& form, bool in_rows) {
-    RowReader source = NB_TRY(RowReader::open(model_, m.module, m.n, m.k));
-    StoredMatrix stored = NB_TRY(StoredMatrix::open(file_, m, form, in_rows));
-    if (stored.equals(source))
-      sums_.add_equal(m.n, m.k, source);
-    else
-      sums_.add(m.module, m.n, m.k, source, MatrixComparison::Rows(stored));
-    source.release();
-    stored.release();
-    return stored.bytes();
-  }
-
-  Status vector(const std::string& name, std::span<const float> source) {
-    sums_.add_vector(source, NB_TRY(file_.get(name)).floats());
-    return {};
-  }
-  Status norm(const NormSpec& spec) {
-    Norm norm = NB_TRY(model_.norm(spec));
-    NB_OK(vector(spec.module + ".weight", norm.weight));
-    return norm.bias.empty() ? Status{} : vector(spec.module + ".bias", norm.bias);
-  }
-  Status bias(const LinearSpec& spec) {
-    std::vector<float> values = NB_TRY(model_.bias(spec));
-    return values.empty() ? Status{} : vector(spec.module + kBias, values);
-  }
-
   const Weights& model_;
-  const DecoderConfig& c_;
   OnnxFlavour flavour_;
   const OnnxFile& file_;
-  MatrixComparison sums_;
-  int64_t linear_bytes_ = 0, linear_weights_ = 0;
 };
 
 }  // namespace
@@ -279,7 +231,12 @@ Result<RoundTrip> read_back_onnx(const Weights& model, OnnxFlavour flavour,
 
 Result<RoundTrip> read_back_weights(const Weights& model, OnnxFlavour flavour,
                                     const OnnxFile& file) {
-  return ReadBack(model, flavour, file).run();
+  return compare_exported(model, *onnx_weights(model, flavour, file));
+}
+
+std::unique_ptr<ExportedWeights> onnx_weights(const Weights& model, OnnxFlavour flavour,
+                                              const OnnxFile& file) {
+  return std::make_unique<OnnxWeights>(model, flavour, file);
 }
 
 }  // namespace nibble

@@ -1,0 +1,121 @@
+#include "export/tflite/read_back.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "export/onnx/matrices.h"
+#include "export/onnx/read_back.h"
+#include "export/tflite/file.h"
+
+namespace nibble {
+namespace {
+
+constexpr int kMiddle = 128;  // of a byte: the code of 0
+
+// Symmetric integers (n, k) of a fully connected operator.
+class IntegerMatrix : public ExportedMatrix {
+ public:
+  static Result<std::unique_ptr<ExportedMatrix>> open(const TfliteFile& file,
+                                                      const ExportMatrix& m) {
+    auto out = std::make_unique<IntegerMatrix>(file, m);
+    out->codes_ = NB_TRY(file.constant(m.module + onnx_names::kCodes));
+    const TfliteTensor& t = out->codes_->shown;
+    bool bytes = t.type == TfliteType::kInt8 || t.type == TfliteType::kUint8;
+    bool fits = (bytes || t.type == TfliteType::kInt4) && t.dims == std::vector{m.n, m.k};
+    if (t.grid.block > 0) {
+      const auto& tensors = file.subgraphs()[0].tensors;
+      const TfliteFile::Tensor& scales = tensors[static_cast<size_t>(t.grid.block_scales)];
+      out->group_ = t.grid.block;
+      fits &= m.k % out->group_ == 0 && scales.shown.type == TfliteType::kFloat16 &&
+              scales.bytes.size() == static_cast<size_t>(2 * m.n * (m.k / out->group_));
+      if (fits) {
+        out->scales_.resize(scales.bytes.size() / 2);
+        to_float(DType::kF16, scales.bytes.data(), static_cast<int64_t>(out->scales_.size()),
+                 out->scales_.data());
+      }
+    } else {
+      int64_t middle = t.type == TfliteType::kUint8 ? kMiddle : 0;
+      out->scales_ = t.grid.scales;
+      if (out->scales_.size() == 1) out->scales_.resize(static_cast<size_t>(m.n), t.grid.scales[0]);
+      fits &= static_cast<int64_t>(out->scales_.size()) == m.n &&
+              std::ranges::all_of(t.grid.zeros, [=](int64_t z) { return z == middle; });
+    }
+    if (!fits) return fail("{}: has other shapes, types or scales than the model", m.module);
+    return out;
+  }
+
+  IntegerMatrix(const TfliteFile& file, const ExportMatrix& m)
+      : file_(file), k_(m.k), group_(m.k) {}
+
+  int64_t bytes() const override {
+    int64_t size = group_ < k_ ? 2 : 4;
+    return static_cast<int64_t>(codes_->bytes.size()) + size * static_cast<int64_t>(scales_.size());
+  }
+  bool equals(const RowReader&) const override { return false; }
+  void release() const override { file_.release(*codes_); }
+
+  void rows(int64_t first, int64_t count, float* out) const override {
+    TfliteType type = codes_->shown.type;
+    bool four = type == TfliteType::kInt4;
+    // What turns the stored bits into codes around the middle.
+    int flip = type == TfliteType::kUint8 ? 0 : kMiddle;
+    int64_t groups = k_ / group_;
+    for (int64_t i = 0; i < count * k_; ++i) {
+      int64_t at = first * k_ + i;
+      auto byte = std::to_integer<int>(codes_->bytes[static_cast<size_t>(four ? at / 2 : at)]);
+      int code = four ? ((byte >> (at % 2 * 4) & 15) ^ 8) - 8 : (byte ^ flip) - kMiddle;
+      float scale = scales_[static_cast<size_t>(at / k_ * groups + at % k_ / group_)];
+      out[i] = static_cast<float>(code) * scale;
+    }
+  }
+
+ private:
+  const TfliteFile& file_;
+  const TfliteFile::Tensor* codes_ = nullptr;
+  std::vector<float> scales_;  // (n, groups)
+  int64_t k_, group_;
+};
+
+class TfliteWeights : public ExportedWeights {
+ public:
+  TfliteWeights(const Weights& model, TfliteFlavour flavour, const TfliteFile& file)
+      : model_(model),
+        flavour_(flavour),
+        file_(file),
+        weights_(file.weights()),
+        rows_(onnx_weights(model, row_flavour(flavour), weights_)) {}
+
+  using Matrix = Result<std::unique_ptr<ExportedMatrix>>;
+  Matrix linear(const ExportMatrix& m) const override {
+    bool floats = NB_TRY(tflite_form(model_, flavour_, m)).kind == OnnxForm::Kind::kFloats;
+    return floats ? rows_->floats(m) : IntegerMatrix::open(file_, m);
+  }
+  Matrix head(const ExportMatrix& m, bool tied) const override {
+    bool floats = NB_TRY(tflite_form(model_, flavour_, m)).kind == OnnxForm::Kind::kFloats;
+    if (tied && floats) return nullptr;
+    return linear(m);
+  }
+  Matrix embedding(const ExportMatrix& m) const override { return rows_->embedding(m); }
+  Matrix floats(const ExportMatrix& m) const override { return rows_->floats(m); }
+  Result<std::vector<float>> vector(const std::string& name) const override {
+    return rows_->vector(name);
+  }
+  int64_t weight_bytes() const override { return rows_->weight_bytes(); }
+
+ private:
+  const Weights& model_;
+  TfliteFlavour flavour_;
+  const TfliteFile& file_;
+  OnnxFile weights_;
+  std::unique_ptr<ExportedWeights> rows_;  // all but the integers of linears
+};
+
+}  // namespace
+
+Result<RoundTrip> read_back_tflite(const Weights& model, TfliteFlavour flavour,
+                                   const std::string& path) {
+  TfliteFile file = NB_TRY(TfliteFile::open(path));
+  return compare_exported(model, TfliteWeights(model, flavour, file));
+}
+
+}  // namespace nibble
