@@ -18,6 +18,7 @@ FORMATS = {
     "onnx": "ONNX models in onnxruntime, OpenVINO and ONNX Runtime GenAI",
     "gguf_package": "GGUF files in the gguf package",
     "torchscript": "TorchScript archives in torch.jit.load",
+    "eval": "tasks in lm-evaluation-harness, BLEU and chrF in sacrebleu",
 }
 
 
