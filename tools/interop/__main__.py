@@ -19,11 +19,8 @@ FORMATS = {
     "gguf_package": "GGUF files in the gguf package",
     "tflite": "TFLite files in LiteRT, its own kernels and XNNPACK's",
     "torchscript": "TorchScript archives in torch.jit.load",
-<<<<<<< HEAD
     "report": "the page of nibble report in Chromium",
-=======
     "eval": "tasks in lm-evaluation-harness, BLEU and chrF in sacrebleu",
->>>>>>> 1598e04cc268ed26bfca211e153bdb44ecd6ab19
 }
 
 
