@@ -60,7 +60,7 @@ def program(tmp_path_factory):
     # Each is compiled as a neighbour of its room is.
     like = {ARCH: "src/model/archs/llama.cc", "src/quant/methods/rtn_clipped.cc": "src/quant/methods/rtn.cc",
             "src/formats/weights/plain_int8.cc": "src/formats/weights/compressed_tensors.cc",
-            "src/cli/vocabulary.cc": "src/cli/tokenize.cc"}
+            "src/cli/vocabulary.cc": "src/cli/tokenize.cc", "src/eval/tasks/odd_one.cc": "src/eval/tasks/piqa.cc"}
     declared = folder / "declared.h"  # what a line in the list would declare
     declared.write_text('#include "cli/commands.h"\nnamespace nibble { extern const Command kCommand_vocabulary; }\n')
     jobs = [[*compiler(like.get(path, path), f"-I{folder}/src"), "-o", out, "-c", root / path]

@@ -19,3 +19,14 @@ def test_drone():
 def test_drone_misses_a_budget():
     done = example("drone", TALES, TALES / "held_out.txt", .0001)
     assert done.returncode == 1 and "misses the budget" in done.stderr
+
+
+def test_summarizer():
+    done = example("summarizer")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FULLY_CONNECTED" in done.stdout or "problems for edgetpu" in done.stdout
+
+
+def test_summarizer_misses_a_budget():
+    done = example("summarizer", TALES, TALES / "held_out.txt", TALES / "calibration.txt", 2)
+    assert done.returncode == 1 and "miss the budget" in done.stderr

@@ -17,6 +17,7 @@ quantize:
 evaluate: {{text: {text}, tokens: 1200}}
 gate: {gate}
 export: {exports}
+report: true
 """
 
 
@@ -29,14 +30,14 @@ def write_job(folder, gate="{max_increase: 5%, max_bytes: 3MB}", exports="[gguf,
 def test_goes_the_whole_way_once(tmp_path):
     job = write_job(tmp_path)
     plan = run_json("make", job, "--dry-run")
-    assert [s["step"] for s in plan] == ["quantize", "eval", "export gguf", "export gptq"]
+    assert [s["step"] for s in plan] == ["quantize", "eval", "export gguf", "export gptq", "report"]
     assert not any(s["done"] for s in plan) and not (tmp_path / "out").exists()
     seen = run_json("make", job)
     assert seen["passed"] and [s["step"] for s in seen["steps"]] == [s["step"] for s in plan]
     gates = {g["gate"]: g for s in seen["steps"] for g in s["gates"]}
     assert gates["max_increase"]["met"] and 0 < gates["max_increase"]["measured"] < .05
     assert gates["max_bytes"]["measured"] == seen["steps"][0]["result"]["bytes"]
-    for made in ("model/nibble.json", "gguf/README.md", "gptq/config.json"):
+    for made in ("model/nibble.json", "gguf/README.md", "gptq/config.json", "report.html", "report.md"):
         assert (tmp_path / "out" / made).is_file(), made
     # What it ran by itself gives the same.
     alone = tmp_path / "alone"
@@ -51,7 +52,7 @@ def test_what_changes_is_made_again(tmp_path):
     run("make", write_job(tmp_path))
     plan = run_json("make", write_job(tmp_path, exports="[awq, gguf]"), "--dry-run")
     assert [(s["step"], s["done"]) for s in plan] == [("quantize", True), ("eval", True), ("export awq", False),
-                                                      ("export gguf", True)]
+                                                      ("export gguf", True), ("report", True)]
     plan = run_json("make", write_job(tmp_path, method="rtn"), "--dry-run")
     assert not any(s["done"] for s in plan)
     run("make", write_job(tmp_path, method="rtn"))

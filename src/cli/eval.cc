@@ -5,16 +5,20 @@
 
 #include "base/log.h"
 #include "cli/common.h"
+#include "cli/eval_task.h"
+#include "cli/eval_texts.h"
 #include "eval/evaluation.h"
 
 namespace nibble {
 namespace {
 
-struct Arguments {
-  std::string model, lora, against, against_lora, text, protocol = "bos-windows", max_increase;
+constexpr int64_t kUsualContext = 512;
+
+struct Arguments : EvalModels {
+  std::string text, protocol = "bos-windows", max_increase;
   WindowOptions windows;
-  Activations activations = Activations::kFloat;
-  bool json = false;
+  TaskFlags task;
+  TextsFlags texts;
 };
 
 struct Outcome : Evaluation {
@@ -78,7 +82,9 @@ void print_outcome(const Arguments& a, const Outcome& o) {
   put_line("  top-1 agreement  {:.2f} %", 100 * s.top1);
 }
 
-Result<int> run(Arguments& a) {
+// On held-out text.
+Result<int> run_text(Arguments& a) {
+  if (a.context > 0) a.windows.context = a.context;
   a.windows.protocol = NB_TRY(parse_protocol(a.protocol));
   std::optional<double> most;
   if (!a.max_increase.empty()) {
@@ -87,7 +93,6 @@ Result<int> run(Arguments& a) {
       return usage("--max-increase takes a share as 1% or 0.01, not \"{}\"", a.max_increase);
   }
   if (most && a.against.empty()) return usage("--max-increase needs --against");
-  a.model = NB_TRY(model_folder(a.model));
   Outcome o = NB_TRY(measure(a));
   if (a.json)
     put_json(outcome_json(a, o));
@@ -99,6 +104,14 @@ Result<int> run(Arguments& a) {
   return 0;
 }
 
+Result<int> run(Arguments& a) {
+  if (a.text.empty() + a.task.task.file.empty() + a.texts.hypotheses.empty() != 2)
+    return usage("give one of --text, --task and --bleu");
+  if (!a.texts.hypotheses.empty()) return score_texts(a.texts, a.json);
+  a.model = NB_TRY(model_folder(a.model));
+  return a.text.empty() ? run_task(a.task, a) : run_text(a);
+}
+
 CommandBody setup(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   add_model_option(app, a->model);
@@ -107,16 +120,20 @@ CommandBody setup(CLI::App& app) {
   app.add_option("--against-lora", a->against_lora, "LoRA adapter merged into that one")
       ->needs("--against")
       ->type_name("FOLDER");
-  app.add_option("--text", a->text, "UTF-8 text that calibration never saw, - for standard input")
-      ->required();
+  app.add_option("--text", a->text, "UTF-8 text that calibration never saw, - for standard input");
   app.add_option("--protocol", a->protocol,
                  "How the text is cut: bos-windows, gptq or llama.cpp (default: bos-windows)");
-  app.add_option("--context", a->windows.context, "Tokens a window (default: 512)")
+  app.add_option("--context", a->context,
+                 fmt::format("Tokens a window (default: {}), or that a task's prompts may have "
+                             "(default: the model's)",
+                             kUsualContext))
       ->check(CLI::Range(2, 1 << 20));
   app.add_option("--tokens", a->windows.tokens, "Use only the first N tokens of the text")
       ->check(CLI::PositiveNumber);
   app.add_option("--max-increase", a->max_increase,
                  "Exit 1 if perplexity rose by more than this, as 1%");
+  add_task_options(app, a->task);
+  add_texts_options(app, a->texts);
   add_activations_option(app, a->activations);
   add_threads_option(app);
   add_json_option(app, a->json);
@@ -125,7 +142,7 @@ CommandBody setup(CLI::App& app) {
 
 }  // namespace
 
-extern const Command kCommand_eval = {"eval", "measure what quantizing cost, on held-out text",
-                                      setup};
+extern const Command kCommand_eval = {
+    "eval", "measure what quantizing cost: on held-out text, on tasks", setup};
 
 }  // namespace nibble

@@ -115,6 +115,12 @@ Status fill(Job& job, const YAML::Node& document, const std::string& path) {
                   job.recipe = YAML::Dump(node) + "\n";
                   return {};
                 }},
+               {"report",
+                [&job](const YAML::Node& node, const std::string& where) -> Status {
+                  if (!YAML::convert<bool>::decode(node, job.report))
+                    return fail("{}: should be true or false", where);
+                  return {};
+                }},
                {"export", [&job](const YAML::Node& node, const std::string& where) {
                   return read_targets(node, where, job.exports);
                 }}};
@@ -136,6 +142,8 @@ Result<Job> read_job(const std::string& path) {
   if (job.recipe.empty()) return fail("{}: should have a recipe under quantize", path);
   if (job.text.empty() && (g.max_increase || g.max_kl || g.min_top1))
     return fail("{}: its gate needs a text under evaluate to be measured on", path);
+  if (job.text.empty() && job.report)
+    return fail("{}: its report needs a text under evaluate to be measured on", path);
   return job;
 }
 

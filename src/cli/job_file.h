@@ -27,6 +27,7 @@ struct Job {
   std::string activations;  // of the evaluation and of the clock; empty: each command's own
   JobGates gates;
   std::vector<std::string> exports;  // targets, as `export --to` takes them
+  bool report = false;               // the page and its Markdown, of the evaluation's text
 };
 
 // Paths in the file are relative to its folder. Unknown keys, and gates that nothing could

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "cli/export_report.h"
+#include "export/export.h"
 
 namespace nibble {
 namespace {
@@ -48,6 +49,16 @@ void add_activations(const Job& job, std::vector<std::string>& arguments) {
     arguments.insert(arguments.end(), {"--activations", job.activations});
 }
 
+JobStep export_step(const Job& job, const std::string& made, const std::string& target) {
+  std::string out = job.output + "/" + target_name(target);
+  JobStep step{"export " + target, {"export", made, "--to", target, "-o", out, "--force"}, out};
+  std::string name = target.substr(0, target.find(':'));
+  for (const ExportFormat* format : export_formats())
+    if (format->name == name && format->fixed_shapes && !job.calibration.empty())
+      step.arguments.insert(step.arguments.end(), {"--calibration", job.calibration});
+  return step;
+}
+
 }  // namespace
 
 std::vector<JobStep> steps_of(const Job& job) {
@@ -69,10 +80,14 @@ std::vector<JobStep> steps_of(const Job& job) {
     add_activations(job, bench.arguments);
     steps.push_back(bench);
   }
-  for (const std::string& target : job.exports) {
-    std::string out = job.output + "/" + target_name(target);
-    steps.push_back(
-        {"export " + target, {"export", made, "--to", target, "-o", out, "--force"}, out});
+  for (const std::string& target : job.exports) steps.push_back(export_step(job, made, target));
+  if (job.report) {
+    std::string page = job.output + "/report.html";
+    JobStep report{"report", {"report", made, "--against", job.model, "-o", page}, page};
+    report.arguments.insert(report.arguments.end(), {"--markdown", job.output + "/report.md"});
+    add_text(job, report.arguments);
+    add_activations(job, report.arguments);
+    steps.push_back(report);
   }
   return steps;
 }

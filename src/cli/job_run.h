@@ -14,7 +14,7 @@ namespace nibble {
 struct JobStep {
   std::string name;                    // "quantize", "export gguf"
   std::vector<std::string> arguments;  // of the command
-  std::string makes;                   // the folder that stands when it is done; may be empty
+  std::string makes;                   // what stands when it is done; may be empty
 };
 
 // A bound and what was measured: "max_increase".

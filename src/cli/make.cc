@@ -35,7 +35,7 @@ std::string summary_of(const JobStep& step, const Json& r) {
   if (step.name == "quantize")
     return fmt::format("{:.3f} bits per weight, {}", number(r, "bpw"),
                        bytes_text(r.at("bytes").get<int64_t>()));
-  if (step.name == "eval")
+  if (step.name == "eval" || step.name == "report")
     return fmt::format("KL {:.5f}, top-1 {:.2f} %, perplexity x {:.4f}", number(r, "kl_mean"),
                        100 * number(r, "top1"), number(r, "perplexity_ratio"));
   if (step.name == "bench")

@@ -76,7 +76,8 @@ std::string worst(const Report& r) {
       "</tr>\n";
   for (const WorstToken& w : r.worst)
     out += fmt::format(
-        "<tr><td>{:.3f}</td><td>{:.1f} %</td><td>{:.1f} %</td><td class=\"worst\">{}<mark>{}</mark>"
+        "<tr><td>{:.3f}</td><td>{:.1f}&nbsp;%</td><td>{:.1f}&nbsp;%</td><td "
+        "class=\"worst\">{}<mark>{}</mark>"
         "</td></tr>\n",
         w.kl, 100 * w.likely_float, 100 * w.likely, shown(w.before), shown(w.token));
   return out + "</table></div>\n";
@@ -138,7 +139,7 @@ std::string report_html(const Report& r) {
   if (!r.linears.empty())
     out +=
         "<h2>Bits and errors of each linear</h2>\n<p>Bits, and below the relative error of its "
-        "weights or outputs as quantize reported it; darker is larger.</p>\n" +
+        "weights or outputs as quantize reported it; stronger is larger.</p>\n" +
         heat_map(r.linears);
   out += loss(r) + worst(r) + samples(r) + device_table(r) + provenance(r);
   return out + "</body>\n</html>\n";

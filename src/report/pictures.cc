@@ -56,7 +56,8 @@ Histogram histogram_of(const std::vector<double>& kl) {
 
 std::string histogram_svg(const Histogram& h) {
   constexpr double kHeight = 200, kBar = 18, kBottom = 170, kLeft = 8;
-  double width = 2 * kLeft + kBar * static_cast<double>(h.bars.size());
+  constexpr double kRight = 36;  // the last label begins at the last bar
+  double width = kLeft + kRight + kBar * static_cast<double>(h.bars.size());
   auto most =
       static_cast<double>(h.bars.empty() ? 1 : *std::max_element(h.bars.begin(), h.bars.end()));
   std::string out = fmt::format(

@@ -117,10 +117,19 @@ CharKind char_kind(char32_t c) {
   }
 }
 
-bool is_punctuation(char32_t c) {
-  if (c < 128) return c > 32 && c < 127 && kAsciiKinds[c] == CharKind::kOther;
+bool is_punctuation_mark(char32_t c) {
   auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
+bool is_symbol(char32_t c) {
+  auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_SM && category <= UTF8PROC_CATEGORY_SO;
+}
+
+bool is_punctuation(char32_t c) {
+  if (c < 128) return c > 32 && c < 127 && kAsciiKinds[c] == CharKind::kOther;
+  return is_punctuation_mark(c);
 }
 
 bool is_word_char(char32_t c) {

@@ -46,7 +46,10 @@ CharKind char_kind(char32_t c);  // \p{L}, \p{N}, White_Space, the rest
 inline bool is_space(char32_t c) { return char_kind(c) == CharKind::kSpace; }
 inline bool is_number(char32_t c) { return char_kind(c) == CharKind::kNumber; }
 bool is_punctuation(char32_t c);  // ASCII punctuation and \p{P}
-bool is_word_char(char32_t c);    // \w of Unicode regular expressions (UTS 18)
+// The general categories P and S.
+bool is_punctuation_mark(char32_t c);
+bool is_symbol(char32_t c);
+bool is_word_char(char32_t c);  // \w of Unicode regular expressions (UTS 18)
 
 inline constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 inline constexpr std::string_view kMetaspace = "\xE2\x96\x81";    // U+2581, stands for a space

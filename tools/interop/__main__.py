@@ -19,6 +19,8 @@ FORMATS = {
     "gguf_package": "GGUF files in the gguf package",
     "tflite": "TFLite files in LiteRT, its own kernels and XNNPACK's",
     "torchscript": "TorchScript archives in torch.jit.load",
+    "report": "the page of nibble report in Chromium",
+    "eval": "tasks in lm-evaluation-harness, BLEU and chrF in sacrebleu",
 }
 
 
@@ -37,6 +39,16 @@ def show(row):
                "passed" if row.passed else "FAILED")
 
 
+def summary(rows):
+    """rows: format -> its rows. Prints the README's table: Markdown, a line each format."""
+    print("| format | checked | passed | failed | largest difference of a logit |\n|---|---|---|---|---|")
+    for name, seen in rows.items():
+        passed = sum(r.passed for r in seen)
+        far = max((r.difference for r in seen if r.difference is not None), default=None)
+        print(f"| {name} | {FORMATS[name]} | {passed} | {len(seen) - passed} | {'' if far is None else f'{far:.1e}'} |")
+    print()
+
+
 def main():
     about = "\n".join(f"  {name:<19} {what}" for name, what in FORMATS.items())
     parser = argparse.ArgumentParser(prog="interop", description="formats:\n" + about,
@@ -45,14 +57,17 @@ def main():
     chosen = parser.parse_args().formats or (LIGHT if os.environ.get("NIBBLE_INTEROP_LIGHT") else list(FORMATS))
     for name in set(chosen) - FORMATS.keys():
         parser.error(f"{name} is not one of {', '.join(FORMATS)}")
-    passed, began = [], time.monotonic()
+    rows, began = {}, time.monotonic()
     for name in chosen:
         print(f"{name}: {FORMATS[name]}")
         table_line("kind", "loaded", "difference", "allowed", "verdict")
+        rows[name] = []
         for row in importlib.import_module(f"interop.{name}").check():
             show(row)
-            passed.append(row.passed)
+            rows[name].append(row)
         print()
+    summary(rows)
+    passed = [row.passed for seen in rows.values() for row in seen]
     print(f"difference: the largest of any logit, in standard deviations of nibble's logits; "
           f"{time.monotonic() - began:.0f} s")
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
