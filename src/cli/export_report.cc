@@ -14,6 +14,12 @@ std::string target_name(std::string target) {
   return target;
 }
 
+bool takes_ranges(const std::string& target) {
+  return std::ranges::any_of(export_formats(), [&](const ExportFormat* f) {
+    return f->fixed_shapes && target.substr(0, target.find(':')) == f->name;
+  });
+}
+
 Result<ExportOutcome> run_export(const ExportOptions& options) {
   PeakMemory peak;
   auto start = std::chrono::steady_clock::now();

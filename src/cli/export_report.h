@@ -16,6 +16,9 @@ struct ExportOutcome {
 // A target as part of a folder's name: gptq-v1 of gptq:v1.
 std::string target_name(std::string target);
 
+// Whether the format of a checked target may ask for the ranges of a calibration text.
+bool takes_ranges(const std::string& target);
+
 // export_model, timed.
 Result<ExportOutcome> run_export(const ExportOptions& options);
 

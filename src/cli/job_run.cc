@@ -7,7 +7,6 @@
 
 #include "base/file.h"
 #include "cli/export_report.h"
-#include "export/export.h"
 
 namespace nibble {
 namespace {
@@ -52,10 +51,8 @@ void add_activations(const Job& job, std::vector<std::string>& arguments) {
 JobStep export_step(const Job& job, const std::string& made, const std::string& target) {
   std::string out = job.output + "/" + target_name(target);
   JobStep step{"export " + target, {"export", made, "--to", target, "-o", out, "--force"}, out};
-  std::string name = target.substr(0, target.find(':'));
-  for (const ExportFormat* format : export_formats())
-    if (format->name == name && format->fixed_shapes && !job.calibration.empty())
-      step.arguments.insert(step.arguments.end(), {"--calibration", job.calibration});
+  if (takes_ranges(target) && !job.calibration.empty())
+    step.arguments.insert(step.arguments.end(), {"--calibration", job.calibration});
   return step;
 }
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -50,13 +49,6 @@ Status finish_options(Arguments& a) {
     NB_OK(check_free(export_folder(o.output, target), o.force));
   }
   return {};
-}
-
-// Whether the format of a checked target may ask for the ranges of a calibration text.
-bool takes_ranges(const std::string& target) {
-  return std::ranges::any_of(export_formats(), [&](const ExportFormat* f) {
-    return f->fixed_shapes && target.substr(0, target.find(':')) == f->name;
-  });
 }
 
 // The exports of what was just written, beside it.
