@@ -1,12 +1,8 @@
 #include "base/file.h"
-#include "base/memory.h"
-#include "base/threads.h"
 #include "cli/common.h"
 #include "cli/help.h"
 #include "cli/machine.h"
 #include "device/profile.h"
-#include "runtime/limits.h"
-#include "runtime/spread.h"
 
 namespace nibble {
 namespace {
@@ -28,6 +24,8 @@ Json as_json(const DeviceProfile& d) {
               {"schemes", d.schemes},
               {"formats", d.formats},
               {"sources", d.sources}};
+  for (const auto& [scheme, rate] : d.kernels)
+    out["kernels_macs_per_second"][scheme] = {{"decode", rate.decode}, {"prefill", rate.prefill}};
   out["watts"] = d.watts > 0 ? Json(d.watts) : Json(nullptr);
   out["power_modes"] = Json::array();
   for (const PowerMode& m : d.modes)
@@ -46,40 +44,9 @@ void put_table(const std::vector<DeviceProfile>& devices) {
         fmt::format("{}", fmt::join(d.schemes, " ")), fmt::format("{}", fmt::join(d.formats, " ")));
 }
 
-// The median of some looks: the machine may be busy with other work.
-Result<DeviceProfile> measure() {
-  constexpr int kLooks = 15;
-  LimitMeter meter = NB_TRY(LimitMeter::open());
-  std::vector<double> reads, macs;
-  for (int i = 0; i < kLooks; ++i) {
-    Limits look = meter.look();
-    reads.push_back(look.read_bytes);
-    macs.push_back(look.macs);
-  }
-  DeviceProfile out;
-  out.slug = "this-machine";
-  out.name = cpu_name();
-  out.kind = "cpu";
-  MachineMemory memory = machine_memory();
-  if (memory.available <= 0) return fail("/proc/meminfo: does not tell how much memory there is");
-  out.memory = static_cast<double>(memory.total);
-  out.usable = static_cast<double>(memory.available);
-  out.bandwidth = spread_of(reads).median;
-  out.expected_share = 1;
-  if (double peak = spread_of(macs).median; peak > 0) out.peaks["int8"] = 2 * peak;
-  out.schemes = {"w8", "w6", "w5", "w4", "w3", "w2"};
-  out.formats = {"native", "gguf", "onnx"};
-  std::string how = fmt::format("measured by nibble devices measure, {} threads, median of {}",
-                                thread_count(), kLooks);
-  out.sources = {{"bandwidth_gbs, peaks", how},
-                 {"memory_gb, usable_gb", "/proc/meminfo at that time"},
-                 {"expected_share", "bandwidth is what was read, not what the bus could do"}};
-  return out;
-}
-
 Result<int> devices(const DevicesOptions& o) {
   if (o.action == "measure") {
-    DeviceProfile profile = NB_TRY(measure());
+    DeviceProfile profile = NB_TRY(measure_machine());
     std::string text = device_yaml(profile);
     if (!o.output.empty()) NB_OK(write_file(o.output, text));
     if (o.json)

@@ -8,7 +8,6 @@
 #include "cli/inspect_text.h"
 #include "cli/machine.h"
 #include "cli/sizes.h"
-#include "formats/gguf_model.h"
 #include "model/archs/arch.h"
 #include "model/roles.h"
 #include "model/size.h"
@@ -174,16 +173,6 @@ Json list_tensors(const Weights& weights) {
   return list;
 }
 
-// Whether the folder has weights at all; where it has, they must be sound.
-Result<bool> has_weights(const std::string& folder) {
-  if (is_gguf_model(folder)) return true;
-  for (const std::string& name : NB_TRY(list_files(folder)))
-    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") ||
-        name == "pytorch_model.bin" || name == "pytorch_model.bin.index.json")
-      return true;
-  return false;
-}
-
 // Bytes of an unquantized element as config.json states it; 2 where it does not.
 int64_t stated_width(const Json& config) {
   for (const char* key : {"dtype", "torch_dtype"})
@@ -196,8 +185,7 @@ Result<Json> describe(const std::string& folder, const InspectOptions& o) {
   if (NB_TRY(has_weights(folder))) weights = NB_TRY(Weights::open(folder));
   std::string path = folder + "/config.json";
   Json config = weights ? weights->checkpoint().config() : NB_TRY(read_json(path));
-  DecoderConfig c = weights ? weights->config() : NB_TRY(parse_config(config, path));
-  if (!weights) c.names.base = c.names.bases[0];
+  DecoderConfig c = weights ? weights->config() : NB_TRY(read_model_config(folder));
   Json j = {{"folder", folder}};
   j.update(describe_architecture(c));
   j["parameters"] = NB_TRY(describe_parameters(c));

@@ -66,6 +66,22 @@ Json point_json(const MixedPoint& p) {
   return j;
 }
 
+ParetoPicture picture_of(const MixedResult& r) {
+  auto point = [](const MixedPoint& p, const std::string& label) {
+    return ParetoPoint{p.bits, p.kl, label};
+  };
+  const MixedPoint& chosen = r.front[r.chosen];
+  ParetoPicture out;
+  out.title = fmt::format("Least KL at every size; chosen: {:.3f} bits per weight, KL {:.4g}",
+                          chosen.bits, chosen.kl);
+  out.x_label = "bits per weight";
+  out.y_label = "predicted KL, nats a token";
+  for (const MixedPoint& p : r.front) out.line.push_back(point(p, ""));
+  for (const auto& u : r.uniform) out.points.push_back(point(u.point, u.scheme));
+  out.chosen = point(chosen, "");
+  return out;
+}
+
 }  // namespace
 
 void add_mixed_options(CLI::App& app, MixedFlags& f) {
@@ -89,7 +105,7 @@ Result<MixedResult> choose_bits(const MixedFlags& f, const RecipeFlags& recipe,
   std::vector<RecipeEntry> entries = options.entries;
   entries.insert(entries.end(), result.rules.begin(), result.rules.end());
   job.recipe = NB_TRY(Recipe::build(entries));
-  if (!f.picture.empty()) NB_OK(write_file(f.picture, pareto_svg(result)));
+  if (!f.picture.empty()) NB_OK(write_file(f.picture, pareto_svg(picture_of(result))));
   return result;
 }
 

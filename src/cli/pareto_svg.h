@@ -1,14 +1,25 @@
-// A picture of a Pareto front.
+// A picture of what every point costs and gives: the best ones joined by a line, one chosen.
 #pragma once
 
+#include <optional>
 #include <string>
-
-#include "quant/mixed.h"
+#include <vector>
 
 namespace nibble {
 
-// Bits per weight against predicted KL (logarithmic), the front as a line, uniform schemes as
-// labelled dots, the chosen point as a ring. Self-contained SVG.
-std::string pareto_svg(const MixedResult& result);
+struct ParetoPoint {
+  double x = 0, y = 0;  // y: on a scale of powers of ten; 0 lies at its lower end
+  std::string label;
+};
+
+struct ParetoPicture {
+  std::string title, x_label, y_label;
+  std::vector<ParetoPoint> line;    // from left to right
+  std::vector<ParetoPoint> points;  // dots with labels
+  std::optional<ParetoPoint> chosen;
+};
+
+// A whole SVG file. There is one point at least.
+std::string pareto_svg(const ParetoPicture& picture);
 
 }  // namespace nibble

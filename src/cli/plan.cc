@@ -1,25 +1,19 @@
-#include "base/file.h"
 #include "cli/common.h"
-#include "cli/help.h"
+#include "cli/machine.h"
+#include "cli/plan_model.h"
 #include "device/claim.h"
 
 namespace nibble {
 namespace {
 
-struct PlanOptions {
+struct PlanOptions : PlanFlags {
   std::string check;
-  bool json = false;
 };
 
 // 0 where the claim may be true, 1 where it cannot be.
 Result<int> check_claim(const PlanOptions& o) {
   Claim claim = NB_TRY(parse_claim(o.check));
-  auto folder = find_data("devices");
-  if (!folder) return fail("devices/: the profiles are not beside the program");
-  std::string path = *folder + "/" + claim.device + ".yaml";
-  if (!path_exists(path))
-    return usage("{} is no known device; `nibble devices` lists them", in_quotes(claim.device));
-  DeviceProfile device = NB_TRY(read_device(path));
+  DeviceProfile device = NB_TRY(find_device(claim.device));
   Verdict v = judge(claim, device);
   std::string text = verdict_text(claim, device, v);
   if (o.json)
@@ -37,14 +31,18 @@ Result<int> check_claim(const PlanOptions& o) {
 
 CommandBody setup(CLI::App& app) {
   auto o = std::make_shared<PlanOptions>();
+  add_model_option(app, o->model);
+  add_plan_options(app, *o);
   app.add_option("--check", o->check,
                  "Judge a claim, as \"7B int8 12 ms jetson-nano\", by what the device's bus and "
                  "arithmetic allow; exit code 1 where it cannot be")
-      ->required()
       ->type_name("TEXT");
+  add_threads_option(app);
   add_json_option(app, o->json);
-  app.footer("Example: nibble plan --check \"7B int8 12 ms jetson-nano\"");
-  return [o] { return check_claim(*o); };
+  app.footer(
+      "Examples: nibble plan MODEL --device raspberry-pi-5 --latency 100 --goal quality\n"
+      "nibble plan --check \"7B int8 12 ms jetson-nano\"");
+  return [o] { return o->check.empty() ? plan_model(*o) : check_claim(*o); };
 }
 
 }  // namespace

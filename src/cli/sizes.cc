@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "base/file.h"
+#include "formats/gguf_model.h"
 #include "model/kv_cache.h"
 
 namespace nibble {
@@ -44,6 +46,23 @@ int64_t vector_parameters(const DecoderConfig& c) {
 }
 
 }  // namespace
+
+Result<bool> has_weights(const std::string& folder) {
+  if (is_gguf_model(folder)) return true;
+  for (const std::string& name : NB_TRY(list_files(folder)))
+    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") ||
+        name == "pytorch_model.bin" || name == "pytorch_model.bin.index.json")
+      return true;
+  return false;
+}
+
+Result<DecoderConfig> read_model_config(const std::string& folder) {
+  if (NB_TRY(has_weights(folder))) return NB_TRY(Weights::open(folder)).config();
+  std::string path = folder + "/config.json";
+  DecoderConfig config = NB_TRY(parse_config(NB_TRY(read_json(path)), path));
+  config.names.base = config.names.bases[0];
+  return config;
+}
 
 Result<std::vector<RoleSize>> parameters_by_role(const DecoderConfig& c) {
   std::vector<RoleSize> out = {{"embedding", "embedding", c.vocab * c.embedding_width}};

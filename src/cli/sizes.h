@@ -10,6 +10,12 @@
 
 namespace nibble {
 
+// Whether the folder has weights at all.
+Result<bool> has_weights(const std::string& folder);
+// The config of a folder, or a GGUF file, whose weights need not be there; where they are, they
+// must be sound.
+Result<DecoderConfig> read_model_config(const std::string& folder);
+
 struct RoleSize {
   std::string role;  // "embedding", "q", ..., "router", "head", "norms", "biases"
   std::string part;  // "embedding", "attention", "mlp", "experts", "norms", "head", "biases"

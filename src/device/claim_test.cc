@@ -76,6 +76,8 @@ TEST(DeviceProfile, AllFilesAreRead) {
 TEST(DeviceProfile, WrittenAsRead) {
   TempFolder dir;
   DeviceProfile nano = device("jetson-nano");
+  nano.kernels = {{"bf16", {1e9, 2e9}}, {"w8", {3e9, 4e9}}};
+  nano.block = {.decode_seconds = 5e-6, .values = 6e9, .attention = 7e9};
   ASSERT_TRUE(succeeds(write_file(dir / "n.yaml", device_yaml(nano))));
   auto again = read_device(dir / "n.yaml");
   ASSERT_TRUE(succeeds(again));
@@ -84,6 +86,10 @@ TEST(DeviceProfile, WrittenAsRead) {
   EXPECT_DOUBLE_EQ(again->memory, nano.memory);
   EXPECT_EQ(again->peaks, nano.peaks);
   EXPECT_EQ(again->schemes, nano.schemes);
+  EXPECT_DOUBLE_EQ(again->kernels["w8"].prefill, 4e9);
+  EXPECT_DOUBLE_EQ(again->kernels["bf16"].decode, 1e9);
+  EXPECT_DOUBLE_EQ(again->block.decode_seconds, 5e-6);
+  EXPECT_DOUBLE_EQ(again->block.attention, 7e9);
   EXPECT_EQ(again->sources, nano.sources);
 }
 

@@ -60,6 +60,24 @@ class Reader {
     return out;
   }
 
+  Result<std::map<std::string, KernelRate>> kernels() const {
+    std::map<std::string, KernelRate> out;
+    for (const auto& [scheme, node] : NB_TRY(map("kernels"))) {
+      if (!node.IsMap()) return fail("{}: kernels {} should be a map", where_, scheme);
+      Reader rate(node, where_ + " kernels " + scheme);
+      out[scheme] = {1e9 * NB_TRY(rate.number("decode_gmacs")),
+                     1e9 * NB_TRY(rate.number("prefill_gmacs"))};
+    }
+    return out;
+  }
+  Result<BlockRates> block() const {
+    if (!map_["block"].IsMap()) return fail("{}: block should be a map", where_);
+    Reader rates(map_["block"], where_ + " block");
+    return BlockRates{1e-6 * NB_TRY(rates.number("decode_us")),
+                      1e9 * NB_TRY(rates.number("gvalues")),
+                      1e9 * NB_TRY(rates.number("attention_gmacs"))};
+  }
+
  private:
   YAML::Node map_;
   std::string where_;
@@ -84,6 +102,10 @@ Result<DeviceProfile> profile_of(const YAML::Node& document, const std::string& 
   out.schemes = NB_TRY(r.list("schemes"));
   out.formats = NB_TRY(r.list("formats"));
   if (document["power_modes"]) out.modes = NB_TRY(r.modes());
+  if (document["kernels"]) {
+    out.kernels = NB_TRY(r.kernels());
+    out.block = NB_TRY(r.block());
+  }
   for (const auto& [what, node] : NB_TRY(r.map("sources"))) out.sources[what] = node.Scalar();
   return out;
 }
@@ -135,6 +157,15 @@ std::string device_yaml(const DeviceProfile& p) {
   for (const auto& [type, peak] : p.peaks) out["peaks"][type] = billions(peak);
   out["schemes"] = flow(p.schemes);
   out["formats"] = flow(p.formats);
+  for (const auto& [scheme, rate] : p.kernels) {
+    out["kernels"][scheme]["decode_gmacs"] = billions(rate.decode);
+    out["kernels"][scheme]["prefill_gmacs"] = billions(rate.prefill);
+  }
+  if (!p.kernels.empty()) {
+    out["block"]["decode_us"] = fmt::format("{:.3g}", 1e6 * p.block.decode_seconds);
+    out["block"]["gvalues"] = billions(p.block.values);
+    out["block"]["attention_gmacs"] = billions(p.block.attention);
+  }
   for (const auto& [what, source] : p.sources) out["sources"][what] = source;
   YAML::Emitter text;
   text << out;

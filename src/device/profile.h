@@ -14,6 +14,19 @@ struct PowerMode {
   double watts = 0, bandwidth = 0;
 };
 
+// What the kernels of one scheme reach there, measured: multiply-accumulates a second of products
+// with one row, which read weights too large for a cache, and with many.
+struct KernelRate {
+  double decode = 0, prefill = 0;
+};
+
+// What a decoder does beside its matrix products, measured.
+struct BlockRates {
+  double decode_seconds = 0;  // a block and token: norms, rotation, attention to few tokens
+  double values = 0;     // a second, of hidden states that norms and rotation of many rows take
+  double attention = 0;  // multiply-accumulates a second with many rows
+};
+
 struct DeviceProfile {
   std::string slug, name;
   std::string kind;                     // cpu, gpu, npu, tpu, vpu
@@ -24,6 +37,8 @@ struct DeviceProfile {
   std::map<std::string, double> peaks;  // operations a second by type: fp32, fp16, int8
   std::vector<std::string> schemes, formats;
   std::vector<PowerMode> modes;
+  std::map<std::string, KernelRate> kernels;   // by scheme, "bf16" for floats; empty: not measured
+  BlockRates block;                            // zeros: not measured
   std::map<std::string, std::string> sources;  // which figures -> where they are from
 
   // The most operations a second of any type; 0 where none is known.

@@ -1,0 +1,85 @@
+#include "cli/measured_recipe.h"
+
+#include <stdlib.h>
+
+#include <filesystem>
+
+#include "base/json.h"
+#include "cli/child.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A folder of its own that goes away with its owner.
+class WorkFolder {
+ public:
+  static Result<WorkFolder> create() {
+    std::error_code ec;
+    std::string name = (fs::temp_directory_path(ec) / "nibble-XXXXXX").string();
+    if (ec || !mkdtemp(name.data())) return fail("{}: cannot be made", name);
+    return WorkFolder(name);
+  }
+  WorkFolder(WorkFolder&& other) noexcept : path_(std::exchange(other.path_, "")) {}
+  ~WorkFolder() {
+    std::error_code ec;
+    if (!path_.empty()) fs::remove_all(path_, ec);
+  }
+  std::string operator/(const char* name) const { return path_ + "/" + name; }
+
+ private:
+  explicit WorkFolder(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+Result<Json> run_json(std::vector<std::string> arguments) {
+  arguments.push_back("--json");
+  std::string what = "the output of nibble " + arguments[0];
+  return parse_json(NB_TRY(run_nibble(arguments)), what);
+}
+
+Status add_loss(const RecipeTrial& t, const std::string& folder, MeasuredRecipe& out) {
+  std::vector<std::string> arguments = {"eval", folder, "--against", t.model, "--text", t.text};
+  if (t.tokens > 0) arguments.insert(arguments.end(), {"--tokens", fmt::format("{}", t.tokens)});
+  Json seen = NB_TRY(run_json(arguments));
+  out.kl = NB_TRY(get_number(seen, "kl_mean", std::nullopt, "nibble eval"));
+  out.top1 = NB_TRY(get_number(seen, "top1", std::nullopt, "nibble eval"));
+  out.ratio = NB_TRY(get_number(seen, "perplexity_ratio", std::nullopt, "nibble eval"));
+  return {};
+}
+
+Status add_speed(const RecipeTrial& t, const std::string& folder, MeasuredRecipe& out) {
+  Json seen = NB_TRY(run_json({"bench", folder, "-p", fmt::format("{}", t.prompt), "-n", "32",
+                               "--warmup", "1", "--runs", "5"}));
+  for (const Json& test : seen.at("tests")) {
+    double rate = test.at("tokens_per_second").get<double>();
+    bool prompt = test.at("test").get<std::string>().starts_with("pp");
+    (prompt ? out.prefill : out.decode) = rate;
+    if (!prompt) out.joules = NB_TRY(get_number(test, "joules_per_token", 0, "nibble bench"));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<MeasuredRecipe> measure_recipe(const RecipeTrial& t,
+                                      const std::vector<std::string>& recipe) {
+  WorkFolder work = NB_TRY(WorkFolder::create());
+  MeasuredRecipe out;
+  std::string folder = t.model;
+  if (!recipe.empty()) {
+    folder = work / "model";
+    std::vector<std::string> arguments = {"quantize", t.model, "-o", folder};
+    arguments.insert(arguments.end(), recipe.begin(), recipe.end());
+    Json made = NB_TRY(run_json(arguments));
+    out.bits = NB_TRY(get_number(made, "bpw", std::nullopt, "nibble quantize"));
+    out.file_bits = NB_TRY(get_number(made, "file_bpw", std::nullopt, "nibble quantize"));
+    out.bytes = NB_TRY(get_int(made, "bytes", std::nullopt, "nibble quantize"));
+  }
+  if (!t.text.empty()) NB_OK(add_loss(t, folder, out));
+  if (t.speed) NB_OK(add_speed(t, folder, out));
+  return out;
+}
+
+}  // namespace nibble

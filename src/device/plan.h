@@ -1,0 +1,50 @@
+// Which form of a model for a device: every candidate's cost and prediction, budgets, a choice.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "device/cost.h"
+
+namespace nibble {
+
+enum class PlanGoal : uint8_t { kLatency, kSize, kQuality, kEnergy };
+Result<PlanGoal> parse_goal(const std::string& name);
+
+// What must hold; nothing: no bound.
+struct PlanBudget {
+  std::optional<double> latency;   // seconds a token
+  std::optional<double> memory;    // bytes; the device's usable memory where it is not given
+  std::optional<double> increase;  // of perplexity, .01 for 1 %
+};
+
+// What quantizing cost, measured.
+struct PlanLoss {
+  double increase = 0;  // of perplexity, relative
+  double kl = 0, top1 = 0;
+};
+
+struct PlanRow {
+  std::string name;
+  PlanForm form;
+  std::vector<std::string> arguments;  // of `nibble quantize`; empty: the model as it is
+  ModelCost cost;
+  Prediction time;
+  std::optional<PlanLoss> loss;   // nothing: unknown
+  std::string refused;            // why it is out; empty: it meets every bound
+  bool best_of_its_pace = false;  // no other one is both faster and better
+};
+
+// The forms that are worth a look on this device, best quality first.
+std::vector<PlanRow> plan_rows(const DecoderConfig& config, const DeviceProfile& device,
+                               int64_t context, int64_t prompt);
+// Fills in `refused` and `best_of_its_pace`.
+void judge_rows(std::vector<PlanRow>& rows, const DeviceProfile& device, const PlanBudget& budget);
+// The row that serves the goal best among those that meet every bound; null: there is none.
+const PlanRow* choose_row(const std::vector<PlanRow>& rows, PlanGoal goal);
+// Why there is none, by the row that comes nearest.
+std::string refusal(const std::vector<PlanRow>& rows, const DeviceProfile& device,
+                    const PlanBudget& budget);
+
+}  // namespace nibble

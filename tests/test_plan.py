@@ -1,0 +1,121 @@
+"""nibble plan: costs, predictions, budgets, refusals; the picture."""
+import json
+import xml.etree.ElementTree as xml
+
+import pytest
+from nibble import ROOT, TALES, refused, run, run_json
+
+CONFIGS = {
+    "7b": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+           "num_key_value_heads": 32},
+    "1b": {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "num_attention_heads": 32,
+           "num_key_value_heads": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Models of the shapes of Llama-2-7B and TinyLlama-1.1B that are a config.json alone."""
+    out = {}
+    for name, shape in CONFIGS.items():
+        out[name] = tmp_path_factory.mktemp(name)
+        (out[name] / "config.json").write_text(json.dumps(
+            {"model_type": "llama", "vocab_size": 32000, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
+             "hidden_act": "silu", "tie_word_embeddings": False} | shape))
+    return out
+
+
+def by_scheme(plan):
+    return {row["scheme"]: row for row in plan["schemes"]}
+
+
+def test_costs_are_those_of_the_shapes(folders):
+    rows = by_scheme(run_json("plan", folders["7b"], "--device", "agx-orin", "--context", 4096))
+    blocks = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008)
+    head = 32000 * 4096
+    assert rows["as it is"]["read_bytes"] == 2 * (blocks + head)
+    w4 = rows["w4g128-asym"]
+    # Codes, a float16 scale and a 4-bit zero point for each 128; the head at 8 bits and a scale a row.
+    assert w4["read_bytes"] == blocks * (4 + 20 / 128) / 8 + head + 2 * 32000
+    assert w4["weights_bytes"] == w4["read_bytes"] + 2 * head + 2 * 4096 * 65
+    assert w4["kv_cache_bytes"] == pytest.approx(2 * 2 * 32 * 4096 * 4096, rel=.01)
+    assert w4["total_bytes"] == sum(w4[k] for k in ("weights_bytes", "kv_cache_bytes", "activation_bytes",
+                                                    "runtime_bytes"))
+
+
+def test_time_is_bytes_over_the_bus(folders):
+    plan = run_json("plan", folders["7b"], "--device", "agx-orin")
+    device = {d["slug"]: d for d in run_json("devices")}["agx-orin"]
+    for row in plan["schemes"]:
+        floor = row["read_bytes"] / device["bandwidth_bytes_per_second"]
+        assert row["decode_seconds_floor"] >= floor * (1 - 1e-9)
+        assert row["decode_seconds"] == pytest.approx(floor / device["expected_share"], rel=1e-6)
+        assert row["prefill_seconds"] is None
+        assert (row["loss"] is None) == (row["scheme"] != "as it is")
+    assert plan["chosen"] == "as it is" and plan["command"].startswith("nibble run")
+
+
+def test_a_latency_decides_which_scheme(folders):
+    free = by_scheme(run_json("plan", folders["1b"], "--device", "raspberry-pi-5"))
+    bound = (free["w4g128-asym"]["decode_seconds"] + free["w6g64-asym"]["decode_seconds"]) / 2
+    plan = run_json("plan", folders["1b"], "--device", "raspberry-pi-5", "--latency", 1e3 * bound)
+    assert plan["chosen"] in ("w4g32", "w4g128-asym")
+    rows = by_scheme(plan)
+    assert rows["w8"]["refused"] and not rows["w2g64-asym"]["refused"]
+    assert f"--scheme {plan['chosen']}" in plan["command"] and "--head w8" in plan["command"]
+    fastest = run_json("plan", folders["1b"], "--device", "raspberry-pi-5", "--goal", "latency")
+    assert fastest["chosen"] == "w2g64-asym"
+    smallest = run_json("plan", folders["1b"], "--device", "raspberry-pi-5", "--goal", "size")
+    assert smallest["chosen"] == "w2g64-asym"
+
+
+def test_what_the_bus_forbids_is_refused_with_figures(folders):
+    done = run("plan", folders["7b"], "--device", "agx-orin", "--latency", 2, code=1)
+    assert "as it is" in done.stdout
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("nibble: ")]
+    assert "2 ms need" in line and "the bus gives 205" in line
+    done = run("plan", folders["7b"], "--device", "jetson-nano", "--json", code=1)
+    assert "w2g64-asym" in json.loads(done.stdout)["reason"] and "there are 2.8 GB" in done.stderr
+    refused("plan", folders["1b"], "--device", "raspberry-pi-5", "--ram", "100MB", words=["there are 0.1 GB"])
+
+
+def test_a_measured_loss_and_its_bound(tmp_path):
+    args = ["plan", TALES, "--device", "raspberry-pi-4", "--text", TALES / "held_out.txt", "--tokens", 3000]
+    plan = run_json(*args, "--pareto", tmp_path / "plan.svg", "--max-loss", "1%", "--goal", "size")
+    rows = by_scheme(plan)
+    losses = [rows[s]["loss"]["kl_mean"] for s in ("as it is", "w8", "w4g32", "w3g128-asym", "w2g64-asym")]
+    assert losses == sorted(losses) and losses[0] == 0 < losses[1]
+    assert rows["w2g64-asym"]["refused"].startswith("perplexity rises by")
+    chosen = rows[plan["chosen"]]
+    assert chosen["loss"]["perplexity_increase"] <= .01 and "--embedding w8" in plan["command"]
+    assert all(r["weights_bytes"] >= chosen["weights_bytes"] for r in rows.values() if not r["refused"])
+    words = [t.text for t in xml.fromstring((tmp_path / "plan.svg").read_text())
+             .iter("{http://www.w3.org/2000/svg}text")]
+    assert "KL, nats a token" in words and "w2g64-asym" in words and any("Chosen" in w for w in words)
+
+
+def test_the_plan_as_text(folders):
+    text = run("plan", folders["1b"], "--device", "raspberry-pi-5").stdout
+    assert "ms/token" in text and "unknown" in text and text.splitlines()[-1].startswith("nibble ")
+
+
+def test_wrong_calls(folders, tmp_path):
+    run("plan", folders["1b"], code=2)
+    run("plan", folders["1b"], "--device", "toaster", code=2)
+    run("plan", folders["1b"], "--device", "raspberry-pi-5", "--goal", "beauty", code=2)
+    run("plan", folders["1b"], "--device", "raspberry-pi-5", "--max-loss", "1%", code=2)
+    run("plan", folders["1b"], "--device", "raspberry-pi-5", "--ram", "much", code=2)
+    refused("plan", tmp_path / "none", "--device", "raspberry-pi-5", words=["no such"])
+
+
+def test_a_profile_of_this_machine_predicts_both_ways(folders, tmp_path):
+    profile = tmp_path / "here.yaml"
+    run("devices", "measure", "-o", profile)
+    assert "kernels:" in profile.read_text()
+    plan = run_json("plan", folders["1b"], "--device", profile)
+    rows = by_scheme(plan)
+    assert all(row["prefill_seconds"] > 0 for row in rows.values())
+    assert rows["w2g64-asym"]["decode_seconds"] < rows["w8"]["decode_seconds"] < rows["as it is"]["decode_seconds"]
+    broken = profile.read_text().replace("decode_gmacs:", "decode_speed:", 1)
+    profile.write_text(broken)
+    refused("plan", folders["1b"], "--device", profile, words=["here.yaml", "decode_gmacs"])
