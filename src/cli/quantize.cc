@@ -7,6 +7,7 @@
 #include "cli/common.h"
 #include "cli/export_report.h"
 #include "cli/mixed_flags.h"
+#include "export/gguf_artifact.h"
 #include "quant/job.h"
 
 namespace nibble {
@@ -35,6 +36,7 @@ Status check_free(const std::string& output, bool force) {
 
 Status finish_options(Arguments& a) {
   QuantizeOptions& o = a.options;
+  o.gguf = &kGgufWriter;
   if (!a.mixed.wanted()) o.recipe = NB_TRY(Recipe::build(NB_TRY(entries_of(a.recipe))));
   o.model = NB_TRY(model_folder(o.model));
   std::error_code ec;
@@ -182,7 +184,9 @@ CommandBody setup(CLI::App& app) {
   QuantizeOptions& o = a->options;
   add_model_option(app, o.model);
   add_lora_option(app, o.lora);
-  app.add_option("-o,--output", o.output, "Folder to write")->required();
+  app.add_option("-o,--output", o.output,
+                 "Folder to write, or for schemes of GGUF a file, as model.gguf")
+      ->required();
   add_recipe_options(app, a->recipe);
   add_mixed_options(app, a->mixed);
   app.add_option("--export", a->exports,

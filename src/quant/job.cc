@@ -95,7 +95,7 @@ Result<Embedding> quantize_embedding(const Weights& weights, ArtifactRecord& rec
   std::string module = embedding_module(weights.config());
   auto q = NB_TRY(quantize_outer(weights, module, module, record));
   if (!q) return weights.embedding();
-  for (NamedTensor& t : to_compressed_tensors(module, *q)) tensors.push_back(std::move(t));
+  for (NamedTensor& t : job_tensors(module, *q)) tensors.push_back(std::move(t));
   return weights.embedding(std::move(*q));
 }
 
@@ -105,7 +105,7 @@ Status quantize_head(const Weights& weights, ArtifactRecord& record,
   if (record.plan.unties_head()) note("the tied head is stored as a {} of its own", module);
   auto q = NB_TRY(quantize_outer(weights, module, stored, record));
   if (q)
-    for (NamedTensor& t : to_compressed_tensors(module, *q)) tensors.push_back(std::move(t));
+    for (NamedTensor& t : job_tensors(module, *q)) tensors.push_back(std::move(t));
   else if (record.plan.unties_head())
     tensors.push_back(
         {module + ".weight", NB_TRY(weights.float_matrix(stored + ".weight", weights.config().vocab,
@@ -176,6 +176,7 @@ Result<int64_t> disk_need(const Weights& weights, const PlannedSize& size) {
 }
 
 std::string why_only(const ArtifactRecord& record) {
+  if (record.plan.blocks()) return "";
   if (record.recipe.settings().bitmaps) return kBitmapsOnlyNibble;
   std::vector<QuantizedModule> modules;
   std::vector<std::pair<int64_t, int64_t>> shapes;
@@ -233,6 +234,28 @@ Result<StatisticsStore> open_statistics(const QuantizeOptions& o, const Weights&
   record.windows.source = store.source();
   record.statistics = store.fingerprint();
   return store;
+}
+
+constexpr std::string_view kGgufEnding = ".gguf";
+
+// What an artifact of GGUF cannot be, before anything is done.
+Status check_gguf(const QuantizeOptions& o, const Weights& weights, const Plan& plan) {
+  if (!plan.blocks()) {
+    if (!o.output.ends_with(kGgufEnding)) return {};
+    return usage("{}: a GGUF file takes schemes of its own, as q4_k_m or q8_0, not {}", o.output,
+                 o.recipe.scheme_summary());
+  }
+  if (o.recipe.settings().ranges || !o.recipe.settings().float_inputs.empty())
+    return usage("a GGUF file has no place for what integer inputs need: leave it out");
+  if (!o.gguf) return usage("schemes of GGUF are for nibble quantize");
+  return o.gguf->check(weights.config(), o.model);
+}
+
+Status write_output(const QuantizeOptions& o, OutputFolder& out, const Weights& source,
+                    const Weights& floats, const ArtifactRecord& record,
+                    std::vector<NamedTensor> tensors) {
+  if (!record.plan.blocks()) return write_artifact(out, source, floats, record, std::move(tensors));
+  return write_gguf_artifact(out, source, floats, record, std::move(tensors), *o.gguf);
 }
 
 CalibrationOptions calibration_of(const QuantizeOptions& o) {
@@ -299,6 +322,7 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   ArtifactRecord& record = report.record;
   record.recipe = o.recipe;
   record.plan = NB_TRY(o.recipe.resolve(weights.config()));
+  NB_OK(check_gguf(o, weights, record.plan));
   if (!o.force && path_exists(o.output))
     return fail("{}: already exists; name another folder or give --force", o.output);
   Preparation preparation = NB_TRY(prepare(record));
@@ -334,10 +358,10 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   int64_t layers = weights.config().layers;
   for (int64_t layer = 0; layer < layers; ++layer)
     for (NamedTensor& t : NB_TRY(journal.tensors(layer))) tensors.push_back(std::move(t));
-  NB_OK(write_artifact(out, weights, floats, record, std::move(tensors)));
+  NB_OK(write_output(o, out, weights, floats, record, std::move(tensors)));
   remove_transformed(out.staging(), preparation);
   NB_OK(journal.clear(layers));
-  NB_OK(out.publish());
+  NB_OK(o.output.ends_with(kGgufEnding) ? out.publish_file(kGgufFile) : out.publish());
 
   Weights written = NB_TRY(Weights::open(o.output));
   SizeReport size = NB_TRY(measure_size(written));

@@ -21,6 +21,7 @@ struct QuantizeOptions {
   bool resume = false;      // continue an interrupted job of the same fingerprint
   bool requantize = false;  // take a source that is quantized already, by its dequantized values
   bool dry_run = false;     // check everything that can be checked, write nothing
+  const GgufWriter* gguf = nullptr;  // for schemes of ggml's blocks
 };
 
 struct QuantizeReport {
@@ -44,7 +45,8 @@ struct QuantizeReport {
 // Fails where a part of the model is quantized already, unless the user asked for that.
 Status check_source(const QuantizeOptions& options, const Weights& weights);
 
-// Fails with one line and leaves nothing behind; a killed job leaves only OUTPUT.partial.
+// Fails with one line and leaves nothing behind; a killed job leaves only OUTPUT.partial. Schemes
+// of ggml's blocks make a GGUF file where the output's name ends in .gguf, else a folder with one.
 Result<QuantizeReport> quantize_model(const QuantizeOptions& options);
 
 }  // namespace nibble

@@ -61,6 +61,7 @@ struct Method {
   DistillationPlan distillation = {};
   const char* transform = nullptr;  // the transform that is part of it
   double int8_threshold = 0;        // InputRules::threshold of what it writes; it takes 8 bits
+  bool blocks = false;              // takes schemes of ggml's blocks too
   bool sparse = false;              // sets weights to zero as MethodOptions::sparsity says
   // What quantize() holds beside its arguments, its result and its grids: bytes for each of the
   // (k, k) of the input, and for each weight.

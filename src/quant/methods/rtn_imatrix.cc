@@ -17,6 +17,7 @@ extern const Method kMethod_rtn_imatrix = {
         out.matrices.push_back(round_to_nearest(m, search_grids(m, measure)));
       return out;
     },
+    .blocks = true,
     .memory = {4, 0}};
 
 }  // namespace nibble
