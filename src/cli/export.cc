@@ -55,6 +55,7 @@ CommandBody setup(CLI::App& app) {
       ->type_name("MODEL");
   app.add_option("--tokens", o.eval_tokens, "Use only the first N tokens of that text")
       ->check(CLI::PositiveNumber);
+  add_split_option(app, o.part_bytes);
   app.add_flag("--force", o.force, "Replace an existing output folder");
   add_dry_run_option(app, o.dry_run);
   add_threads_option(app);

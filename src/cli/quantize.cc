@@ -201,10 +201,18 @@ CommandBody setup(CLI::App& app) {
                  "Folder of nibble calibrate, used in place of calibration windows")
       ->excludes("--calibration");
   app.add_option(
+         "--imatrix", o.imatrix,
+         "Importance matrix of llama.cpp (GGUF, or the older .dat) in place of calibration, "
+         "for rtn-imatrix")
+      ->type_name("FILE")
+      ->excludes("--calibration")
+      ->excludes("--statistics");
+  app.add_option(
          "--max-memory", o.max_memory,
          "Bound of anonymous memory, as 4GB: calibration windows wait on disk and learning end to "
          "end is left out where they would not fit (default: half of the machine's)")
       ->transform(CLI::AsSizeValue(true));
+  add_split_option(app, o.part_bytes);
   app.add_flag("--requantize", o.requantize,
                "Take a model that is quantized already, by its dequantized values: losses add up");
   app.add_flag("--force", o.force, "Replace an existing output folder");

@@ -117,7 +117,9 @@ Result<ExportReport> export_model(const ExportOptions& o) {
   Target target = NB_TRY(parse_target(o.target));
   NB_OK(check_output(o, o.model));
   Weights model = NB_TRY(Weights::open(o.model));
-  ExportRequest request{model, target.flavour};
+  if (o.part_bytes > 0 && std::string_view(target.format->name) != "gguf")
+    return usage("--split-size is of gguf, not of {}", target.format->name);
+  ExportRequest request{model, target.flavour, true, o.part_bytes};
   ExportReport report;
   report.format = target.format;
   report.plan = NB_TRY(target.format->plan(request));

@@ -1,6 +1,7 @@
 #include "export/gguf_artifact.h"
 
 #include "export/gguf_draft.h"
+#include "export/modelfile.h"
 
 namespace nibble {
 namespace {
@@ -13,10 +14,12 @@ Status check(const DecoderConfig& config, const std::string& what) {
 }
 
 Status write(const Weights& model, const GgufMix* mix, const Json& origin,
-             const std::string& path) {
+             const std::string& folder, int64_t part_bytes) {
   GgufDraft draft = NB_TRY(draft_gguf(model, nullptr, true, mix));
   draft.metadata.text(kOrigin, origin.dump());
-  return write_gguf(path, draft.metadata, draft.pending(model));
+  std::string file =
+      NB_TRY(write_gguf_parts(folder, kGgufFile, draft.metadata, draft.pending(model), part_bytes));
+  return write_file(folder + "/" + kModelfile, NB_TRY(modelfile(folder, file, model.config())));
 }
 
 }  // namespace

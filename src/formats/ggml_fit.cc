@@ -19,8 +19,9 @@ struct Values {
   const Scheme& scheme;
 
   float weight(size_t j) const { return weights ? weights[j] : 1; }
-  float lowest() const { return form.levels ? form.levels[0] : scheme.min_code() - form.zero; }
-  float highest() const { return form.levels ? form.levels[15] : scheme.max_code() - form.zero; }
+  float lowest() const { return static_cast<float>(end(0, scheme.min_code())); }
+  float highest() const { return static_cast<float>(end(15, scheme.max_code())); }
+  int end(int level, int code) const { return form.levels ? form.levels[level] : code - form.zero; }
   double error(const Grid& g) const {
     double total = 0;
     for (size_t j = 0; j < x.size(); ++j) {

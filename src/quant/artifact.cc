@@ -146,7 +146,7 @@ Status write_artifact(OutputFolder& out, const Weights& source, const Weights& f
 
 Status write_gguf_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
                            const ArtifactRecord& record, std::vector<NamedTensor> tensors,
-                           const GgufWriter& writer) {
+                           const GgufWriter& writer, int64_t part_bytes) {
   std::vector<PendingTensor> kept = NB_TRY(kept_tensors(floats, record, tensors));
   for (const PendingTensor& t : kept) tensors.push_back({t.name, NB_TRY(t.load())});
   std::map<std::string, Scheme> schemes;
@@ -156,9 +156,8 @@ Status write_gguf_artifact(OutputFolder& out, const Weights& source, const Weigh
   Weights model = NB_TRY(Weights::of_tensors(floats, std::move(tensors),
                                              std::make_shared<GgmlTensors>(schemes), tied));
   NB_OK(copy_side_files(out, source.checkpoint().folder()));
-  std::string file = out.staging() + "/" + kGgufFile;
-  NB_OK(writer.write(model, record.plan.mix(), fingerprint(record), file));
-  SizeReport size = NB_TRY(size_of(file, source));
+  NB_OK(writer.write(model, record.plan.mix(), fingerprint(record), out.staging(), part_bytes));
+  SizeReport size = NB_TRY(size_of(out.staging(), source));
   return write_file(out.staging() + "/nibble.json",
                     record_json(record, size, {"nibble", "llama.cpp", "ollama"}).dump(2) + "\n");
 }

@@ -36,10 +36,11 @@ struct ArtifactRecord {
 struct GgufWriter {
   // Refuses what GGUF has no words for, before anything is quantized; `what` names the model.
   Status (*check)(const DecoderConfig& config, const std::string& what);
-  // `model`: its matrices as they shall lie in the file; `origin`: what the file says of where it
-  // comes from.
+  // Writes kGgufFile, or parts of so many bytes, and a Modelfile into `folder`, which has the side
+  // files. `model`: its matrices as they shall lie in the file; `origin`: what the file says of
+  // where it comes from.
   Status (*write)(const Weights& model, const GgufMix* mix, const Json& origin,
-                  const std::string& path);
+                  const std::string& folder, int64_t part_bytes);
 };
 
 // The name of that file in a folder.
@@ -63,9 +64,9 @@ Status copy_side_files(OutputFolder& out, const std::string& model);
 // its user knows it. `floats` is the same unless a transform has rewritten the whole model.
 Status write_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
                       const ArtifactRecord& record, std::vector<NamedTensor> tensors);
-// The same as GGUF: model.gguf, nibble.json and the side files.
+// The same as GGUF: what the writer writes, nibble.json and the side files.
 Status write_gguf_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
                            const ArtifactRecord& record, std::vector<NamedTensor> tensors,
-                           const GgufWriter& writer);
+                           const GgufWriter& writer, int64_t part_bytes);
 
 }  // namespace nibble

@@ -24,9 +24,9 @@ struct Multiples {
 
 struct Layout {
   std::string_view type;
-  GgmlGrids grids;
-  Plane first, second;  // low bits, high bits; the latter may have none
-  int d = 0, m = -1;    // offsets of float16 numbers; -1: there is none
+  GgmlGrids grids = {};
+  Plane first = {}, second = {};  // low bits, high bits; the latter may have none
+  int d = 0, m = -1;              // offsets of float16 numbers; -1: there is none
   // Null where d is the scale itself. put() finds zeros.
   Multiples (*get)(const std::byte* block, int group) = nullptr;
   void (*put)(std::byte* block, int group, Multiples v) = nullptr;

@@ -34,7 +34,7 @@ struct Scheme {
 
   // The type must be a grid.
   static Scheme of_blocks(const GgmlType& type);
-  Result<Scheme> parse(std::string_view name);
+  static Result<Scheme> parse(std::string_view name);
   std::string name() const;
 
   int levels() const { return 1 << bits; }

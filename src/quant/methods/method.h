@@ -56,6 +56,7 @@ struct Method {
   // is kNothing). Weights are finite and scales fit their type: the caller has checked.
   Result<MethodResult> (*quantize)(std::span<const FloatMatrix> matrices,
                                    const InputStatistics* statistics, const MethodOptions& options);
+  bool diagonal = false;     // does with kDiagonal, less well, where that is all there is
   bool takes_drift = false;  // kDrift where windows and their float twins are there, else `need`
   bool tunes_block = false;  // the block's quantized linears learn together: block_tuning.h
   DistillationPlan distillation = {};
