@@ -267,18 +267,6 @@ Status OutputFolder::publish() {
   return {};
 }
 
-Status OutputFolder::publish_file(const std::string& name) {
-  if (is_folder(path_))
-    return fail("{}: is a folder, and a file shall have its name; remove it first", path_);
-  if (::rename((staging_ + "/" + name).c_str(), path_.c_str()) != 0)
-    return os_error(path_, "publish");
-  done_ = true;
-  std::error_code ec;
-  fs::remove_all(staging_, ec);
-  if (ec) return fail("{}: written, but {} could not be removed", path_, staging_);
-  return sync_folder(parent_of(path_));
-}
-
 Status check_free_space(const std::string& path, int64_t need) {
   struct statvfs info;
   if (::statvfs(parent_of(path).c_str(), &info) != 0)

@@ -84,8 +84,6 @@ class OutputFolder {
   Status copy_in(const std::string& source_file, const std::string& name);
   // Gives the folder its final name; with force the former one is removed after the new one stands.
   Status publish();
-  // The same for a single file of the folder, which takes the final name; all others go.
-  Status publish_file(const std::string& name);
   // Leaves the staging folder on disk for a later --resume instead of clearing it.
   void keep_partial() { keep_ = true; }
 

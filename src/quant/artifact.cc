@@ -1,6 +1,7 @@
 #include "quant/artifact.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "formats/compressed_tensors.h"
@@ -76,6 +77,17 @@ Json fingerprint(const ArtifactRecord& r) {
   j["calibration"] = calibration_json(r);
   j.update(r.inputs.to_json());
   return j;
+}
+
+Status publish_gguf(const OutputFolder& out, const std::string& path) {
+  if (is_folder(path))
+    return fail("{}: is a folder, and a file shall have its name; remove it first", path);
+  std::error_code ec;
+  std::filesystem::rename(out.staging() + "/" + kGgufFile, path, ec);
+  if (ec) return fail("{}: cannot publish: {}", path, ec.message());
+  std::filesystem::remove_all(out.staging(), ec);
+  if (ec) return fail("{}: written, but {} could not be removed", path, out.staging());
+  return {};
 }
 
 Status copy_side_files(OutputFolder& out, const std::string& model) {

@@ -46,6 +46,9 @@ struct GgufWriter {
 // The name of that file in a folder.
 inline constexpr const char* kGgufFile = "model.gguf";
 
+// Gives kGgufFile of the staging folder the final name `path`; what else the folder holds goes.
+Status publish_gguf(const OutputFolder& out, const std::string& path);
+
 // Why other programs cannot load what RecipeSettings::bitmaps makes.
 inline constexpr const char* kBitmapsOnlyNibble =
     "sparse matrices are stored as bitmaps and kept codes";

@@ -347,7 +347,7 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   NB_OK(write_output(o, out, weights, floats, record, std::move(tensors)));
   remove_transformed(out.staging(), preparation);
   NB_OK(journal.clear(layers));
-  NB_OK(o.output.ends_with(kGgufEnding) ? out.publish_file(kGgufFile) : out.publish());
+  NB_OK(o.output.ends_with(kGgufEnding) ? publish_gguf(out, o.output) : out.publish());
 
   Weights written = NB_TRY(Weights::open(o.output));
   SizeReport size = NB_TRY(measure_size(written));

@@ -109,8 +109,9 @@ void PolishRows::offer_multiples(const Grid& own, const GgmlBase& base, GroupTri
   for (int l : {0, -1, 1, -2, 2})
     for (int i = -most; i <= most; i += step) {
       int multiple = own.multiple + i, low = own.low_multiple + l;
-      bool there = multiple >= form.least && multiple <= form.most && low >= 0 &&
-                   (l == 0 || (form.low && low <= form.most_low));
+      bool there =
+          multiple >= form.least && multiple <= form.most && low >= 0 &&
+          (l == 0 || (form.low && low <= form.most_low && std::abs(i) <= step * kStepsBeside));
       if (there && (i != 0 || l != 0))
         trial.offer(ggml_grid_of(form, base, multiple, low), m_.scheme);
     }
