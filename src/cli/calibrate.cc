@@ -4,13 +4,13 @@
 #include "base/memory.h"
 #include "cli/common.h"
 #include "cli/sizes.h"
-#include "quant/statistics_store.h"
+#include "quant/imatrix_statistics.h"
 
 namespace nibble {
 namespace {
 
 struct Arguments {
-  std::string model, lora, output;
+  std::string model, lora, output, imatrix;
   CalibrationOptions calibration;
   bool force = false, json = false;
 };
@@ -23,10 +23,17 @@ Result<int> run(Arguments& a) {
   if (!quantized_linears(weights).empty())
     return fail("{}: is quantized; statistics are of the float model", a.model);
   CalibrationSet windows = NB_TRY(calibration_windows(a.model, weights, a.calibration));
+  if (!a.imatrix.empty() && !a.force && path_exists(a.imatrix))
+    return fail("{}: already exists; name another file or give --force", a.imatrix);
   PeakMemory peak;
   StatisticsReport report = NB_TRY(write_statistics(weights, windows, a.output, a.force));
+  if (!a.imatrix.empty()) {
+    auto store = NB_TRY(StatisticsStore::open(a.output, NB_TRY(weights.digest())));
+    NB_OK(write_imatrix(a.imatrix, NB_TRY(imatrix_of(store, weights.config(), windows))));
+  }
   if (a.json)
     put_json({{"output", a.output},
+              {"imatrix", a.imatrix},
               {"calibration", windows.source},
               {"tokens", windows.tokens()},
               {"blocks", report.blocks},
@@ -43,6 +50,9 @@ CommandBody setup(CLI::App& app) {
   add_model_option(app, a->model);
   add_lora_option(app, a->lora);
   app.add_option("-o,--output", a->output, "Folder to write")->required();
+  app.add_option("--imatrix", a->imatrix,
+                 "Write an importance matrix for llama-quantize too; .dat: in its older form")
+      ->type_name("FILE");
   app.add_option("--calibration", a->calibration.text,
                  "UTF-8 text, - for standard input (default: the model writes its own text)");
   app.add_option("--windows", a->calibration.windows, "Calibration windows (default: 64)");

@@ -81,6 +81,13 @@ void add_dry_run_option(CLI::App& app, bool& dry_run) {
   app.add_flag("--dry-run", dry_run, "Say what would be written, write nothing");
 }
 
+void add_split_option(CLI::App& app, int64_t& bytes) {
+  app.add_option("--split-size", bytes,
+                 "GGUF: tensors in files of at most so many bytes, as 2GB (default: one file)")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(true));
+}
+
 void add_activations_option(CLI::App& app, Activations& value) {
   auto set = [&value](const std::string& name) {
     for (Activations mode : kActivationKinds)

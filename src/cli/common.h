@@ -28,6 +28,8 @@ void add_json_option(CLI::App& app, bool& json);
 // --lora FOLDER, as Weights::open; `lora` stays empty where it is not given.
 void add_lora_option(CLI::App& app, std::string& lora);
 void add_dry_run_option(CLI::App& app, bool& dry_run);
+// --split-size SIZE of GGUF; 0 where it is not given.
+void add_split_option(CLI::App& app, int64_t& bytes);
 
 // --activations float|int8|int8-token|int8-static; `value` holds the default.
 void add_activations_option(CLI::App& app, Activations& value);

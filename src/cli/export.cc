@@ -67,6 +67,7 @@ CommandBody setup(CLI::App& app) {
       ->type_name("TEXT");
   app.add_option("--windows", fixed.calibration.windows, "Windows of it (default: 64)")
       ->check(CLI::PositiveNumber);
+  add_split_option(app, o.part_bytes);
   app.add_flag("--force", o.force, "Replace an existing output folder");
   add_dry_run_option(app, o.dry_run);
   add_threads_option(app);

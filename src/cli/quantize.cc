@@ -7,6 +7,7 @@
 #include "cli/common.h"
 #include "cli/export_report.h"
 #include "cli/mixed_flags.h"
+#include "export/gguf_artifact.h"
 #include "quant/job.h"
 
 namespace nibble {
@@ -35,6 +36,7 @@ Status check_free(const std::string& output, bool force) {
 
 Status finish_options(Arguments& a) {
   QuantizeOptions& o = a.options;
+  o.gguf = &kGgufWriter;
   if (!a.mixed.wanted()) o.recipe = NB_TRY(Recipe::build(NB_TRY(entries_of(a.recipe))));
   o.model = NB_TRY(model_folder(o.model));
   std::error_code ec;
@@ -185,7 +187,9 @@ CommandBody setup(CLI::App& app) {
   QuantizeOptions& o = a->options;
   add_model_option(app, o.model);
   add_lora_option(app, o.lora);
-  app.add_option("-o,--output", o.output, "Folder to write")->required();
+  app.add_option("-o,--output", o.output,
+                 "Folder to write, or for schemes of GGUF a file, as model.gguf")
+      ->required();
   add_recipe_options(app, a->recipe);
   add_mixed_options(app, a->mixed);
   app.add_option("--export", a->exports,
@@ -200,10 +204,18 @@ CommandBody setup(CLI::App& app) {
                  "Folder of nibble calibrate, used in place of calibration windows")
       ->excludes("--calibration");
   app.add_option(
+         "--imatrix", o.imatrix,
+         "Importance matrix of llama.cpp (GGUF, or the older .dat) in place of calibration, "
+         "for rtn-imatrix")
+      ->type_name("FILE")
+      ->excludes("--calibration")
+      ->excludes("--statistics");
+  app.add_option(
          "--max-memory", o.max_memory,
          "Bound of anonymous memory, as 4GB: calibration windows wait on disk and learning end to "
          "end is left out where they would not fit (default: half of the machine's)")
       ->transform(CLI::AsSizeValue(true));
+  add_split_option(app, o.part_bytes);
   app.add_flag("--requantize", o.requantize,
                "Take a model that is quantized already, by its dequantized values: losses add up");
   app.add_flag("--force", o.force, "Replace an existing output folder");

@@ -1,5 +1,7 @@
 #include "cli/recipe_flags.h"
 
+#include "tensor/ggml_grids.h"
+
 namespace nibble {
 namespace {
 
@@ -21,6 +23,14 @@ std::string help_of(const RecipeOption& o) {
   return o.help;
 }
 
+std::string mix_names() {
+  std::string out;
+  for (const GgufMix& m : kGgufMixes)
+    if (ggml_grids(*find_ggml_type(std::string_view(m.type))))
+      out += (out.empty() ? "" : ", ") + std::string(m.name);
+  return out;
+}
+
 std::string preset_help() {
   std::string out = "A recipe by name; what else is given comes before it:";
   for (const RecipePreset& p : recipe_presets())
@@ -40,7 +50,8 @@ void add_recipe_options(CLI::App& app, RecipeFlags& f) {
   app.add_option(
       "--scheme", f.scheme,
       "w{2..8}[g{N}|t][-asym|-full]: bits, group of N columns (none: per output row, t: per "
-      "tensor), grid (default: w4g128-asym)");
+      "tensor), grid (default: w4g128-asym); or llama.cpp's, for a GGUF file: " +
+          mix_names());
   app.add_option("--head", f.head, "Quantize the output head too, to this scheme, as w8");
   app.add_option("--embedding", f.embedding,
                  "Quantize the embedding too, to this scheme; a tied head runs from it");

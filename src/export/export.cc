@@ -124,7 +124,10 @@ Result<ExportReport> export_model(const ExportOptions& o) {
                  target.format->name);
   NB_OK(check_output(o, o.model));
   Weights model = NB_TRY(Weights::open(o.model));
-  ExportRequest request{model, target.flavour, o.fixed};
+  if (o.part_bytes > 0 && std::string_view(target.format->name) != "gguf")
+    return usage("--split-size is of gguf, not of {}", target.format->name);
+  ExportRequest request{
+      .model = model, .flavour = target.flavour, .fixed = o.fixed, .part_bytes = o.part_bytes};
   ExportReport report;
   report.format = target.format;
   report.plan = NB_TRY(target.format->plan(request));

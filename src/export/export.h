@@ -30,6 +30,7 @@ struct ExportRequest {
   // Without: plan() reads shapes, types and schemes, but no codes, scales or zero points, and names
   // in ExportPlan::open what only these tell. (Scales that the format refuses then go unseen.)
   bool values = true;
+  int64_t part_bytes = 0;  // gguf: of tensors in each of several files; 0: one file
 
   const std::string& folder() const { return model.checkpoint().folder(); }
 };
@@ -88,6 +89,7 @@ struct ExportOptions {
   std::string eval_against;  // the float model beside it; empty: perplexity alone
   int64_t eval_tokens = 0;   // of the text at most; 0: all
   FixedGraphOptions fixed;
+  int64_t part_bytes = 0;  // as ExportRequest's
   bool force = false, dry_run = false;
 };
 

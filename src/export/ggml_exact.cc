@@ -5,6 +5,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "tensor/ggml_grids.h"
+
 namespace nibble {
 namespace {
 
@@ -46,30 +48,10 @@ void for_each_grid(const QuantizedMatrix& w, F f) {
     for (int64_t g = 0; g < w.groups(); ++g) f(w.grid(r, g));
 }
 
-void put_half(std::byte* at, float v) {
-  uint16_t h = float_to_f16(v);
-  std::memcpy(at, &h, sizeof h);
-}
-
-// Codes of a block to the type's bits. q: 32 codes.
-void put_codes(const ExactType& t, const int* q, std::byte* out) {
-  if (t.bits == 8) {
-    for (int j = 0; j < 32; ++j) out[j] = static_cast<std::byte>(q[j] - 128);
-    return;
-  }
-  std::byte* nibbles = out + (t.bits == 5 ? 4 : 0);
-  uint32_t fifth = 0;
-  for (int j = 0; j < 16; ++j) {
-    nibbles[j] = static_cast<std::byte>((q[j] & 15) | (q[j + 16] & 15) << 4);
-    fifth |= static_cast<uint32_t>(q[j] >> 4 & 1) << j | static_cast<uint32_t>(q[j + 16] >> 4 & 1)
-                                                             << (j + 16);
-  }
-  if (t.bits == 5) std::memcpy(out, &fifth, sizeof fifth);
-}
-
 }  // namespace
 
 Kept kept_by(const GgmlType& type, const QuantizedMatrix& w) {
+  if (w.scheme().blocks) return w.scheme().blocks == &type ? Kept::kAll : Kept::kNothing;
   const ExactType* t = find(type);
   if (!t || !blocks_fit(w.scheme(), w.cols())) return Kept::kNothing;
   bool fits = true, scales = true, offsets = true;
@@ -85,6 +67,7 @@ Kept kept_by(const GgmlType& type, const QuantizedMatrix& w) {
 }
 
 const GgmlType* exact_ggml_type(const QuantizedMatrix& w) {
+  if (w.scheme().blocks) return w.scheme().blocks;
   for (const ExactType& t : kExact) {
     const GgmlType* type = find_ggml_type(t.name);
     if (kept_by(*type, w) == Kept::kAll) return type;
@@ -93,6 +76,7 @@ const GgmlType* exact_ggml_type(const QuantizedMatrix& w) {
 }
 
 bool promises_to_keep(const GgmlType& type, const Scheme& s, int64_t k) {
+  if (s.blocks) return s.blocks == &type;
   const ExactType* t = find(type);
   // What affine types add to a group's values is seldom a float16 number.
   if (!t || t->affine || !blocks_fit(s, k)) return false;
@@ -101,26 +85,31 @@ bool promises_to_keep(const GgmlType& type, const Scheme& s, int64_t k) {
 }
 
 const GgmlType* promised_ggml_type(const Scheme& s, int64_t k) {
+  if (s.blocks) return s.blocks;
   for (const ExactType& t : kExact)
     if (const GgmlType* type = find_ggml_type(t.name); promises_to_keep(*type, s, k)) return type;
   return nullptr;
 }
 
 void exact_ggml_row(const GgmlType& type, const QuantizedMatrix& w, int64_t row, std::byte* out) {
+  if (w.scheme().blocks) {
+    int64_t bytes = QuantizedMatrix::row_bytes(w.scheme(), w.cols());
+    std::memcpy(out, w.code_view().bytes.data() + row * bytes, static_cast<size_t>(bytes));
+    return;
+  }
   const ExactType& t = *find(type);
   std::vector<uint8_t> codes(static_cast<size_t>(w.cols()));
   w.codes(row, codes.data());
   for (int64_t b = 0; b < w.cols() / kBlock; ++b) {
     Grid g = w.grid(row, w.groups() > 1 ? b * kBlock / w.group_size() : 0);
-    int q[kBlock];
+    uint8_t q[kBlock];
     for (int64_t j = 0; j < kBlock; ++j) {
       int code = codes[static_cast<size_t>(b * kBlock + j)];
-      q[j] = t.affine ? code : code - g.zero + (1 << (t.bits - 1));
+      q[j] = static_cast<uint8_t>(t.affine ? code : code - g.zero + (1 << (t.bits - 1)));
     }
-    std::byte* block = out + b * type.bytes;
-    put_half(block, g.scale);
-    if (t.affine) put_half(block + 2, -static_cast<float>(g.zero) * g.scale);
-    put_codes(t, q, block + (t.affine ? 4 : 2));
+    Grid own =
+        ggml_grid_of(*ggml_grids(type), {g.scale, static_cast<float>(g.zero) * g.scale}, 1, 1);
+    put_ggml_block(type, std::span(&own, 1), q, out + b * type.bytes);
   }
 }
 

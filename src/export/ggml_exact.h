@@ -1,7 +1,7 @@
 // Quantized matrices as ggml's blocks of 32 without rounding: the same integers, the same scales.
 #pragma once
 
-#include "formats/ggml_blocks.h"
+#include "tensor/ggml_blocks.h"
 #include "tensor/quantized.h"
 
 namespace nibble {

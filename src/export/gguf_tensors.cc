@@ -20,35 +20,25 @@ const GgmlType& float_type(DType dtype) {
   return type_named(dtype == DType::kF16 ? "F16" : dtype == DType::kBF16 ? "BF16" : "F32");
 }
 
-// Where a row is no whole blocks of the type, the one that llama.cpp's quantizer takes in its
-// place. Source: src/llama-quant.cpp, tensor_type_fallback.
-const GgmlType& divisible(const GgmlType& type, int64_t k) {
-  if (k % type.block == 0) return type;
-  constexpr std::pair<std::string_view, std::string_view> kInstead[] = {
-      {"Q2_K", "Q4_0"}, {"Q3_K", "Q4_0"}, {"Q4_K", "Q5_0"}, {"Q5_K", "Q5_1"}, {"Q6_K", "Q8_0"}};
-  for (auto [wide, narrow] : kInstead)
-    if (wide == type.name && k % type_named(narrow).block == 0) return type_named(narrow);
-  return type_named("F16");
-}
-
 class Planner {
  public:
-  Planner(const Weights& model, const GgufArchitecture& a, const GgmlType* type, bool values)
-      : model_(model), c_(model.config()), a_(a), wanted_(type), values_(values) {}
+  Planner(const Weights& model, const GgufArchitecture& a, const GgufMix* mix, bool values)
+      : model_(model), c_(model.config()), a_(a), mix_(mix), values_(values) {}
 
   Result<GgufTensors> run() {
-    NB_OK(matrix("token_embd.weight", {embedding_module(c_)}, c_.vocab, c_.embedding_width, {},
-                 Kind::kOuter));
+    int64_t width = c_.embedding_width;
+    NB_OK(matrix("token_embd.weight", {embedding_module(c_)}, c_.vocab, width, {},
+                 {.wanted = mix_ ? &gguf_embedding_type(*mix_, c_, width) : nullptr}));
     if (c_.position_offset >= 0) {
       MatrixSpec m = position_matrix(c_);
-      NB_OK(matrix("position_embd.weight", {m.module}, m.n, m.k, {}, Kind::kFloat));
+      NB_OK(matrix("position_embd.weight", {m.module}, m.n, m.k, {}, floats()));
     }
     if (c_.embedding_norm) NB_OK(norm("token_embd_norm", embedding_norm(c_)));
     for (int64_t layer = 0; layer < c_.layers; ++layer) NB_OK(block(layer));
     if (c_.final_norm) NB_OK(norm("output_norm", final_norm(c_)));
     if (!c_.tied_head)
-      NB_OK(matrix("output.weight", {head_module(c_)}, c_.vocab, c_.embedding_width, {},
-                   Kind::kOuter));
+      NB_OK(matrix("output.weight", {head_module(c_)}, c_.vocab, width, {},
+                   {.wanted = mix_ ? &gguf_head_type(*mix_, c_, width) : nullptr}));
     if (c_.head_bias) vector("output.bias", NB_TRY(model_.bias(head_linear(c_))));
     if (!c_.ropes.empty()) rope_factors(c_.ropes[0]);
     for (std::string_view name : names_)
@@ -57,7 +47,12 @@ class Planner {
   }
 
  private:
-  enum class Kind : uint8_t { kLinear, kOuter, kFloat };
+  // What a matrix shall be.
+  struct Wish {
+    const GgmlType* wanted = nullptr;  // null: as it is
+    bool linear = false;               // of a block
+  };
+  static Wish floats() { return {&type_named("F32")}; }
 
   Status block(int64_t layer) {
     std::string prefix = fmt::format("blk.{}.", layer);
@@ -71,7 +66,9 @@ class Planner {
           modules.push_back(other.module);
       std::string name = prefix + gguf_linear_name(spec.role) + (spec.expert >= 0 ? "_exps" : "");
       RowOrder order = gguf_row_order(c_, a_.family().pairs, spec.role);
-      NB_OK(matrix(name + ".weight", std::move(modules), spec.n, spec.k, order, Kind::kLinear));
+      const GgmlType* wanted =
+          mix_ ? &gguf_linear_type(*mix_, c_, layer, spec.role, false) : nullptr;
+      NB_OK(matrix(name + ".weight", std::move(modules), spec.n, spec.k, order, {wanted, true}));
       if (!spec.bias) continue;
       std::vector<float> bias = NB_TRY(model_.bias(spec)), turned(bias.size());
       for (size_t r = 0; r < bias.size(); ++r)
@@ -83,7 +80,7 @@ class Planner {
       NB_OK(norm(prefix + gguf_norm_name(spec.place, two_norms), spec));
     if (c_.blocks[static_cast<size_t>(layer)].experts > 0) {
       MatrixSpec m = router(c_, layer);
-      NB_OK(matrix(prefix + "ffn_gate_inp.weight", {m.module}, m.n, m.k, {}, Kind::kFloat));
+      NB_OK(matrix(prefix + "ffn_gate_inp.weight", {m.module}, m.n, m.k, {}, floats()));
     }
     return {};
   }
@@ -111,13 +108,13 @@ class Planner {
   }
 
   Status matrix(const std::string& name, std::vector<std::string> modules, int64_t n, int64_t k,
-                const RowOrder& order, Kind kind) {
+                const RowOrder& order, const Wish& wish) {
     GgufTensorPlan t{name, nullptr, {n, k}, std::move(modules), n, k, order, {}, false};
     if (t.modules.size() > 1)
       t.shape.insert(t.shape.begin(), static_cast<int64_t>(t.modules.size()));
-    t.linear = kind == Kind::kLinear;
+    t.linear = wish.linear;
     bool exact = true;
-    t.type = NB_TRY(type_of(t, kind, exact));
+    t.type = NB_TRY(wish.wanted ? fitting(*wish.wanted, t, exact) : own_type(t, exact));
     if (t.linear) {
       names_.insert(t.type->name);
       out_.rounded += !exact;
@@ -127,15 +124,11 @@ class Planner {
     return {};
   }
 
-  Result<const GgmlType*> type_of(const GgufTensorPlan& t, Kind kind, bool& exact) {
-    if (kind == Kind::kFloat) return &type_named("F32");
-    if (!wanted_) return own_type(t, exact);
-    const GgmlType* type = wanted_;
-    if (kind == Kind::kOuter && type->block > 1 && type->name != "Q8_0") type = &type_named("Q6_K");
-    const GgmlType& fitting = divisible(*type, t.k);
-    out_.fallbacks += &fitting != type;
-    for (const std::string& module : t.modules) exact &= NB_TRY(keeps(fitting, module, t));
-    return &fitting;
+  Result<const GgmlType*> fitting(const GgmlType& wanted, const GgufTensorPlan& t, bool& exact) {
+    const GgmlType& type = gguf_type_for_row(wanted, t.k);
+    out_.fallbacks += &type != &wanted;
+    for (const std::string& module : t.modules) exact &= NB_TRY(keeps(type, module, t));
+    return &type;
   }
 
   // Whether the type holds the module's integers and scales, or its floats.
@@ -182,7 +175,7 @@ class Planner {
                             : s.bits == 4 ? "Q4_K"
                             : s.bits == 3 ? "Q3_K"
                                           : "Q2_K";
-    const GgmlType& fitting = divisible(type_named(name), k);
+    const GgmlType& fitting = gguf_type_for_row(type_named(name), k);
     out_.fallbacks += fitting.name != name;
     return fitting;
   }
@@ -190,7 +183,7 @@ class Planner {
   const Weights& model_;
   const DecoderConfig& c_;
   const GgufArchitecture& a_;
-  const GgmlType* wanted_;
+  const GgufMix* mix_;
   bool values_;
   std::set<std::string_view> names_;
   GgufTensors out_;
@@ -254,8 +247,8 @@ class MatrixRows {
 }  // namespace
 
 Result<GgufTensors> plan_gguf_tensors(const Weights& model, const GgufArchitecture& a,
-                                      const GgmlType* type, bool values) {
-  return Planner(model, a, type, values).run();
+                                      const GgufMix* mix, bool values) {
+  return Planner(model, a, mix, values).run();
 }
 
 PendingGgufTensor pending_gguf(const Weights& model, const GgufTensorPlan& t) {

@@ -5,6 +5,7 @@
 
 #include "export/export.h"
 #include "export/gguf_architecture.h"
+#include "model/gguf/mix.h"
 #include "model/gguf/row_order.h"
 
 namespace nibble {
@@ -31,12 +32,11 @@ struct GgufTensors {
   std::string type_names;      // of the blocks' linears: "Q4_0", "Q4_0 and Q8_0"
 };
 
-// `type`: what matrices become; null: of each the smallest that keeps its integers, floats as they
-// are. Vectors, routers and positions are float32 always; beside a quantized type the embedding and
-// the head are Q6_K or Q8_0. Without `values` the type that a matrix's scheme promises to fit (its
-// zero points may allow a smaller one).
+// `mix`: what matrices become; null: of each the smallest that keeps its integers, floats as they
+// are. Vectors, routers and positions are float32 always. Without `values` the type that a matrix's
+// scheme promises to fit (its zero points may allow a smaller one).
 Result<GgufTensors> plan_gguf_tensors(const Weights& model, const GgufArchitecture& a,
-                                      const GgmlType* type, bool values);
+                                      const GgufMix* mix, bool values);
 
 // Fills the rows of `t` when they are written.
 PendingGgufTensor pending_gguf(const Weights& model, const GgufTensorPlan& t);

@@ -1,10 +1,11 @@
 #include "formats/ggml_quantize.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
-#include "formats/ggml_k_quants.h"
+#include "formats/ggml_fit.h"
 #include "tensor/dtype.h"
 
 namespace nibble {
@@ -83,6 +84,21 @@ void plain(const float* x, std::byte* b) {
   from_float(kType, x, 1, b);
 }
 
+// Grids first, then the nearest codes.
+void searched(const GgmlType& type, const float* x, std::byte* b) {
+  std::array<Grid, 16> grids;
+  std::array<uint8_t, 256> codes{};
+  Scheme scheme = Scheme::of_blocks(type);
+  auto groups = static_cast<size_t>(type.block / scheme.group);
+  fit_ggml_grids(type, x, nullptr, std::span(grids).first(groups));
+  for (size_t j = 0; j < static_cast<size_t>(type.block); ++j) {
+    const Grid& g = grids[j / static_cast<size_t>(scheme.group)];
+    codes[j] = static_cast<uint8_t>(g.scale != 0 ? encode(x[j], g, scheme) : g.zero);
+  }
+  put_ggml_block(type, std::span(grids).first(groups), codes.data(), b);
+}
+
+// Those that do not search.
 struct Quantizer {
   std::string_view name;
   void (*block)(const float* x, std::byte* out);
@@ -96,12 +112,6 @@ constexpr Quantizer kQuantizers[] = {
     {"Q5_0", q5_0},
     {"Q5_1", q5_1},
     {"Q8_0", q8_0},
-    {"Q2_K", quantize_q2_k},
-    {"Q3_K", quantize_q3_k},
-    {"Q4_K", quantize_q4_k},
-    {"Q5_K", quantize_q5_k},
-    {"Q6_K", quantize_q6_k},
-    {"IQ4_NL", quantize_iq4_nl},
 };
 
 const Quantizer* find(const GgmlType& type) {
@@ -112,12 +122,14 @@ const Quantizer* find(const GgmlType& type) {
 
 }  // namespace
 
-bool can_quantize_ggml(const GgmlType& type) { return find(type) != nullptr; }
-
 void ggml_quantize(const GgmlType& type, const float* x, int64_t count, std::byte* out) {
   const Quantizer* q = find(type);
-  for (int64_t i = 0; i < count / type.block; ++i)
-    q->block(x + i * type.block, out + i * type.bytes);
+  for (int64_t i = 0; i < count / type.block; ++i) {
+    if (q)
+      q->block(x + i * type.block, out + i * type.bytes);
+    else
+      searched(type, x + i * type.block, out + i * type.bytes);
+  }
 }
 
 }  // namespace nibble

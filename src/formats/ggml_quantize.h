@@ -3,12 +3,9 @@
 // others search their scales otherwise).
 #pragma once
 
-#include "formats/ggml_blocks.h"
+#include "tensor/ggml_blocks.h"
 
 namespace nibble {
-
-// Whether ggml_quantize writes the type.
-bool can_quantize_ggml(const GgmlType& type);
 
 // x: count floats, whole blocks of the type. out: their bytes. Every value is finite; scales that
 // float16 cannot hold come out infinite (ggml_scale_limit).

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "formats/ggml_blocks.h"
+#include "tensor/ggml_blocks.h"
 
 namespace nibble {
 

@@ -16,7 +16,7 @@ struct PartName {
   std::string prefix;
   int64_t part = 0, count = 0;
   std::string of(int64_t number) const {
-    return fmt::format("{}-{:05}-of-{:05}{}", prefix, number, count, kEnding);
+    return gguf_part_name(prefix + std::string(kEnding), number, count);
   }
 };
 
@@ -68,6 +68,11 @@ Result<std::vector<std::string>> files_of(const std::string& path) {
 }
 
 }  // namespace
+
+std::string gguf_part_name(std::string_view file, int64_t part, int64_t count) {
+  file.remove_suffix(kEnding.size());
+  return fmt::format("{}-{:05}-of-{:05}{}", file, part, count, kEnding);
+}
 
 bool is_gguf_model(const std::string& path) {
   if (!is_folder(path)) return path.ends_with(kEnding) && path_exists(path);

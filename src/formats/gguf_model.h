@@ -11,6 +11,9 @@ namespace nibble {
 // Whether `path` is a .gguf file, or a folder that has such files and no config.json.
 bool is_gguf_model(const std::string& path);
 
+// "model-00002-of-00005.gguf" of "model.gguf"; parts count from 1.
+std::string gguf_part_name(std::string_view file, int64_t part, int64_t count);
+
 class GgufModel {
  public:
   struct Tensor {

@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "formats/gguf_model.h"
 
 namespace nibble {
 namespace {
@@ -14,7 +15,7 @@ constexpr int64_t kAlignment = 32;  // what loaders assume where general.alignme
 constexpr size_t kLongestName = 63;
 
 // Numbers of the container's value types.
-constexpr uint32_t kU32 = 4, kI32 = 5, kF32 = 6, kBool = 7, kString = 8, kArray = 9;
+constexpr uint32_t kU16 = 2, kU32 = 4, kI32 = 5, kF32 = 6, kBool = 7, kString = 8, kArray = 9;
 
 int64_t padded(int64_t bytes) { return ceil_div(bytes, kAlignment) * kAlignment; }
 
@@ -95,6 +96,14 @@ void GgufMetadata::number(const std::string& key, int64_t value) {
   begin(key, kU32);
   put(static_cast<uint32_t>(value));
 }
+void GgufMetadata::small(const std::string& key, int64_t value) {
+  begin(key, kU16);
+  put(static_cast<uint16_t>(value));
+}
+void GgufMetadata::signed_number(const std::string& key, int64_t value) {
+  begin(key, kI32);
+  put(static_cast<int32_t>(value));
+}
 void GgufMetadata::real(const std::string& key, double value) {
   begin(key, kF32);
   put(static_cast<float>(value));
@@ -144,6 +153,52 @@ Status write_gguf(const std::string& path, const GgufMetadata& metadata,
   NB_OK(file.write(head));
   for (const PendingGgufTensor& t : tensors) NB_OK(write_rows(file, t));
   return file.commit();
+}
+
+namespace {
+
+// Where each part ends, as a number of tensors.
+std::vector<size_t> part_ends(std::span<const PendingGgufTensor> tensors, int64_t part_bytes) {
+  std::vector<size_t> out;
+  int64_t size = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    int64_t own = padded(tensors[i].row_bytes() * tensors[i].row_count());
+    if (part_bytes > 0 && size > 0 && size + own > part_bytes) {
+      out.push_back(i);
+      size = 0;
+    }
+    size += own;
+  }
+  out.push_back(tensors.size());
+  return out;
+}
+
+}  // namespace
+
+Result<std::string> write_gguf_parts(const std::string& folder, const std::string& name,
+                                     const GgufMetadata& metadata,
+                                     std::span<const PendingGgufTensor> tensors,
+                                     int64_t part_bytes) {
+  std::vector<size_t> ends = part_ends(tensors, part_bytes);
+  if (ends.size() == 1) {
+    NB_OK(write_gguf(folder + "/" + name, metadata, tensors));
+    return name;
+  }
+  NB_OK(check_gguf_names(tensors, folder));
+  auto count = static_cast<int64_t>(ends.size());
+  constexpr int64_t kMost = 65535;  // split.no is 16 bits wide
+  if (count > kMost)
+    return fail("{}: parts of {} bytes are {}, GGUF counts to {}", folder, part_bytes, count,
+                kMost);
+  for (size_t i = 0, begin = 0; i < ends.size(); begin = ends[i++]) {
+    GgufMetadata own = i == 0 ? metadata : GgufMetadata{};
+    own.small("split.no", static_cast<int64_t>(i));
+    own.small("split.count", count);
+    own.signed_number("split.tensors.count", static_cast<int64_t>(tensors.size()));
+    NB_OK(write_gguf(folder + "/" + gguf_part_name(name, static_cast<int64_t>(i) + 1, count), own,
+                     tensors.subspan(begin, ends[i] - begin)));
+  }
+  return gguf_part_name(name, 1, count);
 }
 
 }  // namespace nibble

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "formats/ggml_blocks.h"
+#include "tensor/ggml_blocks.h"
 
 namespace nibble {
 
@@ -17,8 +17,10 @@ class GgufMetadata {
  public:
   void text(const std::string& key, std::string_view value);
   void flag(const std::string& key, bool value);
-  void number(const std::string& key, int64_t value);  // u32
-  void real(const std::string& key, double value);     // f32
+  void number(const std::string& key, int64_t value);         // u32
+  void small(const std::string& key, int64_t value);          // u16
+  void signed_number(const std::string& key, int64_t value);  // i32
+  void real(const std::string& key, double value);            // f32
   void texts(const std::string& key, std::span<const std::string> values);
   void integers(const std::string& key, std::span<const int32_t> values);
   void reals(const std::string& key, std::span<const float> values);
@@ -54,5 +56,14 @@ Status check_gguf_names(std::span<const PendingGgufTensor> tensors, const std::s
 // Writes the file atomically, some megabytes of rows at a time.
 Status write_gguf(const std::string& path, const GgufMetadata& metadata,
                   std::span<const PendingGgufTensor> tensors);
+
+// The same as `name` ("model.gguf") in `folder`; where `part_bytes` is not 0 and the tensors take
+// more, in parts as gguf-split makes them, model-00001-of-00003.gguf: tensors in their order, each
+// part at least one, the metadata in the first. -> the name of the file to open.
+// Source: ggml-org/llama.cpp, tools/gguf-split.
+Result<std::string> write_gguf_parts(const std::string& folder, const std::string& name,
+                                     const GgufMetadata& metadata,
+                                     std::span<const PendingGgufTensor> tensors,
+                                     int64_t part_bytes);
 
 }  // namespace nibble

@@ -29,6 +29,18 @@ Result<Weights> Weights::open(const std::string& folder, const std::string& lora
   return w;
 }
 
+Result<Weights> Weights::of_tensors(const Weights& model, std::vector<NamedTensor> tensors,
+                                    std::shared_ptr<const WeightFormat> format, bool tied_head) {
+  Weights w;
+  w.checkpoint_ = Checkpoint::of_tensors(model.checkpoint_.folder(), std::move(tensors),
+                                         model.checkpoint_.config());
+  w.config_ = model.config_;
+  w.config_.tied_head = tied_head;
+  w.format_ = std::move(format);
+  NB_OK(w.check_shapes());
+  return w;
+}
+
 // Bodies are saved under several prefixes, alone or inside larger models; the head beside the body.
 Status Weights::find_base() {
   Names& names = config_.names;

@@ -25,6 +25,10 @@ class Weights {
   // folder of an adapter, or empty; what it changes is seen merged, as floats, by all that reads
   // weights.
   static Result<Weights> open(const std::string& folder, const std::string& lora = "");
+  // `model` with these tensors in place of all of its own, by the names that its folder has; where
+  // they are no floats, `format` reads them. tied_head: as config.json would say it.
+  static Result<Weights> of_tensors(const Weights& model, std::vector<NamedTensor> tensors,
+                                    std::shared_ptr<const WeightFormat> format, bool tied_head);
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const DecoderConfig& config() const { return config_; }

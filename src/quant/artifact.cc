@@ -1,9 +1,11 @@
 #include "quant/artifact.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "formats/compressed_tensors.h"
+#include "formats/ggml_tensors.h"
 #include "formats/safetensors.h"
 #include "model/size.h"
 #include "text/gguf_tokenizer.h"
@@ -51,7 +53,7 @@ void claim_for_nibble(Json& quantization) {
   quantization["format"] = kNibbleOnlyFormat;
 }
 
-Json record_json(const ArtifactRecord& r, const SizeReport& size, const std::string& only_nibble) {
+Json record_json(const ArtifactRecord& r, const SizeReport& size, Json consumers) {
   Json tensors = Json::array();
   for (const ModuleReport& m : r.modules)
     tensors.push_back({{"module", m.module}, {"scheme", m.scheme}, {"error", m.error}});
@@ -59,9 +61,7 @@ Json record_json(const ArtifactRecord& r, const SizeReport& size, const std::str
   j["bits_per_weight"] = size.bits_per_weight();
   j["file_bits"] = size.file_bits();
   j["parameters"] = size.parameters;
-  j["consumers"] =
-      only_nibble.empty() ? Json{"nibble", "transformers+compressed-tensors"} : Json{"nibble"};
-  if (!only_nibble.empty()) j["only_nibble_because"] = only_nibble;
+  j["consumers"] = std::move(consumers);
   j["notes"] = r.notes;
   j["tensors"] = std::move(tensors);
   return j;
@@ -79,6 +79,17 @@ Json fingerprint(const ArtifactRecord& r) {
   return j;
 }
 
+Status publish_gguf(const OutputFolder& out, const std::string& path) {
+  if (is_folder(path))
+    return fail("{}: is a folder, and a file shall have its name; remove it first", path);
+  std::error_code ec;
+  std::filesystem::rename(out.staging() + "/" + kGgufFile, path, ec);
+  if (ec) return fail("{}: cannot publish: {}", path, ec.message());
+  std::filesystem::remove_all(out.staging(), ec);
+  if (ec) return fail("{}: written, but {} could not be removed", path, out.staging());
+  return {};
+}
+
 Status copy_side_files(OutputFolder& out, const std::string& model) {
   if (is_gguf_model(model)) {
     for (const auto& [name, text] : NB_TRY(gguf_side_files(NB_TRY(GgufModel::open(model)))))
@@ -90,15 +101,36 @@ Status copy_side_files(OutputFolder& out, const std::string& model) {
   return {};
 }
 
+namespace {
+
+// Everything of `floats` that the given tensors do not replace.
+Result<std::vector<PendingTensor>> kept_tensors(const Weights& floats, const ArtifactRecord& record,
+                                                const std::vector<NamedTensor>& tensors) {
+  std::set<std::string> replaced;
+  for (const ModuleReport& m : record.modules) replaced.insert(m.module + ".weight");
+  for (const NamedTensor& t : tensors) replaced.insert(t.name);
+  std::vector<PendingTensor> out;
+  for (PendingTensor& t : NB_TRY(floats.float_tensors()))
+    if (!replaced.contains(t.name)) out.push_back(std::move(t));
+  return out;
+}
+
+// What was written is read back: the counts are of the files, and what we cannot open ourselves is
+// never published.
+Result<SizeReport> size_of(const std::string& written, const Weights& source) {
+  SizeReport size = NB_TRY(measure_size(NB_TRY(Weights::open(written))));
+  size.parameters = NB_TRY(measure_size(source)).parameters;
+  return size;
+}
+
+}  // namespace
+
 Status write_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
                       const ArtifactRecord& record, std::vector<NamedTensor> tensors) {
   Layout layout = NB_TRY(layout_of(record));
-  std::set<std::string> replaced;
-  for (const QuantizedModule& m : layout.modules) replaced.insert(m.module + ".weight");
-  for (const NamedTensor& t : tensors) replaced.insert(t.name);
+  std::vector<PendingTensor> kept = NB_TRY(kept_tensors(floats, record, tensors));
   std::vector<PendingTensor> all = pending(std::move(tensors));
-  for (PendingTensor& t : NB_TRY(floats.float_tensors()))
-    if (!replaced.contains(t.name)) all.push_back(std::move(t));
+  for (PendingTensor& t : kept) all.push_back(std::move(t));
   NB_OK(write_sharded(out.staging(), std::move(all), kShardBytes));
 
   Json config = floats.checkpoint().config();
@@ -116,13 +148,30 @@ Status write_artifact(OutputFolder& out, const Weights& source, const Weights& f
   NB_OK(write_file(out.staging() + "/config.json", config.dump(2) + "\n"));
   NB_OK(copy_side_files(out, source.checkpoint().folder()));
 
-  // Read back what was written: the counts are of the files, and a folder that we cannot open
-  // ourselves is never published.
-  Weights written = NB_TRY(Weights::open(out.staging()));
-  SizeReport size = NB_TRY(measure_size(written));
-  size.parameters = NB_TRY(measure_size(source)).parameters;
+  SizeReport size = NB_TRY(size_of(out.staging(), source));
+  Json consumers = {"nibble"};
+  if (only_nibble.empty()) consumers.push_back("transformers+compressed-tensors");
+  Json json = record_json(record, size, std::move(consumers));
+  if (!only_nibble.empty()) json["only_nibble_because"] = only_nibble;
+  return write_file(out.staging() + "/nibble.json", json.dump(2) + "\n");
+}
+
+Status write_gguf_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
+                           const ArtifactRecord& record, std::vector<NamedTensor> tensors,
+                           const GgufWriter& writer, int64_t part_bytes) {
+  std::vector<PendingTensor> kept = NB_TRY(kept_tensors(floats, record, tensors));
+  for (const PendingTensor& t : kept) tensors.push_back({t.name, NB_TRY(t.load())});
+  std::map<std::string, Scheme> schemes;
+  for (const ModuleReport& m : record.modules)
+    schemes.emplace(m.module, NB_TRY(Scheme::parse(m.scheme)));
+  bool tied = floats.config().tied_head && !record.plan.unties_head();
+  Weights model = NB_TRY(Weights::of_tensors(floats, std::move(tensors),
+                                             std::make_shared<GgmlTensors>(schemes), tied));
+  NB_OK(copy_side_files(out, source.checkpoint().folder()));
+  NB_OK(writer.write(model, record.plan.mix(), fingerprint(record), out.staging(), part_bytes));
+  SizeReport size = NB_TRY(size_of(out.staging(), source));
   return write_file(out.staging() + "/nibble.json",
-                    record_json(record, size, only_nibble).dump(2) + "\n");
+                    record_json(record, size, {"nibble", "llama.cpp", "ollama"}).dump(2) + "\n");
 }
 
 }  // namespace nibble

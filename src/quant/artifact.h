@@ -31,6 +31,24 @@ struct ArtifactRecord {
   std::vector<std::string> notes;
 };
 
+// An artifact of ggml's blocks is a GGUF file. What writes such files stands on a floor above
+// (export/gguf_artifact.h) and is handed down.
+struct GgufWriter {
+  // Refuses what GGUF has no words for, before anything is quantized; `what` names the model.
+  Status (*check)(const DecoderConfig& config, const std::string& what);
+  // Writes kGgufFile, or parts of so many bytes, and a Modelfile into `folder`, which has the side
+  // files. `model`: its matrices as they shall lie in the file; `origin`: what the file says of
+  // where it comes from.
+  Status (*write)(const Weights& model, const GgufMix* mix, const Json& origin,
+                  const std::string& folder, int64_t part_bytes);
+};
+
+// The name of that file in a folder.
+inline constexpr const char* kGgufFile = "model.gguf";
+
+// Gives kGgufFile of the staging folder the final name `path`; what else the folder holds goes.
+Status publish_gguf(const OutputFolder& out, const std::string& path);
+
 // Why other programs cannot load what RecipeSettings::bitmaps makes.
 inline constexpr const char* kBitmapsOnlyNibble =
     "sparse matrices are stored as bitmaps and kept codes";
@@ -49,5 +67,9 @@ Status copy_side_files(OutputFolder& out, const std::string& model);
 // its user knows it. `floats` is the same unless a transform has rewritten the whole model.
 Status write_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
                       const ArtifactRecord& record, std::vector<NamedTensor> tensors);
+// The same as GGUF: what the writer writes, nibble.json and the side files.
+Status write_gguf_artifact(OutputFolder& out, const Weights& source, const Weights& floats,
+                           const ArtifactRecord& record, std::vector<NamedTensor> tensors,
+                           const GgufWriter& writer, int64_t part_bytes);
 
 }  // namespace nibble

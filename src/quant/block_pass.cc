@@ -13,7 +13,7 @@ namespace nibble {
 Result<BlockPass> BlockPass::create(const Weights& weights, const Embedding& embedding,
                                     const Plan& plan, const MethodOptions& options,
                                     const CalibrationSet& windows, const Preparation& preparation,
-                                    std::optional<StatisticsStore> statistics,
+                                    std::shared_ptr<const StatisticsSource> statistics,
                                     const std::string& folder) {
   BlockPass pass;
   pass.weights_ = &weights;

@@ -43,7 +43,7 @@ class BlockPass {
   static Result<BlockPass> create(const Weights& weights, const Embedding& embedding,
                                   const Plan& plan, const MethodOptions& options,
                                   const CalibrationSet& windows, const Preparation& preparation,
-                                  std::optional<StatisticsStore> statistics = std::nullopt,
+                                  std::shared_ptr<const StatisticsSource> statistics = nullptr,
                                   const std::string& folder = "");
 
   Result<QuantizedBlock> quantize(int64_t layer);
@@ -84,7 +84,7 @@ class BlockPass {
   const Plan* plan_ = nullptr;
   MethodOptions options_;
   Preparation preparation_;
-  std::optional<StatisticsStore> statistics_;
+  std::shared_ptr<const StatisticsSource> statistics_;
   bool drift_ = false;  // statistics take the difference from the float model's inputs too
   WindowFlows windows_;
   WindowFlows reference_;  // the same windows through the float blocks

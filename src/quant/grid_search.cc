@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "formats/ggml_fit.h"
 #include "model/blas.h"
 
 namespace nibble {
@@ -159,6 +160,21 @@ std::vector<Grid> fit_groups(const FloatMatrix& m, std::span<const float> weight
   return out;
 }
 
+std::vector<Grid> block_grids(const FloatMatrix& m, std::span<const float> weights) {
+  const GgmlType& type = *m.scheme.blocks;
+  int64_t groups = m.scheme.groups(m.k), of_block = type.block / m.scheme.group;
+  std::vector<Grid> out(static_cast<size_t>(m.n * groups));
+  parallel_for(ceil_div(m.n, kRowChunk), [&](int64_t chunk) {
+    for (int64_t r = chunk * kRowChunk; r < std::min(m.n, (chunk + 1) * kRowChunk); ++r)
+      for (int64_t b = 0; b < m.k / type.block; ++b)
+        fit_ggml_grids(type, m.w.data() + r * m.k + b * type.block,
+                       weights.empty() ? nullptr : weights.data() + b * type.block,
+                       std::span(out).subspan(static_cast<size_t>(r * groups + b * of_block),
+                                              static_cast<size_t>(of_block)));
+  });
+  return out;
+}
+
 }  // namespace
 
 ErrorMeasure activation_measure(const InputStatistics& statistics) {
@@ -181,10 +197,12 @@ std::vector<Grid> fit_grids(const FloatMatrix& m,
 }
 
 std::vector<Grid> minmax_grids(const FloatMatrix& m) {
+  if (m.scheme.blocks) return block_grids(m, {});
   return fit_grids(m, [&](std::span<const float> w) { return fit_minmax(w, m.scheme); });
 }
 
 std::vector<Grid> search_grids(const FloatMatrix& m, const ErrorMeasure& measure) {
+  if (m.scheme.blocks) return block_grids(m, measure.weights);
   return fit_groups(m, measure.weights,
                     [&](std::span<const float> w, std::span<const float> v, int64_t column) {
                       // A scale for the whole matrix is chosen by the diagonal alone.

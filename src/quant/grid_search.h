@@ -25,10 +25,11 @@ ErrorMeasure activation_measure(const InputStatistics& statistics);
 // Parallel over rows.
 std::vector<Grid> fit_grids(const FloatMatrix& m,
                             const std::function<Grid(std::span<const float>)>& fit);
-// Without a measure: min-max.
+// Without a measure: min-max; for ggml's blocks those of the least squared error.
 std::vector<Grid> minmax_grids(const FloatMatrix& m);
 // The grid in each group that minimises the measure over clipped ranges: the range's two ends
-// shrink independently for asymmetric schemes, together for symmetric ones. Parallel over rows.
+// shrink independently for asymmetric schemes, together for symmetric ones. ggml's blocks: of least
+// squared error under the measure's weights. Parallel over rows.
 std::vector<Grid> search_grids(const FloatMatrix& m, const ErrorMeasure& measure);
 
 // Rounds every weight to the nearest code.

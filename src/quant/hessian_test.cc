@@ -19,7 +19,7 @@ InputStatistics of(std::vector<double> h) {
   sums.h = std::move(h);
   sums.sum.resize(k);
   sums.absmax.assign(k, 1);
-  return InputStatistics(std::move(sums));
+  return InputStatistics(std::move(sums), InputStatistics::Need::kHessian);
 }
 
 InverseFactor factor(const InputStatistics& s) {

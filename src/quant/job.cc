@@ -7,7 +7,9 @@
 #include "formats/compressed_tensors.h"
 #include "model/decoder.h"
 #include "model/size.h"
+#include "quant/imatrix_statistics.h"
 #include "quant/journal.h"
+#include "quant/outer_matrices.h"
 #include "quant/sparse_report.h"
 #include "train/distiller.h"
 
@@ -72,51 +74,11 @@ Status run_distillation(const Weights& weights, const Embedding& embedding, cons
   return {};
 }
 
-// The embedding or the head, quantized as the plan says; `stored` is the module whose weight it is.
-Result<std::optional<QuantizedMatrix>> quantize_outer(const Weights& weights,
-                                                      const std::string& module,
-                                                      const std::string& stored,
-                                                      ArtifactRecord& record) {
-  const ModuleChoice& choice = record.plan.of(module);
-  if (!choice.scheme) return std::nullopt;
-  const DecoderConfig& c = weights.config();
-  FloatMatrix m = NB_TRY(load_matrix(weights, stored, c.vocab, c.embedding_width, *choice.scheme));
-  MethodResult result =
-      NB_TRY(choice.method->quantize(std::span(&m, 1), nullptr, record.recipe.settings().methods));
-  QuantizedMatrix& q = result.matrices[0];
-  record.modules.push_back(
-      {module, choice.scheme->name(), c.vocab, c.embedding_width, relative_error(m, q, nullptr)});
-  return std::move(q);
-}
-
-// The embedding as the quantized model reads it; what it stores is added to `tensors`.
-Result<Embedding> quantize_embedding(const Weights& weights, ArtifactRecord& record,
-                                     std::vector<NamedTensor>& tensors) {
-  std::string module = embedding_module(weights.config());
-  auto q = NB_TRY(quantize_outer(weights, module, module, record));
-  if (!q) return weights.embedding();
-  for (NamedTensor& t : to_compressed_tensors(module, *q)) tensors.push_back(std::move(t));
-  return weights.embedding(std::move(*q));
-}
-
-Status quantize_head(const Weights& weights, ArtifactRecord& record,
-                     std::vector<NamedTensor>& tensors) {
-  std::string module = head_module(weights.config()), stored = head_source(weights.config());
-  if (record.plan.unties_head()) note("the tied head is stored as a {} of its own", module);
-  auto q = NB_TRY(quantize_outer(weights, module, stored, record));
-  if (q)
-    for (NamedTensor& t : to_compressed_tensors(module, *q)) tensors.push_back(std::move(t));
-  else if (record.plan.unties_head())
-    tensors.push_back(
-        {module + ".weight", NB_TRY(weights.float_matrix(stored + ".weight", weights.config().vocab,
-                                                         weights.config().embedding_width))});
-  return {};
-}
-
 // Every block: taken from the journal where an earlier run finished it, else quantized and saved.
 Status run_blocks(const Weights& weights, const Embedding& embedding,
-                  const Preparation& preparation, const std::optional<StatisticsStore>& statistics,
-                  const Journal& journal, const std::string& staging, QuantizeReport& report) {
+                  const Preparation& preparation,
+                  const std::shared_ptr<const StatisticsSource>& statistics, const Journal& journal,
+                  const std::string& staging, QuantizeReport& report) {
   const DecoderConfig& c = weights.config();
   ArtifactRecord& record = report.record;
   BlockPass pass = NB_TRY(BlockPass::create(
@@ -176,6 +138,7 @@ Result<int64_t> disk_need(const Weights& weights, const PlannedSize& size) {
 }
 
 std::string why_only(const ArtifactRecord& record) {
+  if (record.plan.blocks()) return "";
   if (record.recipe.settings().bitmaps) return kBitmapsOnlyNibble;
   std::vector<QuantizedModule> modules;
   std::vector<std::pair<int64_t, int64_t>> shapes;
@@ -216,9 +179,21 @@ Result<Preparation> prepare(ArtifactRecord& record) {
   return p;
 }
 
+// An importance matrix has no more than E[x^2].
+Status check_imatrix(const Plan& plan) {
+  for (const auto& [module, choice] : plan.choices())
+    if (choice.scheme && choice.method->need > InputStatistics::Need::kDiagonal &&
+        !choice.method->diagonal)
+      return usage("{} needs more than an importance matrix holds: take rtn-imatrix, or calibrate",
+                   choice.method->name);
+  return {};
+}
+
 // Statistics on disk in place of windows, where nothing asks for the windows themselves.
-Result<StatisticsStore> open_statistics(const QuantizeOptions& o, const Weights& weights,
-                                        const Preparation& preparation, ArtifactRecord& record) {
+Result<std::shared_ptr<const StatisticsSource>> open_statistics(const QuantizeOptions& o,
+                                                                const Weights& weights,
+                                                                const Preparation& preparation,
+                                                                ArtifactRecord& record) {
   const char* asks = record.plan.need() == InputStatistics::Need::kDrift ? "gptaq"
                      : record.plan.distillation().what != DistillationPlan::What::kNothing
                          ? "learning end to end"
@@ -227,12 +202,46 @@ Result<StatisticsStore> open_statistics(const QuantizeOptions& o, const Weights&
                      : preparation.ranges ? "a range of inputs"
                                           : nullptr;
   if (asks)
-    return usage("{} needs the calibration windows themselves: leave --statistics out", asks);
+    return usage("{} needs the calibration windows themselves: leave {} out", asks,
+                 o.imatrix.empty() ? "--statistics" : "--imatrix");
   record.source_digest = NB_TRY(weights.digest());
-  StatisticsStore store = NB_TRY(StatisticsStore::open(o.statistics, record.source_digest));
-  record.windows.source = store.source();
-  record.statistics = store.fingerprint();
-  return store;
+  std::shared_ptr<const StatisticsSource> out;
+  if (o.imatrix.empty()) {
+    out = std::make_shared<StatisticsStore>(
+        NB_TRY(StatisticsStore::open(o.statistics, record.source_digest)));
+  } else {
+    NB_OK(check_imatrix(record.plan));
+    out = std::make_shared<ImatrixStatistics>(NB_TRY(ImatrixStatistics::open(o.imatrix)));
+  }
+  record.windows.source = out->source();
+  record.statistics = out->fingerprint();
+  return out;
+}
+
+constexpr std::string_view kGgufEnding = ".gguf";
+
+// What an artifact of GGUF cannot be, before anything is done.
+Status check_gguf(const QuantizeOptions& o, const Weights& weights, const Plan& plan) {
+  bool file = o.output.ends_with(kGgufEnding);
+  if (o.part_bytes > 0 && (file || !plan.blocks()))
+    return usage("--split-size is of GGUF files in a folder: give -o a folder and --scheme q4_k_m");
+  if (!plan.blocks()) {
+    if (!file) return {};
+    return usage("{}: a GGUF file takes schemes of its own, as q4_k_m or q8_0, not {}", o.output,
+                 o.recipe.scheme_summary());
+  }
+  if (o.recipe.settings().ranges || !o.recipe.settings().float_inputs.empty())
+    return usage("a GGUF file has no place for what integer inputs need: leave it out");
+  if (!o.gguf) return usage("schemes of GGUF are for nibble quantize");
+  return o.gguf->check(weights.config(), o.model);
+}
+
+Status write_output(const QuantizeOptions& o, OutputFolder& out, const Weights& source,
+                    const Weights& floats, const ArtifactRecord& record,
+                    std::vector<NamedTensor> tensors) {
+  if (!record.plan.blocks()) return write_artifact(out, source, floats, record, std::move(tensors));
+  return write_gguf_artifact(out, source, floats, record, std::move(tensors), *o.gguf,
+                             o.part_bytes);
 }
 
 CalibrationOptions calibration_of(const QuantizeOptions& o) {
@@ -246,7 +255,7 @@ CalibrationDemand demand_of(const QuantizeOptions& o, const Plan& plan,
   using Kind = CalibrationDemand::Kind;
   CalibrationDemand d{Kind::kNothing, calibration_of(o), 0};
   if (std::max(plan.need(), preparation.need()) == InputStatistics::Need::kNothing) return d;
-  d.kind = o.statistics.empty() ? Kind::kWindows : Kind::kStatistics;
+  d.kind = o.gathered() ? Kind::kStatistics : Kind::kWindows;
   std::error_code ec;
   auto size = std::filesystem::file_size(o.calibration, ec);
   if (!ec) d.text_bytes = static_cast<int64_t>(size);
@@ -299,6 +308,7 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   ArtifactRecord& record = report.record;
   record.recipe = o.recipe;
   record.plan = NB_TRY(o.recipe.resolve(weights.config()));
+  NB_OK(check_gguf(o, weights, record.plan));
   if (!o.force && path_exists(o.output))
     return fail("{}: already exists; name another folder or give --force", o.output);
   Preparation preparation = NB_TRY(prepare(record));
@@ -308,9 +318,9 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   report.memory = NB_TRY(plan_memory(weights.config(), record.plan, preparation,
                                      demand_of(o, record.plan, preparation), o.max_memory));
   NB_OK(check_free_space(o.output, need + report.memory.disk));
-  std::optional<StatisticsStore> statistics;
+  std::shared_ptr<const StatisticsSource> statistics;
   if (std::max(record.plan.need(), preparation.need()) != InputStatistics::Need::kNothing) {
-    if (!o.statistics.empty())
+    if (o.gathered())
       statistics = NB_TRY(open_statistics(o, weights, preparation, record));
     else
       record.windows = NB_TRY(calibration_windows(o.model, weights, calibration_of(o)));
@@ -334,10 +344,10 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   int64_t layers = weights.config().layers;
   for (int64_t layer = 0; layer < layers; ++layer)
     for (NamedTensor& t : NB_TRY(journal.tensors(layer))) tensors.push_back(std::move(t));
-  NB_OK(write_artifact(out, weights, floats, record, std::move(tensors)));
+  NB_OK(write_output(o, out, weights, floats, record, std::move(tensors)));
   remove_transformed(out.staging(), preparation);
   NB_OK(journal.clear(layers));
-  NB_OK(out.publish());
+  NB_OK(o.output.ends_with(kGgufEnding) ? publish_gguf(out, o.output) : out.publish());
 
   Weights written = NB_TRY(Weights::open(o.output));
   SizeReport size = NB_TRY(measure_size(written));

@@ -16,11 +16,16 @@ struct QuantizeOptions {
   Recipe recipe;
   std::string calibration;  // path of a UTF-8 text, "-", or empty: the model writes its own
   std::string statistics;   // folder of a StatisticsStore to use in place of windows, or empty
+  std::string imatrix;      // path of llama.cpp's importance matrix to use so, or empty
   int64_t max_memory = 0;   // bytes of anonymous memory that may be held; see plan_memory
   bool force = false;       // replace an existing output folder
   bool resume = false;      // continue an interrupted job of the same fingerprint
   bool requantize = false;  // take a source that is quantized already, by its dequantized values
   bool dry_run = false;     // check everything that can be checked, write nothing
+  const GgufWriter* gguf = nullptr;  // for schemes of ggml's blocks
+  int64_t part_bytes = 0;            // of each of several GGUF files; 0: one file
+
+  bool gathered() const { return !statistics.empty() || !imatrix.empty(); }
 };
 
 struct QuantizeReport {
@@ -44,7 +49,8 @@ struct QuantizeReport {
 // Fails where a part of the model is quantized already, unless the user asked for that.
 Status check_source(const QuantizeOptions& options, const Weights& weights);
 
-// Fails with one line and leaves nothing behind; a killed job leaves only OUTPUT.partial.
+// Fails with one line and leaves nothing behind; a killed job leaves only OUTPUT.partial. Schemes
+// of ggml's blocks make a GGUF file where the output's name ends in .gguf, else a folder with one.
 Result<QuantizeReport> quantize_model(const QuantizeOptions& options);
 
 }  // namespace nibble

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "formats/compressed_tensors.h"
+#include "formats/ggml_tensors.h"
 #include "formats/safetensors.h"
 #include "formats/sparse_bitmap.h"
 
@@ -27,6 +28,11 @@ std::string first_difference(const Json& earlier, const Json& now) {
 }
 
 }  // namespace
+
+std::vector<NamedTensor> job_tensors(const std::string& module, const QuantizedMatrix& w) {
+  if (w.scheme().blocks) return {ggml_tensor(module, w)};
+  return to_compressed_tensors(module, w);
+}
 
 Result<Journal> Journal::open(const std::string& folder, const Json& fingerprint, bool bitmaps) {
   Journal j;
@@ -74,7 +80,9 @@ Result<std::optional<QuantizedBlock>> Journal::load(Phase phase, int64_t block,
     const std::optional<Scheme>& scheme = plan.of(spec.module).scheme;
     if (!scheme) continue;
     QuantizedMatrix q =
-        NB_TRY(from_compressed_tensors(stored, spec.module, *scheme, spec.n, spec.k));
+        scheme->blocks
+            ? NB_TRY(read_ggml_tensor(stored, spec.module, *scheme, spec.n, spec.k))
+            : NB_TRY(from_compressed_tensors(stored, spec.module, *scheme, spec.n, spec.k));
     double error = NB_TRY(get_number(report, spec.module.c_str(), std::nullopt, path));
     out.linears.push_back({spec, std::move(q), error});
   }
@@ -90,7 +98,7 @@ Status Journal::save(Phase phase, int64_t block, const QuantizedBlock& quantized
   Json report, replaced = Json::array();
   for (const NamedTensor& t : quantized.replaced) replaced.push_back(t.name);
   for (const QuantizedLinear& l : quantized.linears) {
-    auto stored = to_compressed_tensors(l.spec.module, l.matrix);
+    auto stored = job_tensors(l.spec.module, l.matrix);
     if (bitmaps_) use_bitmap(l.spec.module, l.matrix, stored);
     tensors.insert(tensors.end(), stored.begin(), stored.end());
     report[l.spec.module] = l.error;

@@ -10,6 +10,9 @@
 
 namespace nibble {
 
+// A quantized matrix as a job keeps it: compressed-tensors, or ggml's blocks as they are.
+std::vector<NamedTensor> job_tensors(const std::string& module, const QuantizedMatrix& w);
+
 class Journal {
  public:
   // A block is saved when the block pass has done it, and once more when it has learned.

@@ -17,6 +17,10 @@ Status check_values(const FloatMatrix& m, const std::string& folder) {
     lo = std::min(lo, m.w[i]);
     hi = std::max(hi, m.w[i]);
   }
+  constexpr float kLargestHalf = 65504;
+  if (m.scheme.blocks && std::max(-lo, hi) > kLargestHalf)
+    return fail("{}: {}.weight reaches {:g}; the float16 numbers of {} end at {:g}", folder, m.name,
+                std::max(-lo, hi), m.scheme.name(), kLargestHalf);
   if (Grid g = grid_from_range(lo, hi, m.scheme); !std::isfinite(g.scale))
     return fail("{}: {}.weight reaches {:g}; its scale does not fit {}, use --scale-type f32",
                 folder, m.name, std::max(-lo, hi), dtype_name(m.scheme.scale_type));

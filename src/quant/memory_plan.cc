@@ -146,7 +146,9 @@ class Estimate {
       const ModuleChoice& choice = plan_.of(s.module);
       if (choice.method != &method) continue;
       weights += s.n * s.k;
-      grids += 8 * QuantizedMatrix::scale_count(*choice.scheme, s.n, s.k);
+      const Scheme& scheme = *choice.scheme;
+      int64_t count = scheme.group == Scheme::kTensor ? 1 : s.n * scheme.groups(s.k);
+      grids += static_cast<int64_t>(sizeof(Grid)) * count;
     }
     int64_t codes = weights + grids;
     int64_t own = method.memory.per_square * square + method.memory.per_weight * weights + grids;

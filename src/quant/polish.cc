@@ -1,6 +1,7 @@
 #include "quant/polish.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/checked.h"
 #include "base/threads.h"
@@ -27,6 +28,9 @@ PolishRows::PolishRows(const FloatMatrix& m, const QuantizedMatrix& q, std::span
       k_(m.k),
       size_(m.scheme.group_size(m.k)),
       groups_(m.scheme.groups(m.k)),
+      span_(m.scheme.blocks ? m.scheme.blocks->block : size_),
+      bases_(ceil_div(k_, span_)),
+      kinds_(m.scheme.blocks && ggml_grids(*m.scheme.blocks)->low ? 2 : 1),
       values_(static_cast<size_t>(rows_ * k_)),
       gradient_(values_.size()),
       codes_(values_.size()) {
@@ -105,35 +109,55 @@ int64_t PolishRows::sweep_panel(int64_t r, int64_t begin, int64_t count, float* 
   return moved;
 }
 
-// With values = C s (C: the codes less their zero points, a column for each group) the error's
-// least lies where C'HC ds = -C'(H e).
-int64_t PolishRows::refit_scales() {
-  if (groups_ > kMostSolved || m_.scheme.group == Scheme::kTensor) return 0;
-  auto G = static_cast<size_t>(groups_);
-  std::vector<float> C(values_.size()), HC(values_.size());
+// Those of run b of a row.
+std::span<Grid> PolishRows::base_grids(int64_t r, int64_t b) {
+  int64_t first = b * span_ / size_, count = std::min(span_ / size_, groups_ - first);
+  return std::span(grids_).subspan(static_cast<size_t>(r * groups_ + first),
+                                   static_cast<size_t>(count));
+}
+
+// What the numbers of a kind are multiplied by in each value, (rows, k).
+std::vector<float> PolishRows::column_factors(int kind) const {
+  std::vector<float> out(values_.size());
   for (int64_t r = 0; r < rows_; ++r)
     for (int64_t j = 0; j < k_; ++j) {
       auto i = static_cast<size_t>(r * k_ + j);
-      C[i] = static_cast<float>(codes_[i] - grid_of(r, j).zero);
+      const Grid& g = grid_of(r, j);
+      out[i] = kind == 0 ? (g.level(codes_[i]) - static_cast<float>(g.zero)) * g.multiple
+                         : -static_cast<float>(g.low_multiple);
     }
-  auto dot = [&](const std::vector<float>& v, int64_t r, int64_t g) {
+  return out;
+}
+
+// With values = C s (a column of C for each number) the error's least lies where
+// C'HC ds = -C'(H e).
+int64_t PolishRows::refit_scales() {
+  int64_t unknowns = bases_ * kinds_;
+  if (unknowns > kMostSolved || m_.scheme.group == Scheme::kTensor) return 0;
+  auto U = static_cast<size_t>(unknowns);
+  std::vector<std::vector<float>> C;
+  for (int kind = 0; kind < kinds_; ++kind) C.push_back(column_factors(kind));
+  std::vector<float> HC(values_.size());
+  auto dot = [&](const std::vector<float>& v, int64_t r, int64_t u) {
     double total = 0;
-    for (int64_t j = g * size_; j < std::min(k_, (g + 1) * size_); ++j)
+    int64_t begin = u / kinds_ * span_;
+    for (int64_t j = begin; j < std::min(k_, begin + span_); ++j)
       total += static_cast<double>(v[static_cast<size_t>(r * k_ + j)]) *
-               C[static_cast<size_t>(r * k_ + j)];
+               C[static_cast<size_t>(u % kinds_)][static_cast<size_t>(r * k_ + j)];
     return total;
   };
-  std::vector<double> normal(static_cast<size_t>(rows_) * G * G),
-      right(static_cast<size_t>(rows_) * G);
-  for (int64_t g = 0; g < groups_; ++g) {
-    int64_t begin = g * size_, count = std::min(size_, k_ - begin);
+  std::vector<double> normal(static_cast<size_t>(rows_) * U * U),
+      right(static_cast<size_t>(rows_) * U);
+  for (int64_t u = 0; u < unknowns; ++u) {
+    int64_t begin = u / kinds_ * span_, count = std::min(span_, k_ - begin);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(rows_), blas(k_), blas(count), 1,
-                C.data() + begin, blas(k_), H_.data() + begin * k_, blas(k_), 0, HC.data(),
-                blas(k_));
+                C[static_cast<size_t>(u % kinds_)].data() + begin, blas(k_), H_.data() + begin * k_,
+                blas(k_), 0, HC.data(), blas(k_));
     for (int64_t r = 0; r < rows_; ++r) {
-      auto at = static_cast<size_t>(r * groups_ + g);
-      right[at] = -dot(gradient_, r, g);
-      for (int64_t h = 0; h < groups_; ++h) normal[at * G + static_cast<size_t>(h)] = dot(HC, r, h);
+      auto at = static_cast<size_t>(r * unknowns + u);
+      right[at] = -dot(gradient_, r, u);
+      for (int64_t v = 0; v < unknowns; ++v)
+        normal[at * U + static_cast<size_t>(v)] = dot(HC, r, v);
     }
   }
   std::vector<float> values = values_, gradient = gradient_;
@@ -141,12 +165,11 @@ int64_t PolishRows::refit_scales() {
   std::vector<double> before;
   for (int64_t r = 0; r < rows_; ++r) {
     before.push_back(error(r));
-    auto at = static_cast<size_t>(r) * G;
-    if (solve_scales(std::span(normal).subspan(at * G, G * G), std::span(right).subspan(at, G),
-                     std::span(grids_).subspan(at, G)))
+    auto at = static_cast<size_t>(r) * U;
+    if (solve_scales(std::span(normal).subspan(at * U, U * U), std::span(right).subspan(at, U), r))
       for (int64_t j = 0; j < k_; ++j) {
         auto i = static_cast<size_t>(r * k_ + j);
-        values_[i] = C[i] * grid_of(r, j).scale;
+        values_[i] = decode(codes_[i], grid_of(r, j));
       }
   }
   compute_gradient();
@@ -163,26 +186,44 @@ int64_t PolishRows::refit_scales() {
   return kept;
 }
 
-// grids: the row's; changed only on success. A scale may not change its sign: zero would be near.
-bool PolishRows::solve_scales(std::span<double> normal, std::span<double> right,
-                              std::span<Grid> grids) const {
-  auto G = grids.size();
+bool PolishRows::solve_scales(std::span<double> normal, std::span<double> right, int64_t r) {
+  size_t U = right.size();
   double mean = 0;
-  for (size_t g = 0; g < G; ++g) mean += normal[g * (G + 1)] / static_cast<double>(G);
+  for (size_t u = 0; u < U; ++u) mean += normal[u * (U + 1)] / static_cast<double>(U);
   if (!(mean > 0)) return false;
-  for (size_t g = 0; g < G; ++g) normal[g * (G + 1)] += 1e-6 * mean;  // groups of zeros
-  auto n = blas(groups_);
+  for (size_t u = 0; u < U; ++u) normal[u * (U + 1)] += 1e-6 * mean;  // groups of zeros
+  auto n = static_cast<lapack_int>(U);
   if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', n, normal.data(), n) != 0 ||
       LAPACKE_dpotrs_work(LAPACK_COL_MAJOR, 'U', n, 1, normal.data(), n, right.data(), n) != 0)
     return false;
-  std::vector<Grid> solved(grids.begin(), grids.end());
-  for (size_t g = 0; g < G; ++g) {
-    float s = round_scale(solved[g].scale + static_cast<float>(right[g]), m_.scheme.scale_type);
-    if (!std::isfinite(s) || (s < 0) != (solved[g].scale < 0)) return false;
-    solved[g].scale = s;
+  return set_scales(right, r);
+}
+
+// Adds `change` to the row's numbers; all or nothing. A scale may not change its sign: zero would
+// be near.
+bool PolishRows::set_scales(std::span<const double> change, int64_t r) {
+  auto first = grids_.begin() + r * groups_;
+  std::vector<Grid> before(first, first + groups_);
+  auto half = [](double v) { return f16_to_float(float_to_f16(static_cast<float>(v))); };
+  bool sound = true;
+  for (int64_t b = 0; b < bases_ && sound; ++b) {
+    std::span<Grid> grids = base_grids(r, b);
+    const double* d = change.data() + b * kinds_;
+    if (!m_.scheme.blocks) {
+      float& scale = grids[0].scale;
+      float s = round_scale(scale + static_cast<float>(d[0]), m_.scheme.scale_type);
+      sound = std::isfinite(s) && (s < 0) == (scale < 0);
+      scale = s;
+      continue;
+    }
+    const GgmlGrids& form = *ggml_grids(*m_.scheme.blocks);
+    GgmlBase base = ggml_base(grids), now{half(base.d + d[0]), 0};
+    if (kinds_ > 1) now.m = half(base.m + d[1]);
+    sound = std::isfinite(now.d) && std::isfinite(now.m) && (now.d < 0) == (base.d < 0);
+    for (Grid& g : grids) g = ggml_grid_of(form, now, g.multiple, g.low_multiple);
   }
-  std::copy(solved.begin(), solved.end(), grids.begin());
-  return true;
+  if (!sound) std::copy(before.begin(), before.end(), first);
+  return sound;
 }
 
 std::vector<float> damped_hessian(const InputStatistics& s, double damping) {

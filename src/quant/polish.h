@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "quant/methods/method.h"
+#include "tensor/ggml_grids.h"
 
 namespace nibble {
 
@@ -21,12 +22,14 @@ class PolishRows {
 
   // Moves every code once to where the row's error is least, the others fixed. -> how many moved.
   int64_t sweep_codes();
-  // Solves for all scales of each row together, codes fixed, and rounds them to the scale type;
-  // rows where that did not help keep theirs. -> how many rows changed. Does nothing where a row
-  // has too many groups to solve for (search_grids serves those) or does not own its scale.
+  // Solves for all scales of each row together (of ggml's blocks: for every d and m, multiples
+  // fixed), codes fixed, and rounds them to the scale type; rows where that did not help keep
+  // theirs. -> how many rows changed. Does nothing where a row has too many to solve for
+  // (search_grids serves those) or does not own its scale.
   int64_t refit_scales();
-  // Tries scales and zero points around each group's own, each with the group's codes descended
-  // anew, other groups fixed. -> how many groups changed. Leaves very wide groups as they are.
+  // Tries scales and zero points (multiples of d and m) around each group's own, each with the
+  // group's codes descended anew, other groups fixed. -> how many groups changed. Leaves very wide
+  // groups as they are.
   int64_t search_grids();
 
   double error(int64_t row) const;  // `row` counts from r0
@@ -41,12 +44,22 @@ class PolishRows {
   // Gradient of a change of `count` columns from `begin`. change: (rows, ld).
   void add_to_gradient(const std::vector<float>& change, int64_t ld, int64_t begin, int64_t count);
   int64_t sweep_panel(int64_t r, int64_t begin, int64_t count, float* change);
-  bool solve_scales(std::span<double> normal, std::span<double> right, std::span<Grid> grids) const;
+  std::span<Grid> base_grids(int64_t r, int64_t b);
+  std::vector<float> column_factors(int kind) const;
+  bool solve_scales(std::span<double> normal, std::span<double> right, int64_t r);
+  bool set_scales(std::span<const double> change, int64_t r);
+  void offer_plain(const Grid& own, GroupTrial& trial) const;
+  void offer_multiples(const Grid& own, const GgmlBase& base, GroupTrial& trial) const;
+  void offer_blocks_own(const Grid& own, GroupTrial& trial) const;
   bool search_group(int64_t r, int64_t g, GroupTrial& trial, float* change);
 
   const FloatMatrix& m_;
   std::span<const float> H_;
   int64_t r0_, rows_, k_, size_, groups_;
+  // Numbers that scales are solved for: kinds_ of each of bases_ runs of span_ columns, a group's
+  // scale or the d and m of a block.
+  int64_t span_, bases_;
+  int kinds_;
   std::vector<float> values_, gradient_;  // (rows, k)
   std::vector<uint8_t> codes_;            // (rows, k)
   std::vector<Grid> grids_;               // (rows, groups)

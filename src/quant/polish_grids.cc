@@ -1,5 +1,6 @@
 // PolishRows::search_grids: a group's grid and codes change together.
 #include <algorithm>
+#include <cmath>
 
 #include "quant/polish.h"
 
@@ -87,15 +88,7 @@ int64_t PolishRows::search_grids() {
   return changed;
 }
 
-bool PolishRows::search_group(int64_t r, int64_t g, GroupTrial& trial, float* change) {
-  int64_t begin = g * size_, at = r * k_ + begin;
-  trial.H = H_.data() + begin * (k_ + 1);
-  trial.stride = k_;
-  trial.count = std::min(size_, k_ - begin);
-  trial.values = values_.data() + at;
-  trial.gradient = gradient_.data() + at;
-  trial.least = 0;
-  Grid& own = grids_[static_cast<size_t>(r * groups_ + g)];
+void PolishRows::offer_plain(const Grid& own, GroupTrial& trial) const {
   for (int z : {-1, 0, 1})
     for (int i = -kSteps; i <= kSteps; ++i) {
       Grid grid = {
@@ -106,6 +99,53 @@ bool PolishRows::search_group(int64_t r, int64_t g, GroupTrial& trial, float* ch
       if (beside || (z == 0 && i == 0)) continue;
       if (std::isfinite(grid.scale)) trial.offer(grid, m_.scheme);
     }
+}
+
+// Multiples up to an eighth away, and the low ones beside the present one.
+void PolishRows::offer_multiples(const Grid& own, const GgmlBase& base, GroupTrial& trial) const {
+  const GgmlGrids& form = *ggml_grids(*m_.scheme.blocks);
+  int step = std::max(1, static_cast<int>(std::lround(std::abs(own.multiple) * kStep)));
+  int most = std::max(1, static_cast<int>(std::lround(std::abs(own.multiple) * kStep * kSteps)));
+  for (int l : {0, -1, 1, -2, 2})
+    for (int i = -most; i <= most; i += step) {
+      int multiple = own.multiple + i, low = own.low_multiple + l;
+      bool there =
+          multiple >= form.least && multiple <= form.most && low >= 0 &&
+          (l == 0 || (form.low && low <= form.most_low && std::abs(i) <= step * kStepsBeside));
+      if (there && (i != 0 || l != 0))
+        trial.offer(ggml_grid_of(form, base, multiple, low), m_.scheme);
+    }
+}
+
+// A block that is one group: float16 numbers around its own.
+void PolishRows::offer_blocks_own(const Grid& own, GroupTrial& trial) const {
+  const GgmlGrids& form = *ggml_grids(*m_.scheme.blocks);
+  auto half = [](float v) { return f16_to_float(float_to_f16(v)); };
+  for (int l : {0, -1, 1, -2, 2})
+    for (int i = -kSteps; i <= kSteps; ++i) {
+      if ((l == 0 && i == 0) || (l != 0 && (!form.low || std::abs(i) > kStepsBeside))) continue;
+      float low = own.low + .25f * static_cast<float>(l) * own.scale;
+      GgmlBase base{half(own.scale * (1 + static_cast<float>(i) * kStep)), half(low)};
+      if (std::isfinite(base.d) && std::isfinite(base.m))
+        trial.offer(ggml_grid_of(form, base, 1, 1), m_.scheme);
+    }
+}
+
+bool PolishRows::search_group(int64_t r, int64_t g, GroupTrial& trial, float* change) {
+  int64_t begin = g * size_, at = r * k_ + begin;
+  trial.H = H_.data() + begin * (k_ + 1);
+  trial.stride = k_;
+  trial.count = std::min(size_, k_ - begin);
+  trial.values = values_.data() + at;
+  trial.gradient = gradient_.data() + at;
+  trial.least = 0;
+  Grid& own = grids_[static_cast<size_t>(r * groups_ + g)];
+  if (!m_.scheme.blocks)
+    offer_plain(own, trial);
+  else if (ggml_grids(*m_.scheme.blocks)->two_levels())
+    offer_multiples(own, ggml_base(base_grids(r, begin / span_)), trial);
+  else
+    offer_blocks_own(own, trial);
   if (trial.least >= 0) return false;
   own = trial.best;
   for (int64_t i = 0; i < trial.count; ++i) {

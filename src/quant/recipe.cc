@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "tensor/ggml_grids.h"
+
 namespace nibble {
 namespace {
 
@@ -12,13 +14,25 @@ std::unexpected<Error> wrong(const RecipeEntry& entry, const std::string& messag
   return fail("{}: {}: {}", entry.from, in_quotes(entry.key), message);
 }
 
-// SCHEME [METHOD], or "float".
-Result<ModuleChoice> parse_choice(const std::string& value, const std::string& default_method) {
+// SCHEME [METHOD], or "float". `mixes`: the scheme may be a mixture.
+Result<ModuleChoice> parse_choice(const std::string& value, const std::string& default_method,
+                                  bool mixes) {
   size_t space = value.find(' ');
   std::string scheme = value.substr(0, space), method = default_method;
   if (space != std::string::npos) method = value.substr(value.find_first_not_of(' ', space));
   if (value == "float") return ModuleChoice{};
-  return ModuleChoice{NB_TRY(Scheme::parse(scheme)), NB_TRY(find_method(method))};
+  const GgufMix* mix = mixes ? find_gguf_mix(scheme) : nullptr;
+  const GgmlType* main = mix ? find_ggml_type(std::string_view(mix->type)) : nullptr;
+  if (main && !ggml_grids(*main)) mix = nullptr;  // of floats: nothing to quantize
+  return ModuleChoice{mix ? Scheme::of_blocks(*main) : NB_TRY(Scheme::parse(scheme)),
+                      NB_TRY(find_method(method)), mix};
+}
+
+std::string methods_for_blocks() {
+  std::vector<std::string_view> names;
+  for (const Method& m : known_methods())
+    if (m.blocks) names.emplace_back(m.name);
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 struct Sorted {
@@ -100,10 +114,15 @@ Status Recipe::add_rule(const RecipeEntry& entry) {
   }
   // What comes before and after the blocks is not calibrated on: nothing there to compensate.
   bool block = selector->kind() == ModuleSelector::Kind::kLinears;
-  auto choice = parse_choice(entry.value, block ? settings_.default_method : "rtn");
+  auto choice =
+      parse_choice(entry.value, block ? settings_.default_method : "rtn", selector->is_rest());
   if (!choice) return wrong(entry, choice.error().message);
   if (choice->scheme) {
-    choice->scheme->scale_type = settings_.scale_type;
+    if (!choice->scheme->blocks) choice->scheme->scale_type = settings_.scale_type;
+    if (choice->scheme->blocks && !choice->method->blocks)
+      return wrong(
+          entry, fmt::format("{} cannot round to {}, a grid of GGUF; take {}", choice->method->name,
+                             choice->scheme_name(), methods_for_blocks()));
     if (!block && choice->method->need != InputStatistics::Need::kNothing)
       return wrong(entry, fmt::format("takes methods without calibration, as rtn, not {}",
                                       choice->method->name));
@@ -144,6 +163,11 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
             "no rule says what {} becomes; end the recipe with rest: SCHEME or rest: float",
             spec.module);
       plan.choices_[spec.module] = *choice;
+      if (!choice->mix) continue;
+      bool calibrated = choice->method->need != InputStatistics::Need::kNothing;
+      plan.mix_ = choice->mix;
+      plan.choices_[spec.module] = choice_of_mix(
+          *choice, gguf_linear_type(*choice->mix, c, layer, spec.role, calibrated), spec.k);
     }
   using Kind = ModuleSelector::Kind;
   auto* embedding = choose([](const auto& s) { return s.kind() == Kind::kEmbedding; });
@@ -151,6 +175,15 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
   plan.embedding_ = embedding_module(c);
   plan.choices_[plan.embedding_] = embedding ? *embedding : ModuleChoice{};
   plan.choices_[head_module(c)] = head ? *head : ModuleChoice{};
+  if (plan.mix_) {
+    int64_t k = c.embedding_width;
+    ModuleChoice plain{std::nullopt, NB_TRY(find_method("rtn"))};
+    if (!embedding)
+      plan.choices_[plan.embedding_] =
+          choice_of_mix(plain, gguf_embedding_type(*plan.mix_, c, k), k);
+    if (!head && !c.tied_head)
+      plan.choices_[head_module(c)] = choice_of_mix(plain, gguf_head_type(*plan.mix_, c, k), k);
+  }
   plan.unties_head_ =
       c.tied_head && head && (head->scheme || plan.of(plan.embedding_).scheme.has_value());
   auto quantized = [](const auto& c) { return c.second.scheme.has_value(); };
@@ -165,9 +198,38 @@ Result<Plan> Recipe::resolve(const DecoderConfig& c) const {
   for (const auto& [module, choice] : plan.choices_)
     if (choice.scheme && choice.method->distillation.what != DistillationPlan::What::kNothing)
       plan.distillation_ = choice.method->distillation;
+  NB_OK(plan.check_blocks(c));
   if (settings_.distill) plan.distillation_.what = *settings_.distill;
   plan.distillation_.steps = settings_.distill_steps;
   return plan;
+}
+
+ModuleChoice Recipe::choice_of_mix(const ModuleChoice& rule, const GgmlType& type, int64_t k) {
+  const GgmlType& fitting = gguf_type_for_row(type, k);
+  if (!ggml_grids(fitting)) return {};
+  return {Scheme::of_blocks(fitting), rule.method};
+}
+
+// A GGUF file holds blocks and floats; rows are whole blocks.
+Status Plan::check_blocks(const DecoderConfig& c) {
+  auto columns = [&](const std::string& module) {
+    for (const MatrixSpec& m : all_matrices(c))
+      if (m.module == module) return m.k;
+    return c.embedding_width;
+  };
+  std::string plain, blocks;
+  for (const auto& [module, choice] : choices_) {
+    if (!choice.scheme) continue;
+    (choice.scheme->blocks ? blocks : plain) = choice.scheme->name();
+    if (choice.scheme->blocks && columns(module) % choice.scheme->blocks->block != 0)
+      return usage("{} has {} columns, {} takes whole blocks of {}", module, columns(module),
+                   choice.scheme->name(), choice.scheme->blocks->block);
+  }
+  blocks_ = !blocks.empty();
+  if (blocks_ && !plain.empty())
+    return usage("{} lies in a GGUF file, {} in a folder: a recipe has schemes of one kind", blocks,
+                 plain);
+  return {};
 }
 
 bool Plan::any(bool Method::* what) const {
@@ -180,10 +242,8 @@ bool Plan::tunes_blocks() const { return any(&Method::tunes_block); }
 Json Recipe::json() const {
   Json out = {{"rules", Json::array()}};
   for (const Rule& rule : rules_)
-    out["rules"].push_back(rule.selector.text() + ": " +
-                           (rule.choice.scheme ? rule.choice.scheme->name() + " " +
-                                                     std::string(rule.choice.method->name)
-                                               : "float"));
+    out["rules"].push_back(rule.selector.text() + ": " + rule.choice.scheme_name() +
+                           (rule.choice.scheme ? " " + std::string(rule.choice.method->name) : ""));
   for (const RecipeOption& o : recipe_options())
     if (Json value = o.get(settings_); !value.is_null()) out[o.key] = std::move(value);
   return out;
@@ -202,7 +262,7 @@ std::string Recipe::scheme_summary() const {
   std::vector<std::string> names;
   for (const Rule& r : rules_)
     if (r.selector.kind() == ModuleSelector::Kind::kLinears)
-      names.push_back(r.choice.scheme ? r.choice.scheme->name() : "float");
+      names.push_back(r.choice.scheme_name());
   return one_or_mixed(names);
 }
 

@@ -7,8 +7,9 @@
 //   embedding: w8
 //
 // A rule is SELECTOR: SCHEME [METHOD], or SELECTOR: float for what stays as it is. Selectors: see
-// ModuleSelector. Options are other keys: method (of rules that name none), preset, damping, order,
-// scale-type, windows, ... (recipe_options.cc).
+// ModuleSelector. The scheme of "rest" may be one of llama.cpp's mixtures (q4_k_m), which says of
+// each linear, the embedding and the head which block type it gets. Options are other keys: method
+// (of rules that name none), preset, damping, order, scale-type, windows, ... (recipe_options.cc).
 #pragma once
 
 #include <map>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "model/gguf/mix.h"
 #include "model/roles.h"
 #include "quant/calibration.h"
 #include "quant/methods/method.h"
@@ -34,6 +36,9 @@ struct RecipeEntry {
 struct ModuleChoice {
   std::optional<Scheme> scheme;    // none: it stays as it is
   const Method* method = nullptr;  // where there is a scheme
+  const GgufMix* mix = nullptr;    // of a rule whose scheme is that mixture's main type
+
+  std::string scheme_name() const { return mix ? mix->name : scheme ? scheme->name() : "float"; }
 };
 
 // The choices for one model's matrices.
@@ -53,6 +58,10 @@ class Plan {
   const DistillationPlan& distillation() const { return distillation_; }
   // The linears that stay as they are, the head with them.
   std::vector<std::string> float_linears() const;
+  // What becomes a GGUF file: all matrices with a scheme lie in ggml's blocks.
+  bool blocks() const { return blocks_; }
+  // The mixture that the rest of the linears has, or null.
+  const GgufMix* mix() const { return mix_; }
   // The head gets a matrix of its own although the model ties it to the embedding.
   bool unties_head() const { return unties_head_; }
 
@@ -60,7 +69,9 @@ class Plan {
   friend class Recipe;
   bool any(bool Method::* what) const;
   std::map<std::string, ModuleChoice> choices_;
-  bool unties_head_ = false;
+  Status check_blocks(const DecoderConfig& config);
+  bool unties_head_ = false, blocks_ = false;
+  const GgufMix* mix_ = nullptr;
   std::string embedding_;
   DistillationPlan distillation_;
 };
@@ -107,6 +118,8 @@ class Recipe {
     std::string from;
   };
   Status add_rule(const RecipeEntry& entry);
+  // The choice for one matrix, where a mixture decides it: `type` for rows of k.
+  static ModuleChoice choice_of_mix(const ModuleChoice& rule, const GgmlType& type, int64_t k);
 
   std::vector<Rule> rules_;
   RecipeSettings settings_;

@@ -43,10 +43,10 @@ InputStatistics::InputStatistics(int64_t k, Need need)
       absmax_(static_cast<size_t>(k)),
       drift_(static_cast<size_t>(need == Need::kDrift ? k * k : 0)) {}
 
-InputStatistics::InputStatistics(Sums sums)
+InputStatistics::InputStatistics(Sums sums, Need need)
     : k_(static_cast<int64_t>(sums.sum.size())),
       tokens_(sums.tokens),
-      need_(Need::kHessian),
+      need_(need),
       h_(std::move(sums.h)),
       sum_(std::move(sums.sum)),
       absmax_(std::move(sums.absmax)) {}

@@ -18,15 +18,15 @@ class InputStatistics {
   // What a method asks for: nothing, the diagonal, all of H, or also the drift from the float
   // model.
   enum class Need : uint8_t { kNothing, kDiagonal, kHessian, kDrift };
-  // The sums that statistics consist of; h: (k, k), others (k).
+  // The sums that statistics consist of; h: (k, k) or of kDiagonal (k), others (k).
   struct Sums {
     int64_t tokens = 0;
     std::vector<double> h, sum, absmax;
   };
 
   InputStatistics(int64_t k, Need need);
-  // Finished statistics of kHessian.
-  explicit InputStatistics(Sums sums);
+  // Finished statistics of kDiagonal or kHessian.
+  InputStatistics(Sums sums, Need need);
   // x: (rows, k).
   void add(const float* x, int64_t rows);
   // The same rows beside those that the float model has there. Only for kDrift.

@@ -123,7 +123,7 @@ Result<InputStatistics> StatisticsStore::load(int64_t layer, const LinearSpec& s
   size_t at = 0;
   for (int64_t i = 0; i < k; ++i)
     for (int64_t j = i; j < k; ++j) sums.h[static_cast<size_t>(i * k + j)] = H[at++];
-  InputStatistics out(std::move(sums));
+  InputStatistics out(std::move(sums), InputStatistics::Need::kHessian);
   NB_OK(out.finish(path + ": " + name));
   return out;
 }

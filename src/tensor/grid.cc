@@ -4,6 +4,13 @@
 
 namespace nibble {
 
+int nearest_level(float x, const int8_t* levels) {
+  int code = 0;
+  for (int i = 0; i < 15; ++i)
+    code += 2 * x > static_cast<float>(levels[i]) + static_cast<float>(levels[i + 1]);
+  return code;
+}
+
 float round_scale(float scale, DType type) {
   float out = scale;
   float tiny = 0x1p-126f;

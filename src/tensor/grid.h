@@ -9,10 +9,17 @@
 
 namespace nibble {
 
-// value(u) = (u - zero) * scale for codes u in [scheme.min_code(), scheme.max_code()].
+// value(u) = (level(u) - zero) * scale - low for codes u in [scheme.min_code(), scheme.max_code()].
+// Of plain schemes, whose levels are the codes and whose low is 0, only scale and zero say
+// anything.
 struct Grid {
-  float scale = 1;
+  float scale = 1;  // may be 0 in ggml's blocks
   int zero = 0;
+  float low = 0;
+  int16_t multiple = 1, low_multiple = 0;  // see GgmlGrids
+  const int8_t* levels = nullptr;  // of sixteen codes, ascending; null: the codes themselves
+
+  float level(int code) const { return static_cast<float>(levels ? levels[code] : code); }
 };
 
 // The nearest scale that the scheme's scale type can hold, never zero: a group of zeros gets a tiny
@@ -26,12 +33,18 @@ Grid grid_from_range(float lo, float hi, const Scheme& scheme);
 // grid_from_range over the values' own range.
 Grid fit_minmax(std::span<const float> w, const Scheme& scheme);
 
-// Round to nearest, ties to even, clamped to the scheme's codes.
+// The code of the nearest of sixteen levels.
+int nearest_level(float x, const int8_t* levels);
+
+// Round to nearest, ties to even, clamped to the scheme's codes. With a scale of 0 any code.
 inline int encode(float w, const Grid& g, const Scheme& scheme) {
-  float q = std::nearbyintf(w / g.scale) + static_cast<float>(g.zero);
+  if (g.levels) return nearest_level((w + g.low) / g.scale, g.levels);
+  float q = std::nearbyintf((w + g.low) / g.scale) + static_cast<float>(g.zero);
   float lo = static_cast<float>(scheme.min_code()), hi = static_cast<float>(scheme.max_code());
   return static_cast<int>(q > lo ? q < hi ? q : hi : lo);  // NaN gives lo, never an undefined cast
 }
-inline float decode(int code, const Grid& g) { return static_cast<float>(code - g.zero) * g.scale; }
+inline float decode(int code, const Grid& g) {
+  return (g.level(code) - static_cast<float>(g.zero)) * g.scale - g.low;
+}
 
 }  // namespace nibble

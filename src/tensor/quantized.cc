@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tensor/ggml_grids.h"
+
 namespace nibble {
 
 void pack_bits(const uint8_t* values, int64_t count, int bits, std::byte* out) {
@@ -55,7 +57,17 @@ QuantizedMatrix::QuantizedMatrix(Scheme scheme, int64_t n, int64_t k, TensorView
   NB_CHECK(!scheme.asymmetric() || static_cast<int64_t>(zeros_.size()) == scales_.elements());
 }
 
+int64_t QuantizedMatrix::row_bytes(const Scheme& scheme, int64_t k) {
+  if (scheme.blocks) return k / scheme.blocks->block * scheme.blocks->bytes;
+  return (k * scheme.bits + 31) / 32 * 4;
+}
+
 Grid QuantizedMatrix::grid(int64_t row, int64_t group) const {
+  if (const GgmlType* type = scheme_.blocks) {
+    int64_t groups = type->block / scheme_.group;
+    const std::byte* at = codes_.bytes.data() + row * row_bytes(scheme_, k_);
+    return ggml_grid(*type, at + group / groups * type->bytes, group % groups);
+  }
   int64_t i = scheme_.group == Scheme::kTensor ? 0 : row * groups() + group;
   Grid g;
   to_float(scales_.dtype, scales_.bytes.data() + i * dtype_size(scales_.dtype), 1, &g.scale);
@@ -67,11 +79,19 @@ void QuantizedMatrix::codes(int64_t row, uint8_t* out) const {
   // Signed 8-bit files pad no rows; everything else is padded to words.
   int64_t stride = code_flip_ ? k_ : row_bytes(scheme_, k_);
   const std::byte* from = codes_.bytes.data() + row * stride;
+  if (const GgmlType* type = scheme_.blocks) {
+    for (int64_t j = 0; j < k_; j += type->block, from += type->bytes)
+      ggml_codes(*type, from, out + j);
+    return;
+  }
   if (!code_flip_) return unpack_bits(from, k_, scheme_.bits, out);
   for (int64_t i = 0; i < k_; ++i) out[i] = static_cast<uint8_t>(from[i]) ^ code_flip_;
 }
 
 void QuantizedMatrix::dequantize(int64_t row, float* out) const {
+  if (const GgmlType* type = scheme_.blocks)
+    return type->to_float(codes_.bytes.data() + row * row_bytes(scheme_, k_), k_ / type->block,
+                          out);
   thread_local std::vector<uint8_t> u;
   u.resize(static_cast<size_t>(k_));
   codes(row, u.data());
@@ -83,6 +103,7 @@ void QuantizedMatrix::dequantize(int64_t row, float* out) const {
 }
 
 int64_t QuantizedMatrix::stored_bytes(const Scheme& s, int64_t n, int64_t k) {
+  if (s.blocks) return n * row_bytes(s, k);
   int64_t codes = n * (s.bits == 8 ? k : row_bytes(s, k));
   int64_t scales = scale_count(s, n, k) * dtype_size(s.scale_type);
   if (!s.asymmetric()) return codes + scales;
@@ -103,6 +124,13 @@ QuantizedBuilder::QuantizedBuilder(Scheme scheme, int64_t n, int64_t k)
 }
 
 void QuantizedBuilder::set_row(int64_t row, const uint8_t* codes, std::span<const Grid> grids) {
+  if (const GgmlType* type = scheme_.blocks) {
+    auto groups = static_cast<size_t>(type->block / scheme_.group);
+    std::byte* at = codes_.data() + row * QuantizedMatrix::row_bytes(scheme_, k_);
+    for (size_t b = 0; b < grids.size() / groups; ++b, at += type->bytes, codes += type->block)
+      put_ggml_block(*type, grids.subspan(b * groups, groups), codes, at);
+    return;
+  }
   pack_bits(codes, k_, scheme_.bits, codes_.data() + row * QuantizedMatrix::row_bytes(scheme_, k_));
   bool one = scheme_.group == Scheme::kTensor;
   if (one && row > 0) return;
@@ -117,6 +145,11 @@ void QuantizedBuilder::set_row(int64_t row, const uint8_t* codes, std::span<cons
 }
 
 QuantizedMatrix QuantizedBuilder::finish() {
+  if (scheme_.blocks) {
+    int64_t bytes = QuantizedMatrix::row_bytes(scheme_, k_);
+    TensorView blocks = own_bytes(DType::kU8, {n_, bytes}, std::move(codes_));
+    return {scheme_, n_, k_, std::move(blocks), own_bytes(DType::kF16, {0}, {}), {}, 0};
+  }
   int64_t columns = QuantizedMatrix::row_bytes(scheme_, k_) / 4;
   auto scale_elements = QuantizedMatrix::scale_count(scheme_, n_, k_);
   std::vector<int64_t> scale_shape = {scale_elements};

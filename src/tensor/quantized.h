@@ -13,6 +13,8 @@ namespace nibble {
 // W: (n, k). Codes are unsigned, `scheme.bits` wide, dense along k with the low bits first, each
 // row padded to a 32-bit word. Scales: (n, groups) of scheme.scale_type, one for a per-tensor
 // scheme. Zero points: (n, groups), asymmetric schemes only; else scheme.symmetric_zero().
+// Schemes of ggml's blocks: codes and scales lie as GGUF files have them, (n, row_bytes) of U8, and
+// there are no scales beside.
 // Bytes may lie in a mapped file; `code_flip` is xored into every 8-bit code (0x80 where the file
 // stores them signed).
 class QuantizedMatrix {
@@ -22,11 +24,9 @@ class QuantizedMatrix {
   QuantizedMatrix(Scheme scheme, int64_t n, int64_t k, TensorView codes, TensorView scales,
                   std::vector<uint8_t> zeros, uint8_t code_flip);
 
-  static int64_t row_bytes(const Scheme& scheme, int64_t k) {
-    return (k * scheme.bits + 31) / 32 * 4;
-  }
+  static int64_t row_bytes(const Scheme& scheme, int64_t k);
   static int64_t scale_count(const Scheme& scheme, int64_t n, int64_t k) {
-    return scheme.group == Scheme::kTensor ? 1 : n * scheme.groups(k);
+    return scheme.blocks ? 0 : scheme.group == Scheme::kTensor ? 1 : n * scheme.groups(k);
   }
 
   const Scheme& scheme() const { return scheme_; }
@@ -61,7 +61,8 @@ class QuantizedMatrix {
 class QuantizedBuilder {
  public:
   QuantizedBuilder(Scheme scheme, int64_t n, int64_t k);
-  // codes: (k) unsigned; grids: (groups) with scales the scale type can hold exactly.
+  // codes: (k) unsigned; grids: (groups) with scales that the scale type, or the block type's d and
+  // multiples, can hold exactly.
   void set_row(int64_t row, const uint8_t* codes, std::span<const Grid> grids);
   QuantizedMatrix finish();
 

@@ -1,16 +1,43 @@
 #include "tensor/scheme.h"
 
+#include <algorithm>
 #include <charconv>
 
+#include "tensor/ggml_grids.h"
+
 namespace nibble {
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+std::optional<Scheme> block_scheme(std::string_view name) {
+  for (const GgmlType& t : ggml_types())
+    if (ggml_grids(t) && lower(t.name) == name) return Scheme::of_blocks(t);
+  return std::nullopt;
+}
+
+}  // namespace
+
+Scheme Scheme::of_blocks(const GgmlType& type) {
+  const GgmlGrids& g = *ggml_grids(type);
+  return {.bits = g.bits,
+          .symmetry = g.bits == 8 ? Symmetry::kSymmetric : Symmetry::kFullRange,
+          .group = g.group,
+          .blocks = &type};
+}
 
 Result<Scheme> Scheme::parse(std::string_view text) {
   auto bad = [&] {
     return usage(
         "\"{}\" is not a scheme; a scheme is w{{2..8}}[g{{N}}|t][-asym|-full], as w4g128-asym or "
-        "w8",
+        "w8, or a block type of GGUF, as q4_k",
         text);
   };
+  if (std::optional<Scheme> blocks = block_scheme(text)) return *blocks;
   Scheme s;
   std::string_view rest = text;
   if (rest.size() < 2 || rest[0] != 'w' || rest[1] < '2' || rest[1] > '8') return bad();
@@ -34,6 +61,7 @@ Result<Scheme> Scheme::parse(std::string_view text) {
 }
 
 std::string Scheme::name() const {
+  if (blocks) return lower(blocks->name);
   std::string group_part = group == kTensor ? "t" : group > 0 ? fmt::format("g{}", group) : "";
   const char* tail = symmetry == Symmetry::kAsymmetric  ? "-asym"
                      : symmetry == Symmetry::kFullRange ? "-full"

@@ -17,7 +17,9 @@ enum class Symmetry : uint8_t {
   kAsymmetric,  // s = (max - min) / (2^b - 1), min <= 0 <= max, integer zero point
 };
 
-// w{2..8}[g{N}|t][-asym|-full], e.g. "w4g128-asym".
+struct GgmlType;
+
+// w{2..8}[g{N}|t][-asym|-full], e.g. "w4g128-asym", or a block type of ggml: "q4_k", "iq4_xs".
 struct Scheme {
   static constexpr int64_t kChannel = 0;  // one scale for each output row
   static constexpr int64_t kTensor = -1;  // one scale for the matrix
@@ -26,7 +28,12 @@ struct Scheme {
   Symmetry symmetry = Symmetry::kSymmetric;
   int64_t group = kChannel;  // columns that share a scale; the last group of a row may be short
   DType scale_type = DType::kF16;
+  // Where set, matrices lie in blocks of this type and their grids are as GgmlGrids says; bits and
+  // group are its own, symmetry decides no more than min_code().
+  const GgmlType* blocks = nullptr;
 
+  // The type must be a grid.
+  static Scheme of_blocks(const GgmlType& type);
   static Result<Scheme> parse(std::string_view name);
   std::string name() const;
 

@@ -1,6 +1,7 @@
 // A quantized matrix whose codes and scales learn by gradient, on the grid it was given.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "tensor/quantized.h"
@@ -23,9 +24,10 @@ class Adam {
   std::vector<float> m_, v_;
 };
 
-// W = (round(clamp(u)) - zero) * scale, u (n, k) in units of codes; the rounding passes gradients
-// straight through (Bengio et al., arXiv 1308.3432; learned rounding: Nagel et al., arXiv
-// 2004.10568). A scale is its first value times a learned ratio, rounded to the scheme's type.
+// W = (level(round(clamp(u))) - zero) * scale - low, u (n, k) in units of codes; the rounding
+// passes gradients straight through (Bengio et al., arXiv 1308.3432; learned rounding: Nagel et
+// al., arXiv 2004.10568). A scale is its first value times a learned ratio, rounded to the scheme's
+// type; of ggml's blocks d and m are so, and the multiples of them stay.
 class LearnedMatrix {
  public:
   // `w` (n, k): the float weights. u starts where w stands on the grid, but inside the code that q
@@ -40,11 +42,18 @@ class LearnedMatrix {
   QuantizedMatrix finish() const;
 
  private:
-  float scale(int64_t row, int64_t group) const;
+  // The row's grids as they are now.
+  std::vector<Grid> grids(int64_t row) const;
+  // Columns of group g.
+  std::pair<int64_t, int64_t> columns(int64_t g) const;
+  int code(int64_t i) const;  // that u_[i] rounds to
   Scheme scheme_;
   int64_t n_, k_, group_, groups_;
-  std::vector<float> u_, first_scale_, ratio_;  // (n, k), (n, groups) twice
-  std::vector<uint8_t> zeros_;                  // (n, groups)
+  int64_t span_, bases_;      // groups that share a number that learns; how many of them in a row
+  int kinds_;                 // such numbers: a scale, or d and m
+  std::vector<float> u_;      // (n, k)
+  std::vector<Grid> first_;   // (n, groups)
+  std::vector<float> ratio_;  // (n, bases, kinds)
   Adam u_steps_, ratio_steps_;
 };
 

@@ -1,12 +1,25 @@
 #include "train/learned_matrix.h"
 
 #include "base/test_util.h"
+#include "formats/ggml_quantize.h"
 
 namespace nibble {
 namespace {
 
 QuantizedMatrix round_matrix(const Scheme& scheme, int64_t n, int64_t k,
                              const std::vector<float>& w) {
+  if (scheme.blocks) {
+    int64_t row = QuantizedMatrix::row_bytes(scheme, k);
+    std::vector<std::byte> bytes(static_cast<size_t>(n * row));
+    ggml_quantize(*scheme.blocks, w.data(), n * k, bytes.data());
+    return {scheme,
+            n,
+            k,
+            own_bytes(DType::kU8, {n, row}, std::move(bytes)),
+            own_bytes(DType::kF16, {0}, {}),
+            {},
+            0};
+  }
   QuantizedBuilder out(scheme, n, k);
   int64_t size = scheme.group_size(k);
   for (int64_t r = 0; r < n; ++r) {
@@ -34,7 +47,7 @@ std::vector<float> values(const QuantizedMatrix& q) {
 class LearnedMatrixTest : public testing::TestWithParam<const char*> {
  protected:
   Scheme scheme = Scheme::parse(GetParam()).value();
-  int64_t n = 5, k = 40;  // a short last group
+  int64_t n = 5, k = scheme.blocks ? 512 : 40;  // the latter: a short last group
   std::vector<float> w = [this] {
     std::vector<float> v;
     for (int64_t i = 0; i < n * k; ++i) v.push_back(std::sin(static_cast<float>(i * i)));
@@ -80,9 +93,40 @@ TEST_P(LearnedMatrixTest, GoesWhereTheGradientLeads) {
   EXPECT_EQ(values(m.finish()), now);
 }
 
+// The target is what another grid of the same form can hold; the levels are no straight line.
+TEST(LearnedMatrix, LevelsLearnToo) {
+  for (const char* name : {"iq4_nl", "iq4_xs"}) {
+    Scheme scheme = Scheme::parse(name).value();
+    constexpr int64_t kN = 4, kK = 256;
+    std::vector<float> w, target, now(kN * kK), gradient(kN * kK);
+    for (int64_t i = 0; i < kN * kK; ++i) w.push_back(std::sin(static_cast<float>(i * i)));
+    for (float v : w) target.push_back(1.1f * v + .05f);
+    QuantizedMatrix first = round_matrix(scheme, kN, kK, w);
+    LearnedMatrix m(first, w.data());
+    m.values(now.data());
+    EXPECT_EQ(now, values(first)) << name;
+    auto loss = [&] {
+      double sum = 0;
+      for (size_t i = 0; i < now.size(); ++i) {
+        gradient[i] = now[i] - target[i];
+        sum += static_cast<double>(gradient[i]) * gradient[i];
+      }
+      return sum;
+    };
+    double before = loss();
+    for (int64_t step = 1; step <= 80; ++step) {
+      m.learn(gradient.data(), {.02f, step}, {.002f, step});
+      m.values(now.data());
+      loss();
+    }
+    EXPECT_LT(loss(), .5 * before) << name;
+    EXPECT_EQ(values(m.finish()), now) << name;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Schemes, LearnedMatrixTest,
                          testing::Values("w4g16", "w4g16-asym", "w2g16-asym", "w3-full", "w8",
-                                         "w4t"));
+                                         "w4t", "q4_0", "q4_1", "q2_k", "q3_k", "q4_k", "q6_k"));
 
 }  // namespace
 }  // namespace nibble

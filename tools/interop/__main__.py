@@ -10,7 +10,8 @@ import time
 
 FORMATS = {
     "native": "the folder that quantize writes, in transformers with compressed-tensors",
-    "gguf": "GGUF files in transformers, and in llama.cpp where NIBBLE_LLAMA names its programs",
+    "gguf": "GGUF files in transformers",
+    "llama.cpp": "GGUF files in llama.cpp's programs, where NIBBLE_LLAMA names their folder",
     "gptq": "GPTQ folders in transformers with gptqmodel",
     "awq": "AWQ folders in transformers with gptqmodel",
     "compressed_tensors": "compressed-tensors exports in transformers",
@@ -62,7 +63,7 @@ def main():
         print(f"{name}: {FORMATS[name]}")
         table_line("kind", "loaded", "difference", "allowed", "verdict")
         rows[name] = []
-        for row in importlib.import_module(f"interop.{name}").check():
+        for row in importlib.import_module("interop." + name.replace(".", "_")).check():
             show(row)
             rows[name].append(row)
         print()

@@ -1,14 +1,11 @@
-"""GGUF files in transformers (which dequantizes them), and in llama.cpp where NIBBLE_LLAMA names the folder of
-its programs."""
-import os
+"""GGUF files in transformers, which dequantizes them."""
 import pathlib
-import subprocess
 import tempfile
 
 import torch
 from transformers import AutoModelForCausalLM
 
-from interop.common import GOLDEN, TALES, Row, nibble
+from interop.common import GOLDEN, TALES, Row
 from interop.exported import export, texts_of
 from interop.logits import difference, logits_of_nibble
 
@@ -18,7 +15,6 @@ KINDS = [("", "gguf"), ("", "gguf:f32"), ("", "gguf:f16"), ("", "gguf:q8_0"), ("
          ("", "gguf:iq4_nl"), ("", "gguf:q3_k"), ("", "gguf:q2_k"), ("w4g32", "gguf"), ("w4g128-full", "gguf"),
          ("w4g32-asym", "gguf"), ("w4g32-asym", "gguf:q4_1"), ("w3g64-asym", "gguf"), ("w8g32", "gguf")]
 FAMILIES = ["qwen2", "qwen3", "bloom", "gpt2", "starcoder2", "stablelm", "falcon-new", "phi3"]
-PROMPT = "Once upon a time"
 
 
 @torch.no_grad()
@@ -39,26 +35,9 @@ def check_one(model, scheme, target):
     return Row(name, "yes", far <= EXACT, far, EXACT)
 
 
-def check_text(scheme, target, programs):
-    """llama.cpp's greedy text of the file against nibble's."""
-    name = f"{target} {scheme} in llama.cpp".replace("  ", " ")
-    with tempfile.TemporaryDirectory() as work:
-        folder = export(TALES, scheme, target, pathlib.Path(work))
-        ours = nibble("run", folder, "-p", PROMPT, "-n", 32, "--temperature", 0, "--activations", "float")
-        done = subprocess.run([f"{programs}/llama-completion", "-m", folder / "model.gguf", "-p", PROMPT, "-n", "32",
-                               "--temp", "0", "-no-cnv", "--no-display-prompt"], capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, env=os.environ | {"LD_LIBRARY_PATH": programs})
-    theirs = done.stdout.removeprefix(PROMPT).strip()
-    same = done.returncode == 0 and theirs[:60] == ours.removeprefix(PROMPT).strip()[:60]
-    return Row(name, "the same text" if same else theirs[:40] or done.stderr.strip()[-40:], same)
-
-
 def check():
     for scheme, target in KINDS:
         yield check_one(TALES, scheme, target)
     for family in FAMILIES:
         if (GOLDEN / family).is_dir():
             yield check_one(GOLDEN / family, "", "gguf:f32")
-    if programs := os.environ.get("NIBBLE_LLAMA"):
-        for scheme, target in (("", "gguf"), ("w4g32", "gguf"), ("w8g32", "gguf"), ("w4g128-asym", "gguf")):
-            yield check_text(scheme, target, programs)

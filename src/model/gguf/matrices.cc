@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "tensor/ggml_grids.h"
 
 namespace nibble {
 namespace {
@@ -16,24 +17,6 @@ float half_at(const std::byte* at) {
   float out = 0;
   to_float(DType::kF16, at, 1, &out);
   return out;
-}
-
-// Unsigned codes of one block of 32. Source: ggml-common.h, block_q4_0, block_q5_0, block_q8_0.
-void block_codes(int bits, const std::byte* block, uint8_t* out) {
-  const auto* b = reinterpret_cast<const uint8_t*>(block) + 2;  // behind the scale
-  if (bits == 8) {
-    for (int64_t i = 0; i < kGroup; ++i) out[i] = b[i] ^ 0x80;
-    return;
-  }
-  uint32_t fifth = 0;
-  if (bits == 5) {
-    std::memcpy(&fifth, b, 4);
-    b += 4;
-  }
-  for (int64_t i = 0; i < kGroup / 2; ++i) {
-    out[i] = static_cast<uint8_t>((b[i] & 15) | (fifth >> i & 1) << 4);
-    out[i + 16] = static_cast<uint8_t>(b[i] >> 4 | (fifth >> (i + 16) & 1) << 4);
-  }
 }
 
 // Blocks as they lie in the file.
@@ -99,7 +82,7 @@ Result<QuantizedMatrix> GgufMatrices::quantized(const Checkpoint& checkpoint,
     grids.assign(static_cast<size_t>(k / kGroup), {});
     const std::byte* block = m.row(i);
     for (int64_t g = 0; g < k / kGroup; ++g, block += m.type->bytes) {
-      block_codes(scheme->bits, block, codes.data() + g * kGroup);
+      ggml_codes(*m.type, block, codes.data() + g * kGroup);
       float scale = half_at(block);
       grids[static_cast<size_t>(g)] = {scale, scheme->symmetric_zero()};
       if (!std::isfinite(scale)) sound[static_cast<size_t>(i)] = 0;

@@ -16,6 +16,7 @@ extern const Method kMethod_autoround = {
           return kMethod_rtn_imatrix.quantize(matrices, statistics, options);
         },
     .tunes_block = true,
+    .blocks = true,
     .memory = {4, 0}};
 
 }  // namespace nibble

@@ -20,6 +20,7 @@ extern const Method kMethod_balanced = {
       return result;
     },
     .takes_drift = true,
+    .blocks = true,
     .memory = {12, 4}};
 
 }  // namespace nibble

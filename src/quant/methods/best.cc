@@ -18,6 +18,7 @@ extern const Method kMethod_best = {
         },
     .takes_drift = true,
     .distillation = {DistillationPlan::What::kCodes},
+    .blocks = true,
     .memory = {12, 4}};
 
 }  // namespace nibble

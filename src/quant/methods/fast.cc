@@ -12,6 +12,7 @@ extern const Method kMethod_fast = {
                    const MethodOptions& options) -> Result<MethodResult> {
       return round_by_gptq(matrices, *statistics, options);
     },
+    .blocks = true,
     .memory = {12, 0}};
 
 }  // namespace nibble

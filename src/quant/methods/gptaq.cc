@@ -13,6 +13,7 @@ extern const Method kMethod_gptaq = {
       return round_by_gptq(shift_for_drift(matrices, *statistics, options.damping), *statistics,
                            options);
     },
+    .blocks = true,
     .memory = {12, 4}};
 
 }  // namespace nibble

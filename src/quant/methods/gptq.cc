@@ -10,6 +10,7 @@ extern const Method kMethod_gptq = {
                    const MethodOptions& options) -> Result<MethodResult> {
       return round_by_gptq(matrices, *statistics, options);
     },
+    .blocks = true,
     .memory = {12, 0}};
 
 }  // namespace nibble

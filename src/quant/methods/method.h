@@ -56,11 +56,13 @@ struct Method {
   // is kNothing). Weights are finite and scales fit their type: the caller has checked.
   Result<MethodResult> (*quantize)(std::span<const FloatMatrix> matrices,
                                    const InputStatistics* statistics, const MethodOptions& options);
+  bool diagonal = false;     // does with kDiagonal, less well, where that is all there is
   bool takes_drift = false;  // kDrift where windows and their float twins are there, else `need`
   bool tunes_block = false;  // the block's quantized linears learn together: block_tuning.h
   DistillationPlan distillation = {};
   const char* transform = nullptr;  // the transform that is part of it
   double int8_threshold = 0;        // InputRules::threshold of what it writes; it takes 8 bits
+  bool blocks = false;              // takes schemes of ggml's blocks too
   bool sparse = false;              // sets weights to zero as MethodOptions::sparsity says
   // What quantize() holds beside its arguments, its result and its grids: bytes for each of the
   // (k, k) of the input, and for each weight.

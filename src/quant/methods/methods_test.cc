@@ -64,6 +64,24 @@ TEST(Methods, NoWorseThanRoundToNearest) {
   }
 }
 
+// On ggml's grids each better method has a smaller error of the output than the one before it.
+TEST(Methods, EachIsBetterInBlocks) {
+  constexpr int64_t kK = 512;
+  auto statistics = correlated(kK, 900, 16);
+  for (const char* scheme : {"q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
+                             "iq4_nl", "iq4_xs", "q8_0"}) {
+    FloatMatrix m = random_matrix(24, kK, scheme, 17);
+    double before = HUGE_VAL;
+    for (const char* name : {"rtn", "rtn-imatrix", "gptq", "balanced"}) {
+      auto result = (*find_method(name))->quantize(std::span(&m, 1), &statistics, {});
+      ASSERT_TRUE(result) << name;
+      double error = relative_error(m, result->matrices[0], &statistics);
+      EXPECT_LT(error, before) << name << " " << scheme;
+      before = error;
+    }
+  }
+}
+
 TEST(Methods, SameCodesForAnyThreadCount) {
   auto statistics = correlated(160, 300, 3);
   FloatMatrix m = random_matrix(70, 160, "w4g32-asym", 4);
@@ -90,6 +108,22 @@ TEST(Methods, ZerosStayZeros) {
       auto result = method.quantize(std::span(&m, 1), &statistics, {});
       ASSERT_TRUE(result);
       std::vector<float> row(64);
+      result->matrices[0].dequantize(1, row.data());
+      for (float v : row) EXPECT_EQ(v, 0) << method.name << " " << scheme;
+    }
+  }
+}
+
+TEST(Methods, ZerosStayZerosInBlocks) {
+  auto statistics = correlated(256, 400, 18);
+  for (const char* scheme : {"q4_0", "q5_1", "q2_k", "q3_k", "q4_k", "q6_k", "iq4_xs"}) {
+    FloatMatrix m = random_matrix(4, 256, scheme, 19);
+    std::fill(m.w.begin() + 256, m.w.begin() + 512, 0.f);  // one row
+    for (const Method& method : known_methods()) {
+      if (!method.blocks) continue;
+      auto result = method.quantize(std::span(&m, 1), &statistics, {});
+      ASSERT_TRUE(result);
+      std::vector<float> row(256);
       result->matrices[0].dequantize(1, row.data());
       for (float v : row) EXPECT_EQ(v, 0) << method.name << " " << scheme;
     }

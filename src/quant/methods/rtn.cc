@@ -13,6 +13,7 @@ extern const Method kMethod_rtn = {
       for (const FloatMatrix& m : matrices)
         out.matrices.push_back(round_to_nearest(m, minmax_grids(m)));
       return out;
-    }};
+    },
+    .blocks = true};
 
 }  // namespace nibble

@@ -12,11 +12,14 @@ extern const Method kMethod_rtn_imatrix = {
                    const MethodOptions&) -> Result<MethodResult> {
       MethodResult out;
       ErrorMeasure measure = activation_measure(*statistics);
-      measure.hessian.assign(statistics->hessian().begin(), statistics->hessian().end());
+      if (statistics->has_hessian())
+        measure.hessian.assign(statistics->hessian().begin(), statistics->hessian().end());
       for (const FloatMatrix& m : matrices)
         out.matrices.push_back(round_to_nearest(m, search_grids(m, measure)));
       return out;
     },
+    .diagonal = true,
+    .blocks = true,
     .memory = {4, 0}};
 
 }  // namespace nibble

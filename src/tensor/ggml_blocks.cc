@@ -1,4 +1,4 @@
-#include "formats/ggml_blocks.h"
+#include "tensor/ggml_blocks.h"
 
 #include <cstring>
 

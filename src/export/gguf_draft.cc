@@ -1,0 +1,47 @@
+#include "export/gguf_draft.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "export/gguf_tokenizer.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kGuessed = 1024;  // LLAMA_FTYPE_GUESSED
+
+// Of linears of one type: its pure mixture, which has the same number.
+int64_t file_type(const std::string& type_names) {
+  for (const GgufMix& m : kGgufMixes)
+    if (type_names == m.type) return m.file_type;
+  return kGuessed;
+}
+
+}  // namespace
+
+std::vector<PendingGgufTensor> GgufDraft::pending(const Weights& model) const {
+  std::vector<PendingGgufTensor> out;
+  for (const GgufTensorPlan& t : tensors.tensors) out.push_back(pending_gguf(model, t));
+  return out;
+}
+
+Result<GgufDraft> draft_gguf(const Weights& model, const GgufMix* mix, bool values,
+                             const GgufMix* named) {
+  const DecoderConfig& c = model.config();
+  const std::string& folder = model.checkpoint().folder();
+  GgufDraft out;
+  out.architecture = NB_TRY(gguf_architecture(c, folder));
+  out.tensors = NB_TRY(plan_gguf_tensors(model, *out.architecture, mix, values));
+  out.notes = gguf_traps(c);
+  GgufMetadata& m = out.metadata;
+  m.text("general.architecture", out.architecture->family().architecture);
+  m.text("general.type", "model");
+  m.text("general.name", std::filesystem::path(folder).filename().string());
+  m.number("general.file_type", named ? named->file_type : file_type(out.tensors.type_names));
+  m.number("general.quantization_version", 2);
+  describe_gguf(c, *out.architecture, m);
+  NB_OK(describe_gguf_tokenizer(folder, c, m, out.notes));
+  return out;
+}
+
+}  // namespace nibble
