@@ -119,3 +119,21 @@ def test_a_profile_of_this_machine_predicts_both_ways(folders, tmp_path):
     broken = profile.read_text().replace("decode_gmacs:", "decode_speed:", 1)
     profile.write_text(broken)
     refused("plan", folders["1b"], "--device", profile, words=["here.yaml", "decode_gmacs"])
+
+
+def test_the_matrix_is_measured_cell_by_cell(tmp_path):
+    args = ["plan", TALES, "--matrix", "--text", TALES / "held_out.txt", "--tokens", 2000, "--prompt", 64,
+            "--calibration", TALES / "calibration.txt", "--windows", 4]
+    seen = run_json(*args, "-o", tmp_path / "matrix.md", timeout=300)
+    ways = {way["way"]: way for way in seen["ways"]}
+    assert len(ways) == 7 and all(way["decode_tokens_per_second"] > 0 for way in ways.values())
+    assert ways["INT8, rounded"]["kl_mean"] < ways["INT4, GPTQ"]["kl_mean"] < ways["INT4, rounded"]["kl_mean"]
+    assert ways["mixed, 5 bits"]["bpw"] <= 5
+    text = (tmp_path / "matrix.md").read_text()
+    header, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert header.count("|") == 9 and all(row.count("|") == 9 for row in rows)
+    assert f"**{ways['INT8, rounded']['kl_mean']:.5f}**" in text
+    for way in ways.values():
+        assert f"`{way['command']}`" in text
+    run("plan", TALES, "--matrix", "-o", tmp_path / "matrix.txt", "--text", TALES / "held_out.txt", code=2)
+    run("plan", TALES, "--matrix", "-o", tmp_path / "matrix.md", code=2)

@@ -7,6 +7,7 @@
 #include "cli/machine.h"
 #include "cli/measured_recipe.h"
 #include "cli/pareto_svg.h"
+#include "cli/plan_matrix.h"
 #include "cli/plan_validation.h"
 #include "cli/sizes.h"
 
@@ -176,6 +177,12 @@ void add_plan_options(CLI::App& app, PlanFlags& f) {
   app.add_flag("--validate", f.validate,
                "Make every scheme, run it here, and hold the prediction against the clock; exit "
                "code 1 where one is more than 20 % off");
+  app.add_flag("--matrix", f.matrix,
+               "Make and measure every way of quantizing, and write goals against ways to -o; "
+               "with --text, and --calibration for the methods that want one");
+  app.add_option("-o,--output", f.output, "The matrix, FILE.md or FILE.html")->needs("--matrix");
+  app.add_option("--windows", f.windows, "Its windows of calibration, as quantize takes them")
+      ->needs("--matrix");
 }
 
 Result<int> plan_model(PlanFlags& f) {
@@ -183,6 +190,9 @@ Result<int> plan_model(PlanFlags& f) {
   PlanBudget budget = NB_TRY(budget_of(f));
   f.model = NB_TRY(model_folder(f.model));
   if (f.validate) return validate_plan(f.model, f.prompt, f.json);
+  if (f.matrix)
+    return write_matrix(
+        {f.model, f.text, f.calibration, f.output, f.tokens, f.prompt, f.windows, f.json});
   if (f.device.empty()) return usage("give --device; `nibble devices` lists them");
   DeviceProfile device = NB_TRY(find_device(f.device));
   std::vector<PlanRow> rows = NB_TRY(rows_of(f, device, budget));

@@ -16,7 +16,9 @@ namespace {
 
 constexpr const char* kRated[] = {"bf16",        "w8",          "w6g64-asym", "w4g32",
                                   "w4g128-asym", "w3g128-asym", "w2g64-asym"};
-constexpr int64_t kWidth = 2048, kRows = 512;
+// The gate of a model of a billion parameters: what threads cost one another for each product then
+// weighs as it does there.
+constexpr int64_t kOutputs = 5632, kInputs = 2048, kRows = 512;
 constexpr int64_t kLeastBytes = int64_t{160} << 20;
 constexpr int kDecodeLooks = 9, kPrefillLooks = 5;
 constexpr int64_t kTokens = 128;  // of decoding, for a block's rates
@@ -42,11 +44,11 @@ std::vector<float> random_floats(int64_t count) {
 
 QuantizedMatrix random_matrix(const Scheme& scheme) {
   std::mt19937 random(0);
-  QuantizedBuilder builder(scheme, kWidth, kWidth);
-  std::vector<uint8_t> codes(static_cast<size_t>(kWidth));
-  std::vector<Grid> grids(static_cast<size_t>(scheme.groups(kWidth)),
+  QuantizedBuilder builder(scheme, kOutputs, kInputs);
+  std::vector<uint8_t> codes(static_cast<size_t>(kInputs));
+  std::vector<Grid> grids(static_cast<size_t>(scheme.groups(kInputs)),
                           {.01f, scheme.symmetric_zero()});
-  for (int64_t row = 0; row < kWidth; ++row) {
+  for (int64_t row = 0; row < kOutputs; ++row) {
     for (uint8_t& c : codes)
       c = static_cast<uint8_t>(std::max<uint32_t>(random() >> (32 - scheme.bits),
                                                   static_cast<uint32_t>(scheme.min_code())));
@@ -64,8 +66,8 @@ int64_t beyond_caches() {
 Result<std::vector<std::unique_ptr<Linear>>> make_subjects(const std::string& scheme) {
   std::function<Result<std::unique_ptr<Linear>>()> another;
   if (scheme == "bf16") {
-    another = [floats = random_floats(kWidth * kWidth)]() -> Result<std::unique_ptr<Linear>> {
-      return make_float_linear(own_floats(DType::kBF16, {kWidth, kWidth}, floats), {});
+    another = [floats = random_floats(kOutputs * kInputs)]() -> Result<std::unique_ptr<Linear>> {
+      return make_float_linear(own_floats(DType::kBF16, {kOutputs, kInputs}, floats), {});
     };
   } else {
     InputRule rule;
@@ -86,18 +88,19 @@ std::span<const char* const> rated_schemes() { return kRated; }
 
 Result<KernelRate> measure_kernels(const std::string& scheme) {
   auto subjects = NB_TRY(make_subjects(scheme));
-  std::vector<float> x = random_floats(kRows * kWidth), y(x.size());
+  std::vector<float> x = random_floats(kRows * kInputs);
+  std::vector<float> y(static_cast<size_t>(kRows * kOutputs));
   double decode = median_of(kDecodeLooks, [&] {
     for (const auto& subject : subjects) {
-      LinearInput row(x.data(), 1, kWidth);
-      subject->run(row, y.data(), kWidth);
+      LinearInput row(x.data(), 1, kInputs);
+      subject->run(row, y.data(), kOutputs);
     }
   });
   double prefill = median_of(kPrefillLooks, [&] {
-    LinearInput rows(x.data(), kRows, kWidth);
-    subjects[0]->run(rows, y.data(), kWidth);
+    LinearInput rows(x.data(), kRows, kInputs);
+    subjects[0]->run(rows, y.data(), kOutputs);
   });
-  auto macs = static_cast<double>(kWidth * kWidth);
+  auto macs = static_cast<double>(kOutputs * kInputs);
   return KernelRate{macs * static_cast<double>(subjects.size()) / decode,
                     macs * static_cast<double>(kRows) / prefill};
 }
