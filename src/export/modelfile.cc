@@ -185,7 +185,7 @@ Result<std::string> modelfile(const std::string& folder, const std::string& gguf
   out += NB_TRY(template_part(folder, bos));
   if (tokenizer)
     for (int32_t id : NB_TRY(end_of_text_ids(folder, config, tokenizer.get())))
-      if (std::string text = tokenizer->piece(id); !text.empty())
+      if (std::string text = NB_TRY(tokenizer->decode(std::span(&id, 1), false)); !text.empty())
         out += fmt::format("PARAMETER stop {}\n", Json(text).dump());
   return out + NB_TRY(sampling_part(folder));
 }
