@@ -1,4 +1,4 @@
-// Types by llama.cpp's rules. tests/test_ggml_schemes.py holds what llama-quantize itself chose.
+// Types by llama.cpp's rules, worked out by hand; ./interop llama.cpp asks llama-quantize itself.
 #include "model/gguf/mix.h"
 
 #include <gtest/gtest.h>
