@@ -123,7 +123,7 @@ def test_a_profile_of_this_machine_predicts_both_ways(folders, tmp_path):
 
 def test_the_matrix_is_measured_cell_by_cell(tmp_path):
     args = ["plan", TALES, "--matrix", "--text", TALES / "held_out.txt", "--tokens", 2000, "--prompt", 64,
-            "--calibration", TALES / "calibration.txt", "--windows", 4]
+            "--calibration", TALES / "calibration.txt", "--windows", 8, "--window-length", 128]
     seen = run_json(*args, "-o", tmp_path / "matrix.md", timeout=300)
     ways = {way["way"]: way for way in seen["ways"]}
     assert len(ways) == 7 and all(way["decode_tokens_per_second"] > 0 for way in ways.values())

@@ -85,6 +85,8 @@ Result<std::vector<Column>> measure(const MatrixOptions& o) {
       column.recipe.insert(column.recipe.end(), {"--calibration", o.calibration});
     if (way.calibrated && !o.windows.empty())
       column.recipe.insert(column.recipe.end(), {"--windows", o.windows});
+    if (way.calibrated && !o.window_length.empty())
+      column.recipe.insert(column.recipe.end(), {"--window-length", o.window_length});
     column.seen = NB_TRY(
         measure_recipe({o.model, o.text, o.tokens, /*speed=*/true, o.prompt}, column.recipe));
     out.push_back(std::move(column));

@@ -14,7 +14,8 @@ struct MatrixOptions {
   std::string output;       // FILE.md or FILE.html
   int64_t tokens = 0;       // of the text; 0: all
   int64_t prompt = 512;     // tokens of the prefill that is timed
-  std::string windows;      // of calibration, as `quantize --windows` takes it; empty: its default
+  // Of calibration, as `quantize --windows` and --window-length take them; empty: its default.
+  std::string windows, window_length;
   bool json = false;
 };
 Result<int> write_matrix(const MatrixOptions& options);

@@ -183,6 +183,8 @@ void add_plan_options(CLI::App& app, PlanFlags& f) {
   app.add_option("-o,--output", f.output, "The matrix, FILE.md or FILE.html")->needs("--matrix");
   app.add_option("--windows", f.windows, "Its windows of calibration, as quantize takes them")
       ->needs("--matrix");
+  app.add_option("--window-length", f.window_length, "Tokens of each, as quantize takes them")
+      ->needs("--matrix");
 }
 
 Result<int> plan_model(PlanFlags& f) {
@@ -191,8 +193,8 @@ Result<int> plan_model(PlanFlags& f) {
   f.model = NB_TRY(model_folder(f.model));
   if (f.validate) return validate_plan(f.model, f.prompt, f.json);
   if (f.matrix)
-    return write_matrix(
-        {f.model, f.text, f.calibration, f.output, f.tokens, f.prompt, f.windows, f.json});
+    return write_matrix({f.model, f.text, f.calibration, f.output, f.tokens, f.prompt, f.windows,
+                         f.window_length, f.json});
   if (f.device.empty()) return usage("give --device; `nibble devices` lists them");
   DeviceProfile device = NB_TRY(find_device(f.device));
   std::vector<PlanRow> rows = NB_TRY(rows_of(f, device, budget));
