@@ -16,8 +16,8 @@ def test_a_job_is_a_plan(job, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-# One of each kind of recipe; all of them pass, as jobs/README.md says how to see.
-@pytest.mark.parametrize("name", ["raspberry-pi-5", "hexagon"])
+# The one that needs most: ranges of activations, two exports. All of them: jobs/README.md.
+@pytest.mark.parametrize("name", ["hexagon"])
 def test_a_job_passes(name, tmp_path):
     seen = run_json("make", ROOT / "jobs" / f"{name}.yaml", "-o", tmp_path / "out", timeout=300)
     assert seen["passed"] and len([g for s in seen["steps"] for g in s["gates"]]) == 2
