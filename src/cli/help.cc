@@ -1,5 +1,9 @@
 #include "cli/help.h"
 
+#include <fmt/ranges.h>
+
+#include <set>
+
 #include "base/result.h"
 
 namespace nibble {
@@ -33,6 +37,15 @@ class Folded : public CLI::Formatter {
   Folded() { column_width(kNameWidth); }
   std::string make_option_desc(const CLI::Option* option) const override {
     return fold(option->get_description(), kTextWidth);
+  }
+  // CLI11 keeps what an option excludes by address, so its order would change from run to run.
+  std::string make_option_opts(const CLI::Option* option) const override {
+    std::string text = CLI::Formatter::make_option_opts(option);
+    std::set<std::string> names;
+    for (const CLI::Option* other : option->get_excludes()) names.insert(other->get_name());
+    if (names.empty()) return text;
+    std::string mark = " " + get_label("Excludes") + ":";
+    return fmt::format("{}{} {}", text.substr(0, text.find(mark)), mark, fmt::join(names, " "));
   }
 };
 
