@@ -149,13 +149,16 @@ def kl(wanted, seen):
 
 
 def int8(scheme, target, activations):
-    """The KL to the float model, over that of nibble's own integer arithmetic on the same artifact."""
+    """The KL to the float model, over that of nibble's own integer arithmetic on the same artifact.
+
+    TensorRT's weights are signed, whose products saturate in onnxruntime's fused kernels on CPUs without
+    VNNI: its graph runs as its operators say."""
     def body(work):
         source, out = export(TALES, scheme, target, work)
         ids = text_ids()
         wanted = logits_of_nibble(TALES, ids, work)
         ours = kl(wanted, logits_of_nibble(source, ids, work, activations))
-        theirs = kl(wanted, step(session(out), np.array([ids], np.int64))[0][0])
+        theirs = kl(wanted, step(session(out, optimized=target != "tensorrt"), np.array([ids], np.int64))[0][0])
         return f"KL {theirs:.5f}, {activations} {ours:.5f}", theirs / ours
     return row(f"{target} {scheme}: KL ratio", 1.05, body)
 

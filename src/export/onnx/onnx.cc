@@ -72,6 +72,9 @@ Result<ExportPlan> plan_tensorrt(const ExportRequest& request) {
   note_onnx_rounding(forms, out);
   out.notes.emplace_back(
       "Checked by nibble lint's rules and in onnxruntime; TensorRT itself has not loaded it.");
+  out.notes.emplace_back(
+      "Where inputs are int8 too, onnxruntime's fused products of signed weights saturate on CPUs "
+      "without VNNI; TensorRT's do not.");
   return out;
 }
 
