@@ -4,8 +4,6 @@
 #include <array>
 #include <cmath>
 
-#include "tensor/dtype.h"
-
 namespace nibble {
 namespace {
 
@@ -108,8 +106,6 @@ Line fit_affine(const Values& v) {
   return out;
 }
 
-float half(float v) { return f16_to_float(float_to_f16(v)); }
-
 int nearest_multiple(float value, float base, int least, int most) {
   if (base == 0) return std::clamp(0, least, most);
   float q = std::nearbyintf(value / base);
@@ -134,7 +130,7 @@ class BlockFit {
 
   void run() {
     if (!form_.two_levels()) {
-      out_[0] = ggml_grid_of(form_, {half(lines_[0].scale), half(lines_[0].low)}, 1, 1);
+      out_[0] = ggml_grid_of(form_, ggml_stored({lines_[0].scale, lines_[0].low}), 1, 1);
       return;
     }
     // The largest multiple's neighbours: coarse multiples fit the other groups now better, now
@@ -143,11 +139,10 @@ class BlockFit {
     float end = static_cast<float>(form_.least < 0 ? form_.least : form_.most);
     float low_end = static_cast<float>(form_.most_low);
     for (float step : kSteps) {
-      GgmlBase base{half(scale_ / (end * step)), form_.low ? half(low_ / low_end) : 0};
-      offer(base, least);
+      offer(ggml_stored({scale_ / (end * step), form_.low ? low_ / low_end : 0}), least);
     }
     for (float step : kSteps)
-      if (form_.low && step != 1) offer({best_.d, half(low_ / (low_end * step))}, least);
+      if (form_.low && step != 1) offer(ggml_stored({best_.d, low_ / (low_end * step)}), least);
   }
 
  private:

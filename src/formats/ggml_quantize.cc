@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
+#include <string_view>
+#include <utility>
 
 #include "formats/ggml_fit.h"
 #include "tensor/dtype.h"
@@ -11,77 +12,42 @@
 namespace nibble {
 namespace {
 
-void put_half(std::byte* at, float value) {
-  uint16_t h = float_to_f16(value);
-  std::memcpy(at, &h, sizeof h);
-}
-
 // Of 32 values the one of largest magnitude, the first of equals.
 float signed_largest(const float* x) {
   const float *lo = std::min_element(x, x + 32), *hi = std::max_element(x, x + 32);
   return -*lo > *hi || (-*lo == *hi && lo < hi) ? *lo : *hi;
 }
 
-std::byte two(int low, int high) { return static_cast<std::byte>(low | high << 4); }
+// Codes of 32 values, and the grid that they are on.
+using Rounding = GgmlBase (*)(const float* x, uint8_t* codes);
 
-void q4_0(const float* x, std::byte* b) {
-  float d = signed_largest(x) / -8, id = d != 0 ? 1 / d : 0;
-  put_half(b, d);
-  auto code = [&](int j) {
-    return std::min(15, static_cast<int>(static_cast<int8_t>(x[j] * id + 8.5f)));
-  };
-  for (int j = 0; j < 16; ++j) b[2 + j] = two(code(j), code(j + 16));
+int8_t byte_of(float v) { return static_cast<int8_t>(v); }
+
+// Symmetric: the largest magnitude becomes the lowest code.
+template <int kMost>
+GgmlBase symmetric(const float* x, uint8_t* codes) {
+  constexpr int kHalf = (kMost + 1) / 2;
+  float d = signed_largest(x) / -kHalf, id = d != 0 ? 1 / d : 0;
+  for (int j = 0; j < 32; ++j)
+    codes[j] = static_cast<uint8_t>(
+        std::min(kMost, static_cast<int>(byte_of(x[j] * id + static_cast<float>(kHalf) + 0.5f))));
+  return {d, 0};
 }
 
-void q4_1(const float* x, std::byte* b) {
+template <int kMost>
+GgmlBase affine(const float* x, uint8_t* codes) {
   auto [lo, hi] = std::minmax_element(x, x + 32);
-  float low = *lo, d = (*hi - low) / 15, id = d != 0 ? 1 / d : 0;
-  put_half(b, d);
-  put_half(b + 2, low);
-  auto code = [&](int j) {
-    return std::min(15, static_cast<int>(static_cast<int8_t>((x[j] - low) * id + 0.5f)));
-  };
-  for (int j = 0; j < 16; ++j) b[4 + j] = two(code(j), code(j + 16));
+  float low = *lo, d = (*hi - low) / kMost, id = d != 0 ? 1 / d : 0;
+  for (int j = 0; j < 32; ++j)
+    codes[j] =
+        static_cast<uint8_t>(std::min(kMost, static_cast<int>(byte_of((x[j] - low) * id + 0.5f))));
+  return {d, -low};
 }
 
-// Low bits to nibbles, the fifth to bit j of a word in front of them.
-template <class Code>
-void five_bits(Code code, std::byte* high, std::byte* low) {
-  uint32_t fifth = 0;
-  for (int j = 0; j < 16; ++j) {
-    int a = code(j), c = code(j + 16);
-    low[j] = two(a & 15, c & 15);
-    fifth |= static_cast<uint32_t>(a >> 4) << j | static_cast<uint32_t>(c >> 4) << (j + 16);
-  }
-  std::memcpy(high, &fifth, sizeof fifth);
-}
-
-void q5_0(const float* x, std::byte* b) {
-  float d = signed_largest(x) / -16, id = d != 0 ? 1 / d : 0;
-  put_half(b, d);
-  five_bits(
-      [&](int j) { return std::min(31, static_cast<int>(static_cast<int8_t>(x[j] * id + 16.5f))); },
-      b + 2, b + 6);
-}
-
-void q5_1(const float* x, std::byte* b) {
-  auto [lo, hi] = std::minmax_element(x, x + 32);
-  float low = *lo, d = (*hi - low) / 31, id = d != 0 ? 1 / d : 0;
-  put_half(b, d);
-  put_half(b + 2, low);
-  five_bits([&](int j) { return static_cast<int>(static_cast<uint8_t>((x[j] - low) * id + 0.5f)); },
-            b + 4, b + 8);
-}
-
-void q8_0(const float* x, std::byte* b) {
+GgmlBase q8_0(const float* x, uint8_t* codes) {
   float d = std::abs(signed_largest(x)) / 127, id = d != 0 ? 1 / d : 0;
-  put_half(b, d);
-  for (int j = 0; j < 32; ++j) b[2 + j] = static_cast<std::byte>(std::lround(x[j] * id));
-}
-
-template <DType kType>
-void plain(const float* x, std::byte* b) {
-  from_float(kType, x, 1, b);
+  for (int j = 0; j < 32; ++j) codes[j] = static_cast<uint8_t>(std::lround(x[j] * id) + 128);
+  return {d, 0};
 }
 
 // Grids first, then the nearest codes.
@@ -99,36 +65,30 @@ void searched(const GgmlType& type, const float* x, std::byte* b) {
 }
 
 // Those that do not search.
-struct Quantizer {
-  std::string_view name;
-  void (*block)(const float* x, std::byte* out);
-};
-constexpr Quantizer kQuantizers[] = {
-    {"F32", plain<DType::kF32>},
-    {"F16", plain<DType::kF16>},
-    {"BF16", plain<DType::kBF16>},
-    {"Q4_0", q4_0},
-    {"Q4_1", q4_1},
-    {"Q5_0", q5_0},
-    {"Q5_1", q5_1},
-    {"Q8_0", q8_0},
+using NamedRounding = std::pair<std::string_view, Rounding>;
+constexpr NamedRounding kRoundings[] = {
+    {"Q4_0", symmetric<15>}, {"Q4_1", affine<15>}, {"Q5_0", symmetric<31>},
+    {"Q5_1", affine<31>},    {"Q8_0", q8_0},
 };
 
-const Quantizer* find(const GgmlType& type) {
-  for (const Quantizer& q : kQuantizers)
-    if (q.name == type.name) return &q;
-  return nullptr;
+void rounded(Rounding rounding, const GgmlType& type, const float* x, std::byte* b) {
+  std::array<uint8_t, 32> codes{};
+  Grid grid = ggml_grid_of(*ggml_grids(type), rounding(x, codes.data()), 1, 1);
+  put_ggml_block(type, std::span(&grid, 1), codes.data(), b);
 }
 
 }  // namespace
 
 void ggml_quantize(const GgmlType& type, const float* x, int64_t count, std::byte* out) {
-  const Quantizer* q = find(type);
+  // What is no grid is called as safetensors calls it.
+  if (!ggml_grids(type)) return from_float(*dtype_from_name(type.name), x, count, out);
+  const auto* simple = std::ranges::find(kRoundings, type.name, &NamedRounding::first);
   for (int64_t i = 0; i < count / type.block; ++i) {
-    if (q)
-      q->block(x + i * type.block, out + i * type.bytes);
+    const float* block = x + i * type.block;
+    if (simple != std::end(kRoundings))
+      rounded(simple->second, type, block, out + i * type.bytes);
     else
-      searched(type, x + i * type.block, out + i * type.bytes);
+      searched(type, block, out + i * type.bytes);
   }
 }
 

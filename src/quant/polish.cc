@@ -204,7 +204,6 @@ bool PolishRows::solve_scales(std::span<double> normal, std::span<double> right,
 bool PolishRows::set_scales(std::span<const double> change, int64_t r) {
   auto first = grids_.begin() + r * groups_;
   std::vector<Grid> before(first, first + groups_);
-  auto half = [](double v) { return f16_to_float(float_to_f16(static_cast<float>(v))); };
   bool sound = true;
   for (int64_t b = 0; b < bases_ && sound; ++b) {
     std::span<Grid> grids = base_grids(r, b);
@@ -217,8 +216,9 @@ bool PolishRows::set_scales(std::span<const double> change, int64_t r) {
       continue;
     }
     const GgmlGrids& form = *ggml_grids(*m_.scheme.blocks);
-    GgmlBase base = ggml_base(grids), now{half(base.d + d[0]), 0};
-    if (kinds_ > 1) now.m = half(base.m + d[1]);
+    GgmlBase base = ggml_base(grids);
+    GgmlBase now = ggml_stored(
+        {static_cast<float>(base.d + d[0]), kinds_ > 1 ? static_cast<float>(base.m + d[1]) : 0});
     sound = std::isfinite(now.d) && std::isfinite(now.m) && (now.d < 0) == (base.d < 0);
     for (Grid& g : grids) g = ggml_grid_of(form, now, g.multiple, g.low_multiple);
   }

@@ -120,12 +120,11 @@ void PolishRows::offer_multiples(const Grid& own, const GgmlBase& base, GroupTri
 // A block that is one group: float16 numbers around its own.
 void PolishRows::offer_blocks_own(const Grid& own, GroupTrial& trial) const {
   const GgmlGrids& form = *ggml_grids(*m_.scheme.blocks);
-  auto half = [](float v) { return f16_to_float(float_to_f16(v)); };
   for (int l : {0, -1, 1, -2, 2})
     for (int i = -kSteps; i <= kSteps; ++i) {
       if ((l == 0 && i == 0) || (l != 0 && (!form.low || std::abs(i) > kStepsBeside))) continue;
       float low = own.low + .25f * static_cast<float>(l) * own.scale;
-      GgmlBase base{half(own.scale * (1 + static_cast<float>(i) * kStep)), half(low)};
+      GgmlBase base = ggml_stored({own.scale * (1 + static_cast<float>(i) * kStep), low});
       if (std::isfinite(base.d) && std::isfinite(base.m))
         trial.offer(ggml_grid_of(form, base, 1, 1), m_.scheme);
     }

@@ -11,12 +11,46 @@ namespace {
 // offset + e / span * width + e % width, span = 8 * width / bits.
 struct Plane {
   int offset = 0, width = 1, bits = 0;
-
-  int byte(int e) const { return offset + e / span() * width + e % width; }
-  int shift(int e) const { return e % span() / width * bits; }
-  int span() const { return 8 * width / bits; }
   int mask() const { return (1 << bits) - 1; }
 };
+
+// The bits of a plane to bit `to` of `kCount` codes, and back, xored into what stands there. A
+// file's matrices pass here when they are loaded: with constants these are loops of vectors.
+template <int kCount, Plane kPlane>
+void take(const std::byte* __restrict block, int to, uint8_t* __restrict codes) {
+  if constexpr (kPlane.bits > 0)
+    for (int e = 0, at = kPlane.offset; e < kCount; at += kPlane.width)
+      for (int shift = 0; shift < 8; shift += kPlane.bits, e += kPlane.width)
+        for (int i = 0; i < kPlane.width; ++i)
+          codes[e + i] ^= static_cast<uint8_t>(
+              (static_cast<uint8_t>(block[at + i]) >> shift & kPlane.mask()) << to);
+}
+template <int kCount, Plane kPlane>
+void give(const uint8_t* __restrict codes, int from, std::byte* __restrict block) {
+  if constexpr (kPlane.bits > 0)
+    for (int e = 0, at = kPlane.offset; e < kCount; at += kPlane.width)
+      for (int shift = 0; shift < 8; shift += kPlane.bits, e += kPlane.width)
+        for (int i = 0; i < kPlane.width; ++i)
+          block[at + i] ^= static_cast<std::byte>((codes[e + i] >> from & kPlane.mask()) << shift);
+}
+
+// All bits of a block's codes: low ones, high ones. put() finds zeros.
+struct Codec {
+  void (*get)(const std::byte* block, uint8_t* codes) = nullptr;
+  void (*put)(const uint8_t* codes, std::byte* block) = nullptr;
+};
+// kFlip: xored into codes that are bytes.
+template <int kCount, Plane kLow, Plane kHigh = Plane{}, int kFlip = 0>
+constexpr Codec kCodec = {[](const std::byte* block, uint8_t* codes) {
+                            std::memset(codes, kFlip, kCount);
+                            take<kCount, kLow>(block, 0, codes);
+                            take<kCount, kHigh>(block, kLow.bits, codes);
+                          },
+                          [](const uint8_t* codes, std::byte* block) {
+                            if (kFlip != 0) std::memset(block + kLow.offset, kFlip, kCount);
+                            give<kCount, kLow>(codes, 0, block);
+                            give<kCount, kHigh>(codes, kLow.bits, block);
+                          }};
 
 struct Multiples {
   int scale = 1, low = 1;
@@ -25,12 +59,11 @@ struct Multiples {
 struct Layout {
   std::string_view type;
   GgmlGrids grids = {};
-  Plane first = {}, second = {};  // low bits, high bits; the latter may have none
-  int d = 0, m = -1;              // offsets of float16 numbers; -1: there is none
+  Codec codes = {};
+  int d = 0, m = -1;  // offsets of float16 numbers; -1: there is none
   // Null where d is the scale itself. put() finds zeros.
   Multiples (*get)(const std::byte* block, int group) = nullptr;
   void (*put)(std::byte* block, int group, Multiples v) = nullptr;
-  int flip = 0;  // xored into the codes: Q8_0 has them signed
 };
 
 int u8(const std::byte* p) { return static_cast<int>(*p); }
@@ -88,42 +121,59 @@ void iq4_xs_put(std::byte* b, int g, Multiples v) {
 std::span<const Layout> layouts() {
   const int8_t* iq4 = iq4_values().data();
   static const Layout list[] = {
-      {"Q4_0", {4, 32, 8, false, nullptr, 1, 1, 0}, {2, 16, 4}, {}},
-      {"Q4_1", {4, 32, 0, true, nullptr, 1, 1, 1}, {4, 16, 4}, {}, 0, 2},
-      {"Q5_0", {5, 32, 16, false, nullptr, 1, 1, 0}, {6, 16, 4}, {2, 1, 1}},
-      {"Q5_1", {5, 32, 0, true, nullptr, 1, 1, 1}, {8, 16, 4}, {4, 1, 1}, 0, 2},
-      {.type = "Q8_0",
-       .grids = {8, 32, 128, false, nullptr, 1, 1, 0},
-       .first = {2, 1, 8},
-       .flip = 0x80},
-      {"Q2_K", {2, 16, 0, true, nullptr, 0, 15, 15}, {16, 32, 2}, {}, 80, 82, q2_k_get, q2_k_put},
+      {"Q4_0", {4, 32, 8, false, nullptr, 1, 1, 0}, kCodec<32, Plane{2, 16, 4}>},
+      {"Q4_1", {4, 32, 0, true, nullptr, 1, 1, 1}, kCodec<32, Plane{4, 16, 4}>, 0, 2},
+      {"Q5_0", {5, 32, 16, false, nullptr, 1, 1, 0}, kCodec<32, Plane{6, 16, 4}, Plane{2, 1, 1}>},
+      {"Q5_1",
+       {5, 32, 0, true, nullptr, 1, 1, 1},
+       kCodec<32, Plane{8, 16, 4}, Plane{4, 1, 1}>,
+       0,
+       2},
+      // Its codes are signed.
+      {"Q8_0", {8, 32, 128, false, nullptr, 1, 1, 0}, kCodec<32, Plane{2, 32, 8}, Plane{}, 0x80>},
+      {"Q2_K",
+       {2, 16, 0, true, nullptr, 0, 15, 15},
+       kCodec<256, Plane{16, 32, 2}>,
+       80,
+       82,
+       q2_k_get,
+       q2_k_put},
       {"Q3_K",
        {3, 16, 4, false, nullptr, -32, 31, 0},
-       {32, 32, 2},
-       {0, 32, 1},
+       kCodec<256, Plane{32, 32, 2}, Plane{0, 32, 1}>,
        108,
        -1,
        q3_k_get,
        q3_k_put},
-      {"Q4_K", {4, 32, 0, true, nullptr, 0, 63, 63}, {16, 32, 4}, {}, 0, 2, q4_k_get, q4_k_put},
+      {"Q4_K",
+       {4, 32, 0, true, nullptr, 0, 63, 63},
+       kCodec<256, Plane{16, 32, 4}>,
+       0,
+       2,
+       q4_k_get,
+       q4_k_put},
       {"Q5_K",
        {5, 32, 0, true, nullptr, 0, 63, 63},
-       {48, 32, 4},
-       {16, 32, 1},
+       kCodec<256, Plane{48, 32, 4}, Plane{16, 32, 1}>,
        0,
        2,
        q4_k_get,
        q4_k_put},
       {"Q6_K",
        {6, 16, 32, false, nullptr, -128, 127, 0},
-       {0, 64, 4},
-       {128, 32, 2},
+       kCodec<256, Plane{0, 64, 4}, Plane{128, 32, 2}>,
        208,
        -1,
        q6_k_get,
        q6_k_put},
-      {"IQ4_NL", {4, 32, 0, false, iq4, 1, 1, 0}, {2, 16, 4}, {}},
-      {"IQ4_XS", {4, 32, 0, false, iq4, -32, 31, 0}, {8, 16, 4}, {}, 0, -1, iq4_xs_get, iq4_xs_put},
+      {"IQ4_NL", {4, 32, 0, false, iq4, 1, 1, 0}, kCodec<32, Plane{2, 16, 4}>},
+      {"IQ4_XS",
+       {4, 32, 0, false, iq4, -32, 31, 0},
+       kCodec<256, Plane{8, 16, 4}>,
+       0,
+       -1,
+       iq4_xs_get,
+       iq4_xs_put},
   };
   return list;
 }
@@ -163,6 +213,10 @@ Grid ggml_grid_of(const GgmlGrids& form, const GgmlBase& base, int multiple, int
           .levels = form.levels};
 }
 
+GgmlBase ggml_stored(const GgmlBase& base) {
+  return {f16_to_float(float_to_f16(base.d)), f16_to_float(float_to_f16(base.m))};
+}
+
 // A float16 number times an integer below 2^8 is exact in float32, and so is the way back.
 GgmlBase ggml_base(std::span<const Grid> grids) {
   GgmlBase out;
@@ -181,13 +235,7 @@ Grid ggml_grid(const GgmlType& type, const std::byte* block, int64_t group) {
 }
 
 void ggml_codes(const GgmlType& type, const std::byte* block, uint8_t* codes) {
-  const Layout& l = *find(type);
-  for (int e = 0; e < type.block; ++e) {
-    int code = u8(block + l.first.byte(e)) >> l.first.shift(e) & l.first.mask();
-    if (l.second.bits > 0)
-      code |= (u8(block + l.second.byte(e)) >> l.second.shift(e) & l.second.mask()) << l.first.bits;
-    codes[e] = static_cast<uint8_t>(code ^ l.flip);
-  }
+  find(type)->codes.get(block, codes);
 }
 
 void put_ggml_block(const GgmlType& type, std::span<const Grid> grids, const uint8_t* codes,
@@ -199,12 +247,7 @@ void put_ggml_block(const GgmlType& type, std::span<const Grid> grids, const uin
   if (l.m >= 0) put_half(block + l.m, low_sign(l) * base.m);
   for (size_t g = 0; l.put && g < grids.size(); ++g)
     l.put(block, static_cast<int>(g), {grids[g].multiple, grids[g].low_multiple});
-  for (int e = 0; e < type.block; ++e) {
-    int code = codes[e] ^ l.flip;
-    add(block + l.first.byte(e), (code & l.first.mask()) << l.first.shift(e));
-    if (l.second.bits > 0)
-      add(block + l.second.byte(e), (code >> l.first.bits) << l.second.shift(e));
-  }
+  l.codes.put(codes, block);
 }
 
 }  // namespace nibble

@@ -40,6 +40,8 @@ struct GgmlBase {
   float d = 0, m = 0;
 };
 GgmlBase ggml_base(std::span<const Grid> grids);
+// As float16 holds them.
+GgmlBase ggml_stored(const GgmlBase& base);
 // The grid of these multiples.
 Grid ggml_grid_of(const GgmlGrids& form, const GgmlBase& base, int multiple, int low_multiple);
 

@@ -21,8 +21,6 @@ constexpr float kBeta1 = .9f, kBeta2 = .99f;
 // the processor's own rounding, and the loop becomes vectors.
 float round(float x) { return (x + 12582912.f) - 12582912.f; }
 
-float half(float v) { return f16_to_float(float_to_f16(v)); }
-
 // Where a value stands among the codes: on levels, between `code` and its neighbour on that side.
 float position(float w, int code, const Grid& g) {
   if (g.scale == 0) return static_cast<float>(code);
@@ -111,7 +109,7 @@ std::vector<Grid> LearnedMatrix::grids(int64_t row) const {
     }
     const GgmlGrids& form = *ggml_grids(*scheme_.blocks);
     GgmlBase base = ggml_base(grids);
-    base = {half(base.d * ratio[0]), kinds_ > 1 ? half(base.m * ratio[1]) : 0};
+    base = ggml_stored({base.d * ratio[0], kinds_ > 1 ? base.m * ratio[1] : 0});
     for (Grid& g : grids) g = ggml_grid_of(form, base, g.multiple, g.low_multiple);
   }
   return out;

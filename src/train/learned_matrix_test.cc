@@ -64,6 +64,17 @@ TEST_P(LearnedMatrixTest, StartsAsTheMatrixItWasGiven) {
   EXPECT_EQ(now, values(first));
 }
 
+// 2 L of L = |now - target|^2 / 2, and its gradient.
+double loss_of(const std::vector<float>& now, const std::vector<float>& target,
+               std::vector<float>& gradient) {
+  double sum = 0;
+  for (size_t i = 0; i < now.size(); ++i) {
+    gradient[i] = now[i] - target[i];
+    sum += static_cast<double>(gradient[i]) * gradient[i];
+  }
+  return sum;
+}
+
 // L = |W - target|^2 / 2, target one code up for every weight that can go there.
 TEST_P(LearnedMatrixTest, GoesWhereTheGradientLeads) {
   LearnedMatrix m(first, w.data());
@@ -75,14 +86,7 @@ TEST_P(LearnedMatrixTest, GoesWhereTheGradientLeads) {
       if (codes[static_cast<size_t>(j)] < scheme.max_code())
         target[static_cast<size_t>(r * k + j)] += first.grid(r, j / scheme.group_size(k)).scale;
   }
-  auto loss = [&] {
-    double sum = 0;
-    for (size_t i = 0; i < now.size(); ++i) {
-      gradient[i] = now[i] - target[i];
-      sum += static_cast<double>(gradient[i]) * gradient[i];
-    }
-    return sum;
-  };
+  auto loss = [&] { return loss_of(now, target, gradient); };
   double before = loss();
   for (int64_t step = 1; step <= 60; ++step) {
     m.learn(gradient.data(), {.02f, step}, {.001f, step});
@@ -105,14 +109,7 @@ TEST(LearnedMatrix, LevelsLearnToo) {
     LearnedMatrix m(first, w.data());
     m.values(now.data());
     EXPECT_EQ(now, values(first)) << name;
-    auto loss = [&] {
-      double sum = 0;
-      for (size_t i = 0; i < now.size(); ++i) {
-        gradient[i] = now[i] - target[i];
-        sum += static_cast<double>(gradient[i]) * gradient[i];
-      }
-      return sum;
-    };
+    auto loss = [&] { return loss_of(now, target, gradient); };
     double before = loss();
     for (int64_t step = 1; step <= 80; ++step) {
       m.learn(gradient.data(), {.02f, step}, {.002f, step});
