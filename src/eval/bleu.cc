@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <unordered_map>
 
-#include "eval/python_text.h"
+#include "text/python_text.h"
 #include "text/utf8.h"
 
 namespace nibble {

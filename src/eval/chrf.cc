@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "eval/python_text.h"
+#include "text/python_text.h"
 
 namespace nibble {
 namespace {

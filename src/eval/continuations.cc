@@ -4,7 +4,7 @@
 
 #include "base/threads.h"
 #include "eval/compare.h"
-#include "eval/python_text.h"
+#include "text/python_text.h"
 
 namespace nibble {
 namespace {

@@ -3,8 +3,8 @@
 
 #include "jinja/builtins.h"
 #include "jinja/compare.h"
-#include "jinja/lexer.h"
 #include "jinja/print.h"
+#include "text/python_text.h"
 #include "text/utf8.h"
 
 namespace nibble::jinja {

@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "jinja/builtins.h"
-#include "jinja/lexer.h"
 #include "jinja/print.h"
+#include "text/python_text.h"
 
 namespace nibble::jinja {
 namespace {
@@ -18,7 +18,7 @@ Result<Value> default_value(Call& c) {
 
 // Python's int(text, base): sign, digits with single underscores, white space around.
 std::optional<int64_t> parse_integer(std::string_view text, int base) {
-  text = strip_left(strip_right(text));
+  text = python_strip(text);
   bool negative = text.starts_with('-');
   if (negative || text.starts_with('+')) text.remove_prefix(1);
   if (base == 16 && (text.starts_with("0x") || text.starts_with("0X"))) text.remove_prefix(2);
@@ -38,7 +38,7 @@ std::optional<int64_t> parse_integer(std::string_view text, int base) {
 }
 
 std::optional<double> parse_real(std::string_view text) {
-  std::string trimmed(strip_left(strip_right(text)));
+  std::string trimmed(python_strip(text));
   if (trimmed.find_first_of("xXpP") != trimmed.npos || trimmed.empty()) return std::nullopt;
   char* stop = nullptr;
   double value = std::strtod(trimmed.c_str(), &stop);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "jinja/escapes.h"
+#include "text/python_text.h"
 #include "text/utf8.h"
 
 namespace nibble::jinja {
@@ -44,7 +45,7 @@ class Lexer {
                                     source_.begin() + static_cast<ptrdiff_t>(at_ + count), '\n'));
     at_ += count;
   }
-  void skip_space() { advance(rest().size() - strip_left(rest()).size()); }
+  void skip_space() { advance(rest().size() - python_lstrip(rest()).size()); }
   template <class... A>
   std::unexpected<Error> wrong(fmt::format_string<A...> form, A&&... args) const {
     return fail("line {}: {}", line_, fmt::format(form, std::forward<A>(args)...));
@@ -75,11 +76,11 @@ class Lexer {
 
   // The text before a tag without what its sign or lstrip_blocks takes away.
   std::string_view before_tag(std::string_view text, char kind, char sign) const {
-    if (sign == '-') return strip_right(text);
+    if (sign == '-') return python_rstrip(text);
     if (sign == '+' || kind == '{') return text;
     size_t line = text.rfind('\n') + 1;  // 0 where there is none
     if (line == 0 && !line_start_) return text;
-    return strip_left(text.substr(line)).empty() ? text.substr(0, line) : text;
+    return python_lstrip(text.substr(line)).empty() ? text.substr(0, line) : text;
   }
 
   // Takes the end of a tag with the space that it swallows; `trims`: a line break after it goes
@@ -109,9 +110,9 @@ class Lexer {
 
   // After "{%": whether "raw %}" follows, which is then taken.
   bool starts_raw() {
-    std::string_view text = strip_left(rest());
+    std::string_view text = python_lstrip(rest());
     if (!text.starts_with("raw")) return false;
-    text = strip_left(text.substr(3));
+    text = python_lstrip(text.substr(3));
     bool minus = text.starts_with("-%}");
     if (!minus && !text.starts_with("%}")) return false;
     advance(static_cast<size_t>(text.data() - rest().data()) + (minus ? 3 : 2));
@@ -128,9 +129,9 @@ class Lexer {
       char sign = tag + 2 < source_.size() ? source_[tag + 2] : ' ';
       std::string_view after = std::string_view(source_).substr(tag + 2);
       if (sign == '-' || sign == '+') after.remove_prefix(1);
-      after = strip_left(after);
+      after = python_lstrip(after);
       if (!after.starts_with("endraw")) continue;
-      after = strip_left(after.substr(6));
+      after = python_lstrip(after.substr(6));
       if (!after.starts_with("%}") && !after.starts_with("-%}") && !after.starts_with("+%}"))
         continue;
       std::string_view kept = before_tag(text, '%', sign);
@@ -270,24 +271,6 @@ class Lexer {
 };
 
 }  // namespace
-
-bool is_python_space(char32_t c) { return is_space(c) || (c >= 0x1C && c <= 0x1F); }
-
-std::string_view strip_left(std::string_view text) {
-  while (!text.empty() && is_python_space(char_at(text.data())))
-    text.remove_prefix(char_length(static_cast<unsigned char>(text[0])));
-  return text;
-}
-
-std::string_view strip_right(std::string_view text) {
-  while (!text.empty()) {
-    size_t last = text.size() - 1;
-    while (last > 0 && (text[last] & 0xC0) == 0x80) --last;
-    if (!is_python_space(char_at(text.data() + last))) break;
-    text = text.substr(0, last);
-  }
-  return text;
-}
 
 Result<std::vector<Token>> tokenize_template(std::string_view source) {
   return Lexer(normal_lines(source)).run();

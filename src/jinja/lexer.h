@@ -35,9 +35,4 @@ struct Token {
 // The last token is kEnd. The source is UTF-8.
 Result<std::vector<Token>> tokenize_template(std::string_view source);
 
-// White space as Python's str.isspace and \s have it.
-bool is_python_space(char32_t c);
-std::string_view strip_left(std::string_view text);
-std::string_view strip_right(std::string_view text);
-
 }  // namespace nibble::jinja

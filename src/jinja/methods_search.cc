@@ -3,7 +3,7 @@
 
 #include "jinja/builtins.h"
 #include "jinja/compare.h"
-#include "jinja/lexer.h"
+#include "text/python_text.h"
 #include "text/utf8.h"
 
 namespace nibble::jinja {
@@ -35,7 +35,7 @@ size_t last_space(std::string_view text) {
 // Runs of white space part the words; none is empty.
 Parts split_words(std::string_view text, int64_t most, bool from_right) {
   Parts out;
-  text = from_right ? strip_right(text) : strip_left(text);
+  text = from_right ? python_rstrip(text) : python_lstrip(text);
   while (!text.empty()) {
     if (most-- == 0) {
       out.push_back(text);
@@ -43,7 +43,7 @@ Parts split_words(std::string_view text, int64_t most, bool from_right) {
     }
     size_t cut = from_right ? last_space(text) : next_space(text, 0);
     out.push_back(from_right ? text.substr(cut) : text.substr(0, cut));
-    text = from_right ? strip_right(text.substr(0, cut)) : strip_left(text.substr(cut));
+    text = from_right ? python_rstrip(text.substr(0, cut)) : python_lstrip(text.substr(cut));
   }
   return out;
 }

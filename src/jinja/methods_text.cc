@@ -3,8 +3,8 @@
 
 #include "jinja/builtins.h"
 #include "jinja/compare.h"
-#include "jinja/lexer.h"
 #include "jinja/print.h"
+#include "text/python_text.h"
 #include "text/utf8.h"
 
 namespace nibble::jinja {
@@ -64,8 +64,8 @@ Result<Value> stripped(Call& c, bool left, bool right) {
   bool space = !c.has(0) || c[0].is(Kind::kNone);
   NB_OK(c.budget().work(text.size()));
   if (space) {
-    if (left) text = strip_left(text);
-    if (right) text = strip_right(text);
+    if (left) text = python_lstrip(text);
+    if (right) text = python_rstrip(text);
     return c.made(std::string(text));
   }
   std::string set = NB_TRY(c.text(0));

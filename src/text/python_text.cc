@@ -1,4 +1,4 @@
-#include "eval/python_text.h"
+#include "text/python_text.h"
 
 #include "text/utf8.h"
 
@@ -21,12 +21,13 @@ std::string_view python_rstrip(std::string_view text) {
   return text;
 }
 
-std::string_view python_strip(std::string_view text) {
-  text = python_rstrip(text);
+std::string_view python_lstrip(std::string_view text) {
   while (!text.empty() && is_python_space(char_at(text.data())))
     text.remove_prefix(char_length(static_cast<unsigned char>(text[0])));
   return text;
 }
+
+std::string_view python_strip(std::string_view text) { return python_lstrip(python_rstrip(text)); }
 
 std::vector<std::string_view> python_split(std::string_view text) {
   std::vector<std::string_view> out;

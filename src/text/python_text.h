@@ -1,4 +1,4 @@
-// White space as Python's str methods see it, which other harnesses cut texts by.
+// White space as Python's str methods see it, which templates and other harnesses cut texts by.
 #pragma once
 
 #include <string>
@@ -9,7 +9,8 @@ namespace nibble {
 
 // What str.isspace() says of one character: White_Space and the four separators U+001C to U+001F.
 bool is_python_space(char32_t c);
-// str.rstrip() and str.strip() of UTF-8 text.
+// str.lstrip(), str.rstrip() and str.strip() of UTF-8 text.
+std::string_view python_lstrip(std::string_view text);
 std::string_view python_rstrip(std::string_view text);
 std::string_view python_strip(std::string_view text);
 // str.split(): the words between white space, none empty.

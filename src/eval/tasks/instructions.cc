@@ -2,9 +2,9 @@
 // (Hu et al., arXiv 2304.01933). The options are words of one form, so there is no acc_norm.
 #include <algorithm>
 
-#include "eval/python_text.h"
 #include "eval/tasks/fields.h"
 #include "eval/tasks/task.h"
+#include "text/python_text.h"
 
 namespace nibble {
 namespace {

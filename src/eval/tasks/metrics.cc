@@ -2,8 +2,8 @@
 
 #include "eval/bleu.h"
 #include "eval/chrf.h"
-#include "eval/python_text.h"
 #include "eval/tasks/task.h"
+#include "text/python_text.h"
 
 namespace nibble {
 namespace {

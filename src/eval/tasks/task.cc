@@ -6,7 +6,7 @@
 #include <charconv>
 
 #include "base/file.h"
-#include "eval/python_text.h"
+#include "text/python_text.h"
 
 namespace nibble {
 
