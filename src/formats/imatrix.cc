@@ -127,9 +127,10 @@ std::string old_form(const Imatrix& imatrix) {
     put_text(out, name);
     put_number(out, chunks);
     put_number(out, static_cast<int64_t>(e.squares.size()));
+    size_t k = e.squares.size() / e.counts.size();
     for (size_t i = 0; i < e.counts.size(); ++i) {
-      std::vector<double> means = e.means(i);
-      means.resize(e.squares.size() / e.counts.size(), 1);
+      std::vector<double> means = e.means(i, k);
+      means.resize(k, 1);
       for (double m : means) {
         auto v = static_cast<float>(m * static_cast<double>(chunks));
         out.append(reinterpret_cast<const char*>(&v), sizeof v);
@@ -155,12 +156,12 @@ PendingGgufTensor pending_floats(std::string name, int64_t rows, std::vector<flo
 
 }  // namespace
 
-std::vector<double> Imatrix::Entry::means(size_t i) const {
-  if (counts[i] == 0) return {};
-  size_t k = squares.size() / counts.size();
+std::vector<double> Imatrix::Entry::means(size_t i, size_t k) const {
+  int64_t count = counts[counts.size() == 1 ? 0 : i];
+  if (count == 0) return {};
   std::vector<double> out(squares.begin() + static_cast<std::ptrdiff_t>(i * k),
                           squares.begin() + static_cast<std::ptrdiff_t>((i + 1) * k));
-  for (double& v : out) v /= static_cast<double>(counts[i]);
+  for (double& v : out) v /= static_cast<double>(count);
   return out;
 }
 

@@ -14,9 +14,9 @@ namespace nibble {
 struct Imatrix {
   struct Entry {
     std::vector<float> squares;   // (matrices, k): sums of x^2 over what `counts` counts
-    std::vector<int64_t> counts;  // (matrices): tokens; of the older form runs of the program
-    // Of matrix i; empty where nothing reached it.
-    std::vector<double> means(size_t i) const;
+    std::vector<int64_t> counts;  // (matrices): tokens; of the older form runs, one for all
+    // Of matrix i, of k inputs; empty where nothing reached it.
+    std::vector<double> means(size_t i, size_t k) const;
   };
   std::map<std::string, Entry> entries;  // by the names that GGUF has for tensors
   std::vector<std::string> datasets;     // what it was gathered on

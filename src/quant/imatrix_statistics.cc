@@ -44,16 +44,14 @@ Result<std::vector<double>> ImatrixStatistics::means(int64_t layer, const Linear
     return fail("{}: has no entry {}, which {} needs; was it made of this model?", path_,
                 in_quotes(name), spec.module);
   const Imatrix::Entry& e = found->second;
-  auto matrix = static_cast<size_t>(std::max<int64_t>(0, spec.expert));
-  auto values = static_cast<int64_t>(e.squares.size());
+  int64_t matrix = std::max<int64_t>(0, spec.expert), values = std::ssize(e.squares);
   // The older form counts all experts at once.
-  Imatrix::Entry own = e;
-  if (spec.expert >= 0 && e.counts.size() == 1 && values % spec.k == 0)
-    own.counts.assign(static_cast<size_t>(values / spec.k), e.counts[0]);
-  if (matrix >= own.counts.size() || values != spec.k * static_cast<int64_t>(own.counts.size()))
+  bool at_once = spec.expert >= 0 && e.counts.size() == 1;
+  int64_t matrices = at_once ? values / spec.k : std::ssize(e.counts);
+  if (matrix >= matrices || values != spec.k * matrices)
     return fail("{}: the entry {} has {} values, {} has {} inputs", path_, in_quotes(name), values,
                 spec.module, spec.k);
-  return own.means(matrix);
+  return e.means(static_cast<size_t>(matrix), static_cast<size_t>(spec.k));
 }
 
 Result<bool> ImatrixStatistics::reached(int64_t layer, const LinearSpec& spec) const {

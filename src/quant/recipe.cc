@@ -212,17 +212,16 @@ ModuleChoice Recipe::choice_of_mix(const ModuleChoice& rule, const GgmlType& typ
 
 // A GGUF file holds blocks and floats; rows are whole blocks.
 Status Plan::check_blocks(const DecoderConfig& c) {
-  auto columns = [&](const std::string& module) {
-    for (const MatrixSpec& m : all_matrices(c))
-      if (m.module == module) return m.k;
-    return c.embedding_width;
-  };
+  std::map<std::string, int64_t> columns;
+  for (const MatrixSpec& m : all_matrices(c)) columns[m.module] = m.k;
   std::string plain, blocks;
   for (const auto& [module, choice] : choices_) {
     if (!choice.scheme) continue;
     (choice.scheme->blocks ? blocks : plain) = choice.scheme->name();
-    if (choice.scheme->blocks && columns(module) % choice.scheme->blocks->block != 0)
-      return usage("{} has {} columns, {} takes whole blocks of {}", module, columns(module),
+    auto at = columns.find(module);
+    int64_t k = at == columns.end() ? c.embedding_width : at->second;  // a tied head's
+    if (choice.scheme->blocks && k % choice.scheme->blocks->block != 0)
+      return usage("{} has {} columns, {} takes whole blocks of {}", module, k,
                    choice.scheme->name(), choice.scheme->blocks->block);
   }
   blocks_ = !blocks.empty();
