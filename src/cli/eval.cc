@@ -12,8 +12,6 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kUsualContext = 512;
-
 struct Arguments : EvalModels {
   std::string text, protocol = "bos-windows", max_increase;
   WindowOptions windows;
@@ -126,7 +124,7 @@ CommandBody setup(CLI::App& app) {
   app.add_option("--context", a->context,
                  fmt::format("Tokens a window (default: {}), or that a task's prompts may have "
                              "(default: the model's)",
-                             kUsualContext))
+                             WindowOptions{}.context))
       ->check(CLI::Range(2, 1 << 20));
   app.add_option("--tokens", a->windows.tokens, "Use only the first N tokens of the text")
       ->check(CLI::PositiveNumber);

@@ -15,9 +15,8 @@ std::string target_name(std::string target) {
 }
 
 bool takes_ranges(const std::string& target) {
-  return std::ranges::any_of(export_formats(), [&](const ExportFormat* f) {
-    return f->fixed_shapes && target.substr(0, target.find(':')) == f->name;
-  });
+  const ExportFormat* format = find_export_format(target.substr(0, target.find(':')));
+  return format && format->fixed_shapes;
 }
 
 Result<ExportOutcome> run_export(const ExportOptions& options) {

@@ -45,10 +45,8 @@ std::string family_obstacle(const ExportFormat& format, const DecoderConfig& c) 
 
 std::string family_obstacle(const Form& form, const DecoderConfig& c) {
   std::string_view name = form.name;
-  for (const ExportFormat* format : export_formats())
-    if (std::string(name.substr(0, name.find(' '))) == format->name)
-      return family_obstacle(*format, c);
-  return "";
+  const ExportFormat* format = find_export_format(name.substr(0, name.find(' ')));
+  return format ? family_obstacle(*format, c) : "";
 }
 
 std::string why_not(const Form& form, const LinearSpec& s) {

@@ -185,7 +185,7 @@ Result<Json> describe(const std::string& folder, const InspectOptions& o) {
   if (NB_TRY(has_weights(folder))) weights = NB_TRY(Weights::open(folder));
   std::string path = folder + "/config.json";
   Json config = weights ? weights->checkpoint().config() : NB_TRY(read_json(path));
-  DecoderConfig c = weights ? weights->config() : NB_TRY(read_model_config(folder));
+  DecoderConfig c = weights ? weights->config() : NB_TRY(config_without_weights(config, path));
   Json j = {{"folder", folder}};
   j.update(describe_architecture(c));
   j["parameters"] = NB_TRY(describe_parameters(c));

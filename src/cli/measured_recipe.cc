@@ -63,6 +63,13 @@ Status add_speed(const RecipeTrial& t, const std::string& folder, MeasuredRecipe
 
 }  // namespace
 
+std::vector<std::string> quantize_arguments(const std::string& model, const std::string& output,
+                                            const std::vector<std::string>& recipe) {
+  std::vector<std::string> out = {"quantize", model, "-o", output};
+  out.insert(out.end(), recipe.begin(), recipe.end());
+  return out;
+}
+
 Result<MeasuredRecipe> measure_recipe(const RecipeTrial& t,
                                       const std::vector<std::string>& recipe) {
   WorkFolder work = NB_TRY(WorkFolder::create());
@@ -70,11 +77,8 @@ Result<MeasuredRecipe> measure_recipe(const RecipeTrial& t,
   std::string folder = t.model;
   if (!recipe.empty()) {
     folder = work / "model";
-    std::vector<std::string> arguments = {"quantize", t.model, "-o", folder};
-    arguments.insert(arguments.end(), recipe.begin(), recipe.end());
-    Json made = NB_TRY(run_json(arguments));
+    Json made = NB_TRY(run_json(quantize_arguments(t.model, folder, recipe)));
     out.bits = NB_TRY(get_number(made, "bpw", std::nullopt, "nibble quantize"));
-    out.file_bits = NB_TRY(get_number(made, "file_bpw", std::nullopt, "nibble quantize"));
     out.bytes = NB_TRY(get_int(made, "bytes", std::nullopt, "nibble quantize"));
   }
   if (!t.text.empty()) NB_OK(add_loss(t, folder, out));

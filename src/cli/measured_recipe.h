@@ -9,7 +9,7 @@
 namespace nibble {
 
 struct MeasuredRecipe {
-  double bits = 0, file_bits = 0;      // a weight
+  double bits = 0;                     // a weight
   int64_t bytes = 0;                   // of all tensors
   double kl = 0, top1 = 0, ratio = 0;  // KL mean, nats; a share; of perplexities
   // Here, of decoding; zeros where no speed was asked for or the machine has no meter.
@@ -24,6 +24,10 @@ struct RecipeTrial {
   bool speed = false;    // run it too
   int64_t prompt = 512;  // of the run's prefill
 };
+
+// `nibble quantize` of a model with these arguments behind.
+std::vector<std::string> quantize_arguments(const std::string& model, const std::string& output,
+                                            const std::vector<std::string>& recipe);
 
 // `recipe`: arguments of `nibble quantize`; empty: the model as it is. What is made goes away
 // again.

@@ -81,12 +81,13 @@ Result<std::vector<Column>> measure(const MatrixOptions& o) {
   for (const Way& way : ways()) {
     progress.step(static_cast<int64_t>(out.size()), way.name);
     Column column{way.name, way.recipe, {}};
-    if (way.calibrated && !o.calibration.empty())
-      column.recipe.insert(column.recipe.end(), {"--calibration", o.calibration});
-    if (way.calibrated && !o.windows.empty())
-      column.recipe.insert(column.recipe.end(), {"--windows", o.windows});
-    if (way.calibrated && !o.window_length.empty())
-      column.recipe.insert(column.recipe.end(), {"--window-length", o.window_length});
+    auto pass = [&](const char* flag, const std::string& value) {
+      if (way.calibrated && !value.empty())
+        column.recipe.insert(column.recipe.end(), {flag, value});
+    };
+    pass("--calibration", o.calibration);
+    pass("--windows", o.windows);
+    pass("--window-length", o.window_length);
     column.seen = NB_TRY(
         measure_recipe({o.model, o.text, o.tokens, /*speed=*/true, o.prompt}, column.recipe));
     out.push_back(std::move(column));
@@ -104,9 +105,7 @@ bool is_best(const Goal& goal, const Column& column, const std::vector<Column>& 
 }
 
 std::string command_of(const MatrixOptions& o, const Column& column) {
-  std::vector<std::string> arguments = {"quantize", o.model, "-o", "OUT"};
-  arguments.insert(arguments.end(), column.recipe.begin(), column.recipe.end());
-  return command_line(arguments);
+  return command_line(quantize_arguments(o.model, "OUT", column.recipe));
 }
 
 std::string heading(const MatrixOptions& o) {

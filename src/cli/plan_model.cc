@@ -124,10 +124,7 @@ ParetoPicture picture_of(const std::vector<PlanRow>& rows, const PlanRow* chosen
 
 std::string recommendation(const PlanFlags& f, const PlanRow& row) {
   if (row.arguments.empty()) return command_line({"run", f.model});
-  std::vector<std::string> arguments = {"quantize", f.model, "-o", "OUT"};
-  std::vector<std::string> recipe = recipe_of(f, row);
-  arguments.insert(arguments.end(), recipe.begin(), recipe.end());
-  return command_line(arguments);
+  return command_line(quantize_arguments(f.model, "OUT", recipe_of(f, row)));
 }
 
 Result<std::vector<PlanRow>> rows_of(PlanFlags& f, const DeviceProfile& device,

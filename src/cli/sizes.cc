@@ -59,9 +59,13 @@ Result<bool> has_weights(const std::string& folder) {
 Result<DecoderConfig> read_model_config(const std::string& folder) {
   if (NB_TRY(has_weights(folder))) return NB_TRY(Weights::open(folder)).config();
   std::string path = folder + "/config.json";
-  DecoderConfig config = NB_TRY(parse_config(NB_TRY(read_json(path)), path));
-  config.names.base = config.names.bases[0];
-  return config;
+  return config_without_weights(NB_TRY(read_json(path)), path);
+}
+
+Result<DecoderConfig> config_without_weights(const Json& config, const std::string& path) {
+  DecoderConfig out = NB_TRY(parse_config(config, path));
+  out.names.base = out.names.bases[0];
+  return out;
 }
 
 Result<std::vector<RoleSize>> parameters_by_role(const DecoderConfig& c) {

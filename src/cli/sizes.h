@@ -15,6 +15,8 @@ Result<bool> has_weights(const std::string& folder);
 // The config of a folder, or a GGUF file, whose weights need not be there; where they are, they
 // must be sound.
 Result<DecoderConfig> read_model_config(const std::string& folder);
+// The same of a folder without weights: `config` is its config.json, at `path`.
+Result<DecoderConfig> config_without_weights(const Json& config, const std::string& path);
 
 struct RoleSize {
   std::string role;  // "embedding", "q", ..., "router", "head", "norms", "biases"

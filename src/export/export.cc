@@ -26,14 +26,12 @@ struct Target {
 Result<Target> parse_target(const std::string& text) {
   size_t colon = text.find(':');
   std::string name = text.substr(0, colon);
-  Target out;
-  std::vector<const char*> known;
-  for (const ExportFormat* f : kFormats) {
-    known.push_back(f->name);
-    if (name == f->name) out.format = f;
-  }
-  if (!out.format)
+  Target out{find_export_format(name), ""};
+  if (!out.format) {
+    std::vector<const char*> known;
+    for (const ExportFormat* f : kFormats) known.push_back(f->name);
     return usage("--to {}: no such format; known: {}", in_quotes(name), names(known));
+  }
   if (colon == text.npos) return out;
   out.flavour = text.substr(colon + 1);
   std::span<const char* const> flavours = out.format->flavours;
@@ -98,14 +96,14 @@ Result<RoundTrip> verify_export(const std::string& folder, const std::string& ag
   if (path_exists(path)) {
     Json record = NB_TRY(read_json(path));
     std::string name = NB_TRY(get_string(record, "format", "", path));
-    for (const ExportFormat* f : kFormats)
-      if (name == f->name && f->read_back != read_back_folder) {
-        std::string flavour = NB_TRY(get_string(record, "flavour", "", path));
-        bool known = std::ranges::find(f->flavours, flavour) != f->flavours.end();
-        if (!known && !f->flavours.empty())
-          return fail("{}: {} has no flavour {}", path, name, in_quotes(flavour));
-        return f->read_back({source, flavour}, folder);
-      }
+    const ExportFormat* f = find_export_format(name);
+    if (f && f->read_back != read_back_folder) {
+      std::string flavour = NB_TRY(get_string(record, "flavour", "", path));
+      bool known = std::ranges::find(f->flavours, flavour) != f->flavours.end();
+      if (!known && !f->flavours.empty())
+        return fail("{}: {} has no flavour {}", path, name, in_quotes(flavour));
+      return f->read_back({source, flavour}, folder);
+    }
   }
   return compare_weights(source, NB_TRY(Weights::open(folder)));
 }
@@ -116,6 +114,12 @@ Status check_export_target(const std::string& target) {
 }
 
 std::span<const ExportFormat* const> export_formats() { return kFormats; }
+
+const ExportFormat* find_export_format(std::string_view name) {
+  for (const ExportFormat* f : kFormats)
+    if (name == f->name) return f;
+  return nullptr;
+}
 
 Result<ExportReport> export_model(const ExportOptions& o) {
   Target target = NB_TRY(parse_target(o.target));
@@ -133,8 +137,8 @@ Result<ExportReport> export_model(const ExportOptions& o) {
   report.plan = NB_TRY(target.format->plan(request));
   if (o.dry_run) return report;
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, /*keep=*/false));
-  NB_OK(target.format->write(request, report.plan, out));
   NB_OK(copy_side_files(out, request.folder()));
+  NB_OK(target.format->write(request, report.plan, out));
   report.round_trip = NB_TRY(target.format->read_back(request, out.staging()));
   if (report.plan.exact && report.round_trip.exact != report.round_trip.linears)
     return fail("{}: {} was to keep every weight and did not ({}); please report this", o.output,

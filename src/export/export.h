@@ -80,6 +80,8 @@ struct ExportFormat {
 
 // Those of exports.inc, in that order.
 std::span<const ExportFormat* const> export_formats();
+// Null where there is none of that name.
+const ExportFormat* find_export_format(std::string_view name);
 
 struct ExportOptions {
   std::string model, output;

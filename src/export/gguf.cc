@@ -2,8 +2,6 @@
 #include <algorithm>
 
 #include "export/gguf_draft.h"
-#include "export/modelfile.h"
-#include "quant/artifact.h"
 
 namespace nibble {
 namespace {
@@ -43,12 +41,7 @@ Result<ExportPlan> plan(const ExportRequest& request) {
 }
 
 Status write(const ExportRequest& request, const ExportPlan&, OutputFolder& out) {
-  GgufDraft d = NB_TRY(draft(request));
-  NB_OK(copy_side_files(out, request.folder()));
-  std::string file = NB_TRY(write_gguf_parts(out.staging(), kGgufFile, d.metadata,
-                                             d.pending(request.model), request.part_bytes));
-  return write_file(out.staging() + "/" + kModelfile,
-                    NB_TRY(modelfile(out.staging(), file, request.model.config())));
+  return write_gguf_draft(NB_TRY(draft(request)), request.model, out.staging(), request.part_bytes);
 }
 
 // llama.cpp's CPU kernels; those of K-quants take 256 for 32, and ours run their matrices as

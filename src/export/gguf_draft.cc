@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/file.h"
 #include "export/gguf_tokenizer.h"
+#include "export/modelfile.h"
+#include "quant/artifact.h"
 
 namespace nibble {
 namespace {
@@ -42,6 +45,13 @@ Result<GgufDraft> draft_gguf(const Weights& model, const GgufMix* mix, bool valu
   describe_gguf(c, *out.architecture, m);
   NB_OK(describe_gguf_tokenizer(folder, c, m, out.notes));
   return out;
+}
+
+Status write_gguf_draft(const GgufDraft& draft, const Weights& model, const std::string& folder,
+                        int64_t part_bytes) {
+  std::string file =
+      NB_TRY(write_gguf_parts(folder, kGgufFile, draft.metadata, draft.pending(model), part_bytes));
+  return write_file(folder + "/" + kModelfile, NB_TRY(modelfile(folder, file, model.config())));
 }
 
 }  // namespace nibble

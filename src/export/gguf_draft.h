@@ -23,4 +23,8 @@ struct GgufDraft {
 Result<GgufDraft> draft_gguf(const Weights& model, const GgufMix* mix, bool values,
                              const GgufMix* named);
 
+// Writes kGgufFile, or its parts, and the Modelfile into `folder`, which has the side files.
+Status write_gguf_draft(const GgufDraft& draft, const Weights& model, const std::string& folder,
+                        int64_t part_bytes);
+
 }  // namespace nibble

@@ -109,11 +109,7 @@ OnnxValue GrowingFrame::alibi() {
 }
 
 OnnxValue GrowingFrame::score_bias(int64_t window) {
-  OnnxValue seen = causal_;
-  if (window > 0) {
-    OnnxValue before = g_.node("Sub", {queries_, g_.integer(window)});
-    seen = g_.node("And", {seen, g_.node("Greater", {keys_, before})});
-  }
+  OnnxValue seen = onnx_in_window(g_, causal_, queries_, keys_, window);
   seen = g_.node("And", {seen, valid_});
   OnnxValue bias = onnx_unsqueeze(g_, onnx_score_mask(g_, seen), {1, 2});
   if (c_.alibi == Alibi::kNone) return bias;

@@ -76,6 +76,13 @@ OnnxValue onnx_unsqueeze(OnnxGraph& g, const OnnxValue& x, std::initializer_list
   return g.node("Unsqueeze", {x, g.integers(axes)});
 }
 
+OnnxValue onnx_in_window(OnnxGraph& g, const OnnxValue& seen, const OnnxValue& queries,
+                         const OnnxValue& keys, int64_t window) {
+  if (window <= 0) return seen;
+  OnnxValue before = g.node("Sub", {queries, g.integer(window)});
+  return g.node("And", {seen, g.node("Greater", {keys, before})});
+}
+
 OnnxValue onnx_score_mask(OnnxGraph& g, const OnnxValue& seen) {
   return g.node("Where", {seen, g.real(0), g.real(std::numeric_limits<float>::lowest())});
 }

@@ -28,6 +28,11 @@ OnnxValue onnx_rotate(OnnxGraph& g, const RopeSpec& spec, const OnnxRotation& r,
 OnnxValue onnx_cast(OnnxGraph& g, const OnnxValue& x, OnnxType type);
 OnnxValue onnx_unsqueeze(OnnxGraph& g, const OnnxValue& x, std::initializer_list<int64_t> axes);
 
+// Of the keys `seen` by causality, those within the window; all where it is 0. queries: int64 or
+// int32 (sequence, 1), keys: (total), places.
+OnnxValue onnx_in_window(OnnxGraph& g, const OnnxValue& seen, const OnnxValue& queries,
+                         const OnnxValue& keys, int64_t window);
+
 // What is added to scores, dims as `seen` has them: 0 for keys that a query sees, else the lowest
 // float.
 OnnxValue onnx_score_mask(OnnxGraph& g, const OnnxValue& seen);

@@ -53,6 +53,9 @@ Result<TfliteFile> TfliteFile::open(const std::string& path) {
   }
   for (const FlatView& v : NB_TRY(model.tables(kSubgraphs))) NB_OK(out.read_subgraph(v, codes));
   if (out.subgraphs_.empty()) return fail("{}: has no subgraph", path);
+  const std::vector<Tensor>& tensors = out.subgraphs_[0].tensors;
+  for (size_t i = 0; i < tensors.size(); ++i)
+    if (!tensors[i].bytes.empty()) out.constants_.emplace(tensors[i].shown.name, i);
   return out;
 }
 
@@ -134,9 +137,9 @@ OnnxFile TfliteFile::weights() const {
 }
 
 Result<const TfliteFile::Tensor*> TfliteFile::constant(const std::string& name) const {
-  for (const Tensor& t : subgraphs_[0].tensors)
-    if (t.shown.name == name && !t.bytes.empty()) return &t;
-  return fail("{}: has no weight {}", path(), in_quotes(name));
+  auto at = constants_.find(name);
+  if (at == constants_.end()) return fail("{}: has no weight {}", path(), in_quotes(name));
+  return &subgraphs_[0].tensors[at->second];
 }
 
 }  // namespace nibble

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <unordered_map>
 
 #include "base/file.h"
 #include "export/onnx/file.h"
@@ -43,6 +44,7 @@ class TfliteFile {
   std::shared_ptr<MappedFile> map_;
   std::vector<std::span<const std::byte>> buffers_;
   std::vector<Subgraph> subgraphs_;
+  std::unordered_map<std::string, size_t> constants_;  // of the first subgraph: tensors by name
 };
 
 // What kind of value a tensor holds: "int8".

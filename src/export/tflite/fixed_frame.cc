@@ -44,11 +44,8 @@ OnnxRotation FixedFrame::rotation(const RopeSpec& spec) {
 }
 
 OnnxValue FixedFrame::score_bias(int64_t window) {
-  OnnxValue seen = g_.node("LessOrEqual", {keys_, queries_});
-  if (window > 0) {
-    OnnxValue before = g_.node("Sub", {queries_, g_.integer(window)});
-    seen = g_.node("And", {seen, g_.node("Greater", {keys_, before})});
-  }
+  OnnxValue causal = g_.node("LessOrEqual", {keys_, queries_});
+  OnnxValue seen = onnx_in_window(g_, causal, queries_, keys_, window);
   OnnxValue bias = onnx_score_mask(g_, seen);
   if (c_.alibi == Alibi::kNone) return bias;
   Positions positions(c_, shape_.context);

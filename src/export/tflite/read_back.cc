@@ -59,13 +59,14 @@ class IntegerMatrix : public ExportedMatrix {
     bool four = type == TfliteType::kInt4;
     // What turns the stored bits into codes around the middle.
     int flip = type == TfliteType::kUint8 ? 0 : kMiddle;
-    int64_t groups = k_ / group_;
-    for (int64_t i = 0; i < count * k_; ++i) {
-      int64_t at = first * k_ + i;
-      auto byte = std::to_integer<int>(codes_->bytes[static_cast<size_t>(four ? at / 2 : at)]);
-      int code = four ? ((byte >> (at % 2 * 4) & 15) ^ 8) - 8 : (byte ^ flip) - kMiddle;
-      float scale = scales_[static_cast<size_t>(at / k_ * groups + at % k_ / group_)];
-      out[i] = static_cast<float>(code) * scale;
+    int64_t groups = k_ / group_, at = first * k_;
+    for (int64_t g = first * groups; g < (first + count) * groups; ++g) {
+      float scale = scales_[static_cast<size_t>(g)];
+      for (int64_t end = at + group_; at < end; ++at) {
+        auto byte = std::to_integer<int>(codes_->bytes[static_cast<size_t>(four ? at / 2 : at)]);
+        int code = four ? ((byte >> (at % 2 * 4) & 15) ^ 8) - 8 : (byte ^ flip) - kMiddle;
+        *out++ = static_cast<float>(code) * scale;
+      }
     }
   }
 
