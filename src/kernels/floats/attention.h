@@ -16,6 +16,8 @@ constexpr int kTileRows = 8;
 #else
 constexpr int kTileRows = 4;
 #endif
+// So many queries read what is stored; widening it twice costs less than a copy.
+constexpr int64_t kDirectRows = 8;
 
 // Panels of keys from `first` on, a multiple of 8. out: (count / 8, head_dim, 8).
 template <class T>
@@ -164,7 +166,7 @@ void shape_scores(const AttentionTile& t, int64_t head, int64_t first, int64_t c
 template <class T, class Convert, class Use>
 void with_block(const void* stored, int64_t rows, const Convert& convert, const Use& use) {
   if constexpr (sizeof(T) > 1)  // int8 has its scales to apply
-    if (rows <= kTileRows) return use(static_cast<const T*>(stored));
+    if (rows <= kDirectRows) return use(static_cast<const T*>(stored));
   use(convert());
 }
 
