@@ -83,6 +83,10 @@ void fill_strip(const Product& p, int64_t panel, int half, int64_t segment, Stri
   }
 }
 
+// 32 registers hold the sums over a strip. With 16 they would be spilled around each block, so they
+// stay in memory and are read where they are added to (Zen 3, w4g32: 65 -> 58 cycles a block).
+constexpr bool kHoldSums = kRows == 16;
+
 // Adds a strip's products with one group of W activation rows to its sums. kLong: segments of
 // several blocks. What the next group will read lies a row group on, beyond what the hardware's
 // prefetchers follow, so it is asked for here.
@@ -91,11 +95,16 @@ void multiply_strip(const Product& p, const Strip& s, const int8_t* a, const uin
                     const int32_t* term, float* sums) {
   constexpr int kHalves = kBytes ? 1 : 2, kSums = kHalves * W;
   const int64_t next_pairs = kRowGroup * p.w.blocks, next_term = kRowGroup * p.segments;
+  // Copies: what is behind `s` and `p` might change with each store to the sums.
+  const int64_t segments = s.segments, segment_blocks = p.blocks_per_segment;
   const uint8_t* w = s.codes;
-  Floats acc[kSums];
+  const float* scales = s.scales;
+  [[maybe_unused]] const int32_t* zeros = s.zeros;
+  [[maybe_unused]] int64_t left = s.blocks;
+  [[maybe_unused]] Floats acc[kSums];
   NIBBLE_UNROLL
   for (int j = 0; j < kSums; ++j) {
-    acc[j] = load_floats(sums + j * kRows);
+    if constexpr (kHoldSums) acc[j] = load_floats(sums + j * kRows);
     prefetch_l1(sums + (2 * kRowGroup + j) * kRows);
   }
   auto multiply_next_block = [&](Vector* d) __attribute__((always_inline)) {
@@ -107,33 +116,44 @@ void multiply_strip(const Product& p, const Strip& s, const int8_t* a, const uin
     a += kBlockCols * W;
     pairs += W;
   };
-  for (int64_t i = 0, left = s.blocks; i < s.segments; ++i, term += W) {
+  for (int64_t i = 0; i < segments; ++i, term += W) {
     prefetch_l1(term + next_term);
     Vector d[kSums];
     multiply_next_block(d);
     if constexpr (kLong) {
-      for (int64_t b = left < p.blocks_per_segment ? left : p.blocks_per_segment; --b > 0;) {
+      for (int64_t b = left < segment_blocks ? left : segment_blocks; --b > 0;) {
         Vector more[kSums];
         multiply_next_block(more);
         NIBBLE_UNROLL
         for (int j = 0; j < kSums; ++j) d[j] = add(d[j], more[j]);
       }
-      left -= p.blocks_per_segment;
+      left -= segment_blocks;
     }
+    Floats scale[kHalves];
+    NIBBLE_UNROLL
+    for (int h = 0; h < kHalves; ++h) scale[h] = load_floats(scales + h * kRows);
     NIBBLE_UNROLL
     for (int c = 0; c < W; ++c) {
       Vector t = all(term[c]);
       NIBBLE_UNROLL
       for (int h = 0; h < kHalves; ++h) {
+        const int j = h * W + c;
         Vector correction = t;
-        if constexpr (kZeros) correction = multiply(load(s.zeros + (i * kHalves + h) * kRows), t);
-        Floats scale = load_floats(s.scales + (i * kHalves + h) * kRows);
-        acc[h * W + c] = fma(to_floats(add(d[h * W + c], correction)), scale, acc[h * W + c]);
+        if constexpr (kZeros) correction = multiply(load(zeros + h * kRows), t);
+        Floats product = to_floats(add(d[j], correction));
+        if constexpr (kHoldSums)
+          acc[j] = fma(product, scale[h], acc[j]);
+        else
+          store_floats(sums + j * kRows, fma(product, scale[h], load_floats(sums + j * kRows)));
       }
     }
+    scales += kHalves * kRows;
+    if constexpr (kZeros) zeros += kHalves * kRows;
   }
-  NIBBLE_UNROLL
-  for (int j = 0; j < kSums; ++j) store_floats(sums + j * kRows, acc[j]);
+  if constexpr (kHoldSums) {
+    NIBBLE_UNROLL
+    for (int j = 0; j < kSums; ++j) store_floats(sums + j * kRows, acc[j]);
+  }
 }
 
 template <class Dot, bool kBytes, bool kZeros, bool kLong>
