@@ -41,27 +41,25 @@ bool codes_fit(const ExactType& t, const Scheme& s, int zero) {
                   : s.min_code() - zero >= -middle && s.max_code() - zero < middle;
 }
 
-template <class F>
-void for_each_grid(const QuantizedMatrix& w, F f) {
-  bool tensor = w.scheme().group == Scheme::kTensor;
-  for (int64_t r = 0; r < (tensor ? 1 : w.rows()); ++r)
-    for (int64_t g = 0; g < w.groups(); ++g) f(w.grid(r, g));
-}
-
 }  // namespace
 
 Kept kept_by(const GgmlType& type, const QuantizedMatrix& w) {
   if (w.scheme().blocks) return w.scheme().blocks == &type ? Kept::kAll : Kept::kNothing;
   const ExactType* t = find(type);
   if (!t || !blocks_fit(w.scheme(), w.cols())) return Kept::kNothing;
-  bool fits = true, scales = true, offsets = true;
-  for_each_grid(w, [&](const Grid& g) {
-    fits &= codes_fit(*t, w.scheme(), g.zero);
-    scales &= is_half(g.scale);
-    float low = -static_cast<float>(g.zero) * g.scale;
-    offsets &= !t->affine || is_half(low);
-    fits &= std::isfinite(f16_to_float(float_to_f16(low)));
-  });
+  bool fits = true, scales = true, offsets = true, halves = w.scale_view().dtype == DType::kF16;
+  std::vector<Grid> grids(static_cast<size_t>(w.groups()));
+  for (int64_t r = 0; r < (w.scheme().group == Scheme::kTensor ? 1 : w.rows()); ++r) {
+    w.grids(r, grids);
+    for (const Grid& g : grids) {
+      fits &= codes_fit(*t, w.scheme(), g.zero);
+      scales &= halves ? !std::isnan(g.scale) : is_half(g.scale);
+      if (!t->affine) continue;
+      float low = -static_cast<float>(g.zero) * g.scale;
+      offsets &= is_half(low);
+      fits &= std::isfinite(f16_to_float(float_to_f16(low)));
+    }
+  }
   if (!fits || !scales) return Kept::kNothing;
   return offsets ? Kept::kAll : Kept::kIntegers;
 }
@@ -98,18 +96,18 @@ void exact_ggml_row(const GgmlType& type, const QuantizedMatrix& w, int64_t row,
     return;
   }
   const ExactType& t = *find(type);
+  const GgmlGrids& form = *ggml_grids(type);
   std::vector<uint8_t> codes(static_cast<size_t>(w.cols()));
   w.codes(row, codes.data());
-  for (int64_t b = 0; b < w.cols() / kBlock; ++b) {
-    Grid g = w.grid(row, w.groups() > 1 ? b * kBlock / w.group_size() : 0);
-    uint8_t q[kBlock];
-    for (int64_t j = 0; j < kBlock; ++j) {
-      int code = codes[static_cast<size_t>(b * kBlock + j)];
-      q[j] = static_cast<uint8_t>(t.affine ? code : code - g.zero + (1 << (t.bits - 1)));
-    }
-    Grid own =
-        ggml_grid_of(*ggml_grids(type), {g.scale, static_cast<float>(g.zero) * g.scale}, 1, 1);
-    put_ggml_block(type, std::span(&own, 1), q, out + b * type.bytes);
+  std::vector<Grid> grids(static_cast<size_t>(w.groups()));
+  w.grids(row, grids);
+  for (int64_t b = 0; b < w.cols() / kBlock; ++b, out += type.bytes) {
+    const Grid& g = grids[w.groups() > 1 ? static_cast<size_t>(b * kBlock / w.group_size()) : 0];
+    uint8_t* q = codes.data() + b * kBlock;
+    if (int moved = (1 << (t.bits - 1)) - g.zero; !t.affine && moved != 0)
+      for (int64_t j = 0; j < kBlock; ++j) q[j] = static_cast<uint8_t>(q[j] + moved);
+    Grid own = ggml_grid_of(form, {g.scale, static_cast<float>(g.zero) * g.scale}, 1, 1);
+    put_ggml_block(type, std::span(&own, 1), q, out);
   }
 }
 

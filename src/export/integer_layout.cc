@@ -8,9 +8,9 @@
 
 namespace nibble {
 
-Grid IntegerRows::grid(int64_t row, int64_t group) const {
+int64_t IntegerRows::own_group(int64_t group) const {
   int64_t column = layout_.group > 0 ? group * layout_.group : 0;
-  return w_.grid(row, w_.groups() > 1 ? column / w_.group_size() : 0);
+  return w_.groups() > 1 ? column / w_.group_size() : 0;
 }
 
 int IntegerRows::shift() const {
@@ -41,10 +41,16 @@ void IntegerRows::packed_codes(int64_t row, std::byte* out) const {
 }
 
 int IntegerRows::zero(int64_t row, int64_t group) const {
-  return layout_.symmetric ? 1 << (layout_.bits - 1) : grid(row, group).zero;
+  return layout_.symmetric ? 1 << (layout_.bits - 1) : w_.grid(row, own_group(group)).zero;
 }
 
-float IntegerRows::scale(int64_t row, int64_t group) const { return grid(row, group).scale; }
+void IntegerRows::scales(int64_t row, float* out, int64_t step) const {
+  thread_local std::vector<Grid> grids;
+  grids.resize(static_cast<size_t>(w_.groups()));
+  w_.grids(row, grids);
+  for (int64_t g = 0; g < groups(); ++g)
+    out[g * step] = grids[static_cast<size_t>(own_group(g))].scale;
+}
 
 Result<IntegerLayout> integer_layout(const ExportMatrix& m, std::span<const int> widths,
                                      const std::string& where) {
@@ -68,9 +74,10 @@ Result<IntegerLayout> integer_layout(const ExportMatrix& m, std::span<const int>
 
 Result<GridFacts> grid_facts(const QuantizedMatrix& w, const std::string& where) {
   GridFacts out;
-  for (int64_t r = 0; r < w.rows(); ++r)
-    for (int64_t g = 0; g < w.groups(); ++g) {
-      Grid grid = w.grid(r, g);
+  std::vector<Grid> grids(static_cast<size_t>(w.groups()));
+  for (int64_t r = 0; r < w.rows(); ++r) {
+    w.grids(r, grids);
+    for (const Grid& grid : grids) {
       float half = f16_to_float(float_to_f16(grid.scale));
       if (half == 0 || !std::isfinite(half))
         return fail("{}: the scale {:g} in row {} is outside float16, which the format stores",
@@ -78,6 +85,7 @@ Result<GridFacts> grid_facts(const QuantizedMatrix& w, const std::string& where)
       out.scales_rounded |= half != grid.scale;
       out.zero_zero |= grid.zero == 0;
     }
+  }
   return out;
 }
 
@@ -161,8 +169,7 @@ PendingTensor integer_tensor(const Weights& model, const IntegerModule& m, const
 TensorView group_scales(const IntegerRows& rows) {
   int64_t n = rows.rows(), groups = rows.groups();
   std::vector<float> scales(static_cast<size_t>(groups * n));
-  for (int64_t g = 0; g < groups; ++g)
-    for (int64_t r = 0; r < n; ++r) scales[static_cast<size_t>(g * n + r)] = rows.scale(r, g);
+  for (int64_t r = 0; r < n; ++r) rows.scales(r, scales.data() + r, n);
   return own_floats(DType::kF16, {groups, n}, scales);
 }
 

@@ -29,13 +29,14 @@ class IntegerRows {
   // The same as pack_bits has them, whole bytes alone: ceil(k * bits / 8).
   void packed_codes(int64_t row, std::byte* out) const;
   int zero(int64_t row, int64_t group) const;
-  float scale(int64_t row, int64_t group) const;
+  // The scales of a row's groups to out[0], out[step], ...
+  void scales(int64_t row, float* out, int64_t step) const;
   // Gives the mapped pages of the codes back.
   void release() const { w_.code_view().release(); }
 
  private:
-  Grid grid(int64_t row, int64_t group) const;
-  int shift() const;  // of codes, from the scheme's middle to the layout's
+  int64_t own_group(int64_t group) const;  // of w_, which may have larger ones
+  int shift() const;                       // of codes, from the scheme's middle to the layout's
   QuantizedMatrix w_;
   IntegerLayout layout_;
 };

@@ -85,6 +85,35 @@ double sum_of_squares(int64_t n, int64_t k, const MatrixComparison::Row& row) {
   return sum;
 }
 
+struct Sums {
+  double squares = 0, total = 0, largest = 0;
+};
+
+// Eight sums at a time: one would wait for itself.
+void add_row(std::span<const float> a, const float* b, Sums& out) {
+  constexpr size_t kLanes = 8;
+  double squares[kLanes] = {}, total[kLanes] = {};
+  float largest[kLanes] = {};
+  bool unknown = false;
+  auto add = [&](size_t i, size_t lane) {
+    float d = b[i] - a[i];
+    squares[lane] += static_cast<double>(d) * d;
+    total[lane] += static_cast<double>(a[i]) * a[i];
+    largest[lane] = std::max(largest[lane], std::abs(d));
+    unknown |= d != d;
+  };
+  size_t whole = a.size() / kLanes * kLanes;
+  for (size_t i = 0; i < whole; i += kLanes)
+    for (size_t lane = 0; lane < kLanes; ++lane) add(i + lane, lane);
+  for (size_t i = whole; i < a.size(); ++i) add(i, i - whole);
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    out.squares += squares[lane];
+    out.total += total[lane];
+    out.largest = std::max(out.largest, static_cast<double>(largest[lane]));
+  }
+  if (unknown) out.largest = HUGE_VAL;
+}
+
 }  // namespace
 
 void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, const Row& source,
@@ -96,9 +125,6 @@ void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, cons
 
 void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, const Row& source,
                            const Rows& written) {
-  struct Sums {
-    double squares = 0, total = 0, largest = 0;
-  };
   constexpr int64_t kRows = 64;
   std::vector<Sums> parts(static_cast<size_t>((n + kRows - 1) / kRows));
   parallel_for(static_cast<int64_t>(parts.size()), [&](int64_t c) {
@@ -108,13 +134,7 @@ void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, cons
     written(first, count, all.data());
     for (int64_t r = 0; r < count; ++r) {
       source(first + r, a.data());
-      const float* b = all.data() + r * k;
-      for (size_t j = 0; j < a.size(); ++j) {
-        double d = static_cast<double>(b[j]) - a[j];
-        s.squares += d * d;
-        s.total += static_cast<double>(a[j]) * a[j];
-        s.largest = std::isnan(d) ? HUGE_VAL : std::max(s.largest, std::abs(d));
-      }
+      add_row(a, all.data() + r * k, s);
     }
   });
   Sums all;

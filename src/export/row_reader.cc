@@ -1,6 +1,7 @@
 #include "export/row_reader.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace nibble {
 
@@ -17,12 +18,16 @@ Result<RowReader> RowReader::open(const Weights& weights, const std::string& mod
 
 bool RowReader::same_bytes(const RowReader& other) const {
   auto equal = [](const TensorView& a, const TensorView& b) {
-    return a.dtype == b.dtype && std::ranges::equal(a.bytes, b.bytes);
+    return a.dtype == b.dtype && a.bytes.size() == b.bytes.size() &&
+           (a.bytes.empty() || std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0);
   };
   if (!quantized_ || !other.quantized_)
     return !quantized_ && !other.quantized_ && equal(floats_, other.floats_);
   const QuantizedMatrix &a = *quantized_, &b = *other.quantized_;
-  return a.scheme() == b.scheme() && a.code_flip() == b.code_flip() &&
+  // How a symmetric grid was fitted does not change what its codes say.
+  Scheme own = a.scheme(), other_own = b.scheme();
+  if (!own.asymmetric() && !other_own.asymmetric()) other_own.symmetry = own.symmetry;
+  return own == other_own && a.code_flip() == b.code_flip() &&
          equal(a.code_view(), b.code_view()) && equal(a.scale_view(), b.scale_view()) &&
          std::ranges::equal(a.zeros(), b.zeros());
 }

@@ -1,12 +1,27 @@
 #include "tensor/quantized.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "tensor/ggml_grids.h"
 
 namespace nibble {
 
 void pack_bits(const uint8_t* values, int64_t count, int bits, std::byte* out) {
+  int64_t bytes = count * bits / 8, padding = (count * bits + 31) / 32 * 4 - bytes;
+  // The two widths that most files have, as loops of vectors.
+  if (bits == 8) {
+    std::memcpy(out, values, static_cast<size_t>(bytes));
+    std::fill_n(out + bytes, padding, std::byte{0});
+    return;
+  }
+  if (bits == 4) {
+    for (int64_t i = 0; i < bytes; ++i)
+      out[i] = static_cast<std::byte>(values[2 * i] | values[2 * i + 1] << 4);
+    std::fill_n(out + bytes, padding, std::byte{0});
+    if (count % 2) out[bytes] = static_cast<std::byte>(values[count - 1]);
+    return;
+  }
   uint64_t held = 0;
   int have = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -14,8 +29,7 @@ void pack_bits(const uint8_t* values, int64_t count, int bits, std::byte* out) {
     for (have += bits; have >= 8; have -= 8, held >>= 8)
       *out++ = static_cast<std::byte>(held & 0xff);
   }
-  int64_t tail = (count * bits + 31) / 32 * 4 - count * bits / 8;
-  for (int64_t i = 0; i < tail; ++i, held >>= 8) *out++ = static_cast<std::byte>(held & 0xff);
+  for (int64_t i = 0; i < padding; ++i, held >>= 8) *out++ = static_cast<std::byte>(held & 0xff);
 }
 
 void unpack_bits(const std::byte* packed, int64_t count, int bits, uint8_t* out) {
@@ -75,6 +89,21 @@ Grid QuantizedMatrix::grid(int64_t row, int64_t group) const {
   return g;
 }
 
+void QuantizedMatrix::grids(int64_t row, std::span<Grid> out) const {
+  if (scheme_.blocks || scheme_.group == Scheme::kTensor) {
+    for (size_t g = 0; g < out.size(); ++g) out[g] = grid(row, static_cast<int64_t>(g));
+    return;
+  }
+  thread_local std::vector<float> scales;
+  scales.resize(out.size());
+  int64_t first = row * groups();
+  to_float(scales_.dtype, scales_.bytes.data() + first * dtype_size(scales_.dtype), groups(),
+           scales.data());
+  const uint8_t* zeros = scheme_.asymmetric() ? zeros_.data() + first : nullptr;
+  for (size_t g = 0; g < out.size(); ++g)
+    out[g] = {.scale = scales[g], .zero = zeros ? zeros[g] : scheme_.symmetric_zero()};
+}
+
 void QuantizedMatrix::codes(int64_t row, uint8_t* out) const {
   // Signed 8-bit files pad no rows; everything else is padded to words.
   int64_t stride = code_flip_ ? k_ : row_bytes(scheme_, k_);
@@ -95,11 +124,13 @@ void QuantizedMatrix::dequantize(int64_t row, float* out) const {
   thread_local std::vector<uint8_t> u;
   u.resize(static_cast<size_t>(k_));
   codes(row, u.data());
-  for (int64_t g = 0, size = group_size(); g < groups(); ++g) {
-    Grid grid = this->grid(row, g);
-    for (int64_t i = g * size, end = std::min(k_, i + size); i < end; ++i)
+  thread_local std::vector<Grid> row_grids;
+  row_grids.resize(static_cast<size_t>(groups()));
+  grids(row, row_grids);
+  int64_t i = 0;
+  for (const Grid& grid : row_grids)
+    for (int64_t end = std::min(k_, i + group_size()); i < end; ++i)
       out[i] = decode(u[static_cast<size_t>(i)], grid);
-  }
 }
 
 int64_t QuantizedMatrix::stored_bytes(const Scheme& s, int64_t n, int64_t k) {
@@ -134,14 +165,15 @@ void QuantizedBuilder::set_row(int64_t row, const uint8_t* codes, std::span<cons
   pack_bits(codes, k_, scheme_.bits, codes_.data() + row * QuantizedMatrix::row_bytes(scheme_, k_));
   bool one = scheme_.group == Scheme::kTensor;
   if (one && row > 0) return;
-  auto groups = static_cast<int64_t>(grids.size());
-  for (int64_t g = 0; g < groups; ++g) {
-    int64_t i = one ? 0 : row * groups + g;
-    const Grid& grid = grids[static_cast<size_t>(g)];
-    from_float(scheme_.scale_type, &grid.scale, 1,
-               scales_.data() + i * dtype_size(scheme_.scale_type));
-    if (scheme_.asymmetric()) zeros_[static_cast<size_t>(i)] = static_cast<uint8_t>(grid.zero);
-  }
+  thread_local std::vector<float> scales;
+  scales.clear();
+  for (const Grid& grid : grids) scales.push_back(grid.scale);
+  auto groups = static_cast<int64_t>(grids.size()), first = one ? 0 : row * groups;
+  from_float(scheme_.scale_type, scales.data(), groups,
+             scales_.data() + first * dtype_size(scheme_.scale_type));
+  if (!scheme_.asymmetric()) return;
+  for (size_t g = 0; g < grids.size(); ++g)
+    zeros_[static_cast<size_t>(first) + g] = static_cast<uint8_t>(grids[g].zero);
 }
 
 QuantizedMatrix QuantizedBuilder::finish() {

@@ -36,6 +36,8 @@ class QuantizedMatrix {
   int64_t group_size() const { return scheme_.group_size(k_); }
 
   Grid grid(int64_t row, int64_t group) const;
+  // All of a row's. out: (groups).
+  void grids(int64_t row, std::span<Grid> out) const;
   // Unsigned codes of one row. out: (k).
   void codes(int64_t row, uint8_t* out) const;
   // Values of one row. out: (k).

@@ -129,10 +129,9 @@ Result<OnnxRows> OnnxRows::open(const Weights& model, const ExportMatrix& m, con
 void OnnxRows::row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const {
   if (!exact_) return rounded_row(r, codes, scales, zeros);
   if (codes) exact_->codes(r, codes);
-  for (int64_t g = 0; g < groups_; ++g) {
-    if (scales) scales[g] = exact_->scale(r, g);
-    if (zeros) zeros[g] = static_cast<uint8_t>(exact_->zero(r, g));
-  }
+  if (scales) exact_->scales(r, scales, 1);
+  if (!zeros) return;
+  for (int64_t g = 0; g < groups_; ++g) zeros[g] = static_cast<uint8_t>(exact_->zero(r, g));
 }
 
 void OnnxRows::rounded_row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const {

@@ -74,8 +74,8 @@ TensorView regrouped_floats(const QuantizedMatrix& w, std::span<const int32_t> g
   auto* out = reinterpret_cast<float*>(bytes.data());
   parallel_for(n, [&](int64_t row) {
     std::vector<uint8_t> codes(static_cast<size_t>(k));
-    std::vector<Grid> grids;
-    for (int64_t g = 0; g < w.groups(); ++g) grids.push_back(w.grid(row, g));
+    std::vector<Grid> grids(static_cast<size_t>(w.groups()));
+    w.grids(row, grids);
     w.codes(row, codes.data());
     for (int64_t j = 0; j < k; ++j) {
       auto at = static_cast<size_t>(j);
@@ -85,18 +85,31 @@ TensorView regrouped_floats(const QuantizedMatrix& w, std::span<const int32_t> g
   return own_bytes(DType::kF32, {n, k}, std::move(bytes));
 }
 
-std::vector<std::byte> transposed_bytes(std::span<const std::byte> a, int64_t rows, int64_t cols,
-                                        int64_t size) {
+namespace {
+
+template <class T>
+void transpose(const std::byte* a, int64_t rows, int64_t cols, std::byte* out) {
   constexpr int64_t kTile = 64;  // rows and columns whose lines stay in the first cache
-  std::vector<std::byte> out(a.size());
-  auto bytes = static_cast<size_t>(size);
+  constexpr int64_t kSize = sizeof(T);
   parallel_for(ceil_div(cols, kTile), [&](int64_t chunk) {
     int64_t c0 = chunk * kTile, c1 = std::min(cols, c0 + kTile);
     for (int64_t r0 = 0; r0 < rows; r0 += kTile)
       for (int64_t c = c0; c < c1; ++c)
         for (int64_t r = r0; r < std::min(rows, r0 + kTile); ++r)
-          std::memcpy(out.data() + (c * rows + r) * size, a.data() + (r * cols + c) * size, bytes);
+          std::memcpy(out + (c * rows + r) * kSize, a + (r * cols + c) * kSize, kSize);
   });
+}
+
+}  // namespace
+
+std::vector<std::byte> transposed_bytes(std::span<const std::byte> a, int64_t rows, int64_t cols,
+                                        int64_t size) {
+  std::vector<std::byte> out(a.size());
+  NB_CHECK(size == 2 || size == 4);
+  if (size == 2)
+    transpose<uint16_t>(a.data(), rows, cols, out.data());
+  else
+    transpose<uint32_t>(a.data(), rows, cols, out.data());
   return out;
 }
 
