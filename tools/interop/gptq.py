@@ -4,8 +4,8 @@ import shutil
 
 import torch
 from gptqmodel import GPTQModel
-from transformers import AwqConfig, GPTQConfig
 
+from consumers.consumer import plain_backend
 from interop.common import TALES
 from interop.exported import rows
 from interop.logits import load_in_transformers, logits_of
@@ -16,10 +16,6 @@ KINDS = [("w2g64", "gptq"), ("w3g128", "gptq"), ("w4g128", "gptq"), ("w4g128", "
          ("w5g128", "gptq")]
 FAMILIES = ["gpt-neox", "starcoder2", "phi", "bloom", "falcon-new", "gpt2"]  # the others have rows of 176
 
-# Groups of 4 bits that gptqmodel's first choice for CPUs multiplies: torch's _weight_int4pack_mm_cpu has no others,
-# and fails on them at the first token. gptqmodel's plain kernel takes all; the note of the export names it.
-ATEN_GROUPS = [32, 64, 128, 256]
-PLAIN = {"gptq": (GPTQConfig, "gptq_torch"), "awq": (AwqConfig, "torch_awq")}
 # Which transformers 5.23 cannot load whoever wrote them: optimum 2.3 replaces torch.nn.Linear by its exact type, and
 # Falcon's are a subclass; GPT-2's initial values are then given to the `weight` that a replaced linear lacks.
 OWN_LOADER = ["falcon", "gpt2"]
@@ -38,10 +34,8 @@ def logits(folder, texts):
     config = json.loads((folder / "config.json").read_text())
     if config["model_type"] in OWN_LOADER:
         return own_loader(folder, texts)
-    layout, options, how = config["quantization_config"], {}, "yes"
-    if layout["bits"] == 4 and layout["group_size"] not in ATEN_GROUPS:
-        kind, backend = PLAIN[layout["quant_method"]]
-        options, how = {"quantization_config": kind(bits=4, backend=backend)}, f"yes, by {backend}"
+    options = plain_backend(config["quantization_config"])
+    how = f"yes, by {options['quantization_config'].backend}" if options else "yes"
     model, misplaced = load_in_transformers(folder, torch.float16, **options)
     return logits_of(model, texts), f"without {misplaced[0]}" if misplaced else None, how
 
