@@ -129,6 +129,24 @@ def test_gptq_v1_cannot_hold_zero_points_of_zero(tmp_path):
     assert json.loads((out / "config.json").read_text())["quantization_config"]["checkpoint_format"] == "gptq_v2"
 
 
+# Which kernel gptqmodel takes on a CPU, and whether that has groups like these (./interop gptq awq).
+def test_groups_that_want_another_backend(made, tmp_path):
+    for scheme, target, backend in (("w4g128", "gptq", None), ("w4", "gptq", "gptq_torch"), ("w3g128", "gptq", None),
+                                    ("w4g16-asym", "awq", "torch_awq"), ("w4g128-asym", "awq", None)):
+        seen, _ = export(made(scheme), target, tmp_path, "--force")
+        said = [note for note in seen["notes"] if "name its backend" in note]
+        assert len(said) == bool(backend) and all(f'"{backend}"' in note for note in said)
+
+
+@needs_shared
+def test_families_that_transformers_takes_no_gptq_of(tmp_path):
+    for family, said in (("falcon-new", 1), ("bloom", 0)):
+        artifact = tmp_path / family
+        run("quantize", SHARED / "models/golden" / family, "-o", artifact, "--scheme", "w4g32", "--method", "rtn")
+        seen, _ = export(artifact, "gptq", tmp_path, "--force")
+        assert sum("GPTQModel.load" in note for note in seen["notes"]) == said
+
+
 def test_gptq_takes_widths_that_it_lacks_in_wider_ones(made, tmp_path):
     seen, out = export(made("w5g64"), "gptq", tmp_path)
     assert seen["round_trip"]["lossless"]

@@ -63,6 +63,7 @@ void print_export(const ExportOutcome& o) {
              r.round_trip.size.file_bits());
     if (r.measurement || !o.options.eval_text.empty())
       put_line("  loss             {}", loss_text(r));
+    if (r.consumer) put_line("  in its consumer  {}", consumer_text(*r.consumer));
     put_line("  files            {}", bytes_text(r.bytes));
     put_line("  took             {:.1f} s, at most {} of memory beside mapped files", o.seconds,
              bytes_text(o.peak));

@@ -46,8 +46,8 @@ double divergence(const float* p, double p_norm, const float* q, double q_norm, 
   return total;
 }
 
-TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
-                          const std::vector<Window>& windows) {
+Result<TokenScores> score_logits(const LogitSource& candidate, int64_t vocab,
+                                 const Decoder* reference, const std::vector<Window>& windows) {
   TokenScores scores;
   size_t total = 0;
   for (const Window& w : windows) total += w.ids.size() - 1 - static_cast<size_t>(w.first_scored);
@@ -57,7 +57,7 @@ TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
     scores.kl.resize(total);
     scores.agree.resize(total);
   }
-  int64_t vocab = candidate.config().vocab, length = static_cast<int64_t>(windows[0].ids.size());
+  auto length = static_cast<int64_t>(windows[0].ids.size());
   auto per_pass = static_cast<size_t>(
       std::max<int64_t>(1, std::min(kLogitBudget / (length * vocab), kPassTokens / length)));
   std::vector<float> logits, reference_logits;
@@ -65,7 +65,7 @@ TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
   size_t out = 0;
   for (size_t at = 0; at < windows.size(); at += per_pass) {
     auto pass = std::span(windows).subspan(at, std::min(per_pass, windows.size() - at));
-    run_model(candidate, pass, logits);
+    NB_OK(candidate(pass, logits));
     if (reference) run_model(*reference, pass, reference_logits);
     std::vector<Position> positions;
     int64_t row = 0;
@@ -90,6 +90,15 @@ TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
     progress.step(static_cast<int64_t>(at + pass.size()));
   }
   return scores;
+}
+
+TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
+                          const std::vector<Window>& windows) {
+  auto run = [&](std::span<const Window> pass, std::vector<float>& logits) -> Status {
+    run_model(candidate, pass, logits);
+    return {};
+  };
+  return score_logits(run, candidate.config().vocab, reference, windows).value();
 }
 
 Comparison summarize(const TokenScores& s) {

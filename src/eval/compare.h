@@ -1,6 +1,8 @@
 // What quantizing cost: the candidate's next-token distributions against the float model's.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,12 @@ struct TokenScores {
 // and every window within both contexts (the caller has checked).
 TokenScores score_windows(const Decoder& candidate, const Decoder* reference,
                           const std::vector<Window>& windows);
+
+// Whatever else computes a candidate's logits: of whole windows, (all their tokens, vocab).
+using LogitSource = std::function<Status(std::span<const Window>, std::vector<float>& logits)>;
+// The same of these; both models have `vocab` tokens.
+Result<TokenScores> score_logits(const LogitSource& candidate, int64_t vocab,
+                                 const Decoder* reference, const std::vector<Window>& windows);
 
 struct Comparison {
   double perplexity = 0, reference_perplexity = 0;

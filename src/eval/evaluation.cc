@@ -5,17 +5,27 @@ namespace {
 
 const std::string& name_of(const Decoder& model) { return model.weights().checkpoint().folder(); }
 
-Status check_windows(const std::vector<Window>& windows, const Decoder& model) {
-  int64_t vocab = model.config().vocab;
+// Of a model that holds so many tokens of so many kinds.
+Status check_windows(const std::vector<Window>& windows, const std::string& name, int64_t context,
+                     int64_t vocab) {
   for (const Window& w : windows) {
-    if (static_cast<int64_t>(w.ids.size()) > model.context())
+    if (static_cast<int64_t>(w.ids.size()) > context)
       return fail("{}: windows of {} tokens do not fit its context of {}; give a smaller --context",
-                  name_of(model), w.ids.size(), model.context());
+                  name, w.ids.size(), context);
     for (int32_t id : w.ids)
       if (id < 0 || id >= vocab)
-        return fail("{}: token id {} is outside the vocabulary of {}", name_of(model), id, vocab);
+        return fail("{}: token id {} is outside the vocabulary of {}", name, id, vocab);
   }
   return {};
+}
+
+Status check_windows(const std::vector<Window>& windows, const Decoder& model) {
+  return check_windows(windows, name_of(model), model.context(), model.config().vocab);
+}
+
+Result<std::optional<Decoder>> load_reference(std::optional<Weights> weights, int64_t context) {
+  if (!weights) return std::nullopt;
+  return NB_TRY(Decoder::load(std::move(*weights), Activations::kFloat, context));
 }
 
 }  // namespace
@@ -54,15 +64,38 @@ Result<Evaluation> evaluation_of(const Decoder& candidate, const Decoder* refere
 Result<Evaluation> evaluate(Weights weights, std::optional<Weights> reference_weights,
                             const std::string& tokenizer_folder, const EvaluationOptions& o) {
   Decoder candidate = NB_TRY(Decoder::load(std::move(weights), o.activations, o.windows.context));
-  std::optional<Decoder> float_model;
-  if (reference_weights)
-    float_model = NB_TRY(
-        Decoder::load(std::move(*reference_weights), Activations::kFloat, o.windows.context));
+  std::optional<Decoder> float_model =
+      NB_TRY(load_reference(std::move(reference_weights), o.windows.context));
   const Decoder* reference = float_model ? &*float_model : nullptr;
   auto tokenizer = NB_TRY(load_tokenizer(tokenizer_folder));
   std::vector<Window> windows =
       NB_TRY(held_out_windows(candidate, reference, *tokenizer, o.text, o.windows));
   return evaluation_of(candidate, reference, windows, score_windows(candidate, reference, windows));
+}
+
+Result<Evaluation> evaluate_foreign(const ForeignLogits& candidate, const DecoderConfig& config,
+                                    std::optional<Weights> reference_weights,
+                                    const std::string& tokenizer_folder,
+                                    const EvaluationOptions& o) {
+  std::optional<Decoder> float_model =
+      NB_TRY(load_reference(std::move(reference_weights), o.windows.context));
+  const Decoder* reference = float_model ? &*float_model : nullptr;
+  auto tokenizer = NB_TRY(load_tokenizer(tokenizer_folder));
+  int32_t bos = tokenizer->bos.value_or(std::max(config.bos, 0));
+  std::vector<Window> windows = NB_TRY(make_windows(*tokenizer, bos, o.text, o.windows));
+  NB_OK(check_windows(windows, tokenizer_folder, config.context, config.vocab));
+  if (reference) NB_OK(check_windows(windows, *reference));
+  if (reference && reference->config().vocab != config.vocab)
+    return fail("{}: has {} tokens, {} has {}; they are not the same model", name_of(*reference),
+                reference->config().vocab, tokenizer_folder, config.vocab);
+  NB_OK(candidate.start(windows));
+  TokenScores scores = NB_TRY(score_logits(candidate.logits, config.vocab, reference, windows));
+  Evaluation out;
+  out.scores = summarize(scores);
+  out.compared = reference != nullptr;
+  out.windows = windows.size();
+  out.tokens = scores.nll.size();
+  return out;
 }
 
 }  // namespace nibble

@@ -39,4 +39,14 @@ Result<Evaluation> evaluation_of(const Decoder& candidate, const Decoder* refere
 Result<Evaluation> evaluate(Weights candidate, std::optional<Weights> reference,
                             const std::string& tokenizer, const EvaluationOptions& options);
 
+// The same of logits that come from elsewhere, of a model of this config; sizes stay 0. `start` is
+// told the windows before the first are asked for.
+struct ForeignLogits {
+  std::function<Status(const std::vector<Window>&)> start;
+  LogitSource logits;
+};
+Result<Evaluation> evaluate_foreign(const ForeignLogits& candidate, const DecoderConfig& config,
+                                    std::optional<Weights> reference, const std::string& tokenizer,
+                                    const EvaluationOptions& options);
+
 }  // namespace nibble

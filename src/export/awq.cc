@@ -30,6 +30,7 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   IntegerModel model = NB_TRY(awq_model(request, /*grids=*/true));
   ExportPlan out{.flavour = kFlavours[0]};
   note_integer_losses(model, out);
+  note_backend_for_groups(model, "torch_awq", out);
   return out;
 }
 

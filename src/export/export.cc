@@ -61,6 +61,23 @@ Result<int64_t> folder_bytes(const std::string& folder) {
   return sum;
 }
 
+// Sequences that a graph of a fixed shape holds.
+EvaluationOptions evaluation_options(const ExportOptions& o) {
+  EvaluationOptions out{o.eval_text, {}, Activations::kFloat};
+  out.windows.tokens = o.eval_tokens;
+  if (o.fixed.context > 0) out.windows.context = std::min(out.windows.context, o.fixed.context);
+  return out;
+}
+
+Result<std::optional<Weights>> open_reference(const ExportOptions& o) {
+  if (o.eval_against.empty()) return std::nullopt;
+  return NB_TRY(Weights::open(o.eval_against));
+}
+
+const std::string& tokenizer_of(const ExportOptions& o, const ExportRequest& request) {
+  return o.eval_against.empty() ? request.folder() : o.eval_against;
+}
+
 // Runs what was written where Weights opens it, and else the source if that is the same.
 Status measure(const ExportOptions& o, const ExportRequest& request, const std::string& folder,
                ExportReport& report) {
@@ -78,12 +95,10 @@ Status measure(const ExportOptions& o, const ExportRequest& request, const std::
     return {};
   }
   std::string folder_run = out.through_source ? request.folder() : folder;
-  std::optional<Weights> reference;
-  if (!o.eval_against.empty()) reference = NB_TRY(Weights::open(o.eval_against));
-  EvaluationOptions options{o.eval_text, {}, out.arithmetic.activations};
-  options.windows.tokens = o.eval_tokens;
-  out.loss = NB_TRY(evaluate(NB_TRY(Weights::open(folder_run)), std::move(reference),
-                             o.eval_against.empty() ? request.folder() : o.eval_against, options));
+  EvaluationOptions options = evaluation_options(o);
+  options.activations = out.arithmetic.activations;
+  out.loss = NB_TRY(evaluate(NB_TRY(Weights::open(folder_run)), NB_TRY(open_reference(o)),
+                             tokenizer_of(o, request), options));
   report.measurement = out;
   return {};
 }
@@ -144,6 +159,12 @@ Result<ExportReport> export_model(const ExportOptions& o) {
     return fail("{}: {} was to keep every weight and did not ({}); please report this", o.output,
                 report.format->name, report.round_trip.verdict());
   if (!o.eval_text.empty()) NB_OK(measure(o, request, out.staging(), report));
+  if (o.consumer)
+    report.consumer =
+        NB_TRY(measure_in_consumer(*o.consumer,
+                                   {out.staging(), report.format->name, model.config(),
+                                    tokenizer_of(o, request), NB_TRY(open_reference(o))},
+                                   evaluation_options(o)));
   NB_OK(describe_export(request, report, o, out.staging()));
   report.bytes = NB_TRY(folder_bytes(out.staging()));
   NB_OK(out.publish());

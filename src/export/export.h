@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/evaluation.h"
+#include "export/consumer.h"
 #include "export/round_trip.h"
 #include "model/weights.h"
 #include "quant/calibration.h"
@@ -90,6 +90,7 @@ struct ExportOptions {
   std::string eval_text;     // what was written is measured on it; empty: nothing is measured
   std::string eval_against;  // the float model beside it; empty: perplexity alone
   int64_t eval_tokens = 0;   // of the text at most; 0: all
+  std::optional<ConsumerOptions> consumer;  // which is measured on it too
   FixedGraphOptions fixed;
   int64_t part_bytes = 0;  // as ExportRequest's
   bool force = false, dry_run = false;
@@ -108,6 +109,7 @@ struct ExportReport {
   RoundTrip round_trip;  // of a dry run: empty
   std::optional<ExportMeasurement> measurement;
   std::string unmeasured = "not measured";  // why there is none
+  std::optional<ConsumerLoss> consumer;     // where it was asked for
   int64_t bytes = 0;                        // of all files written
 };
 

@@ -35,6 +35,15 @@ IntegerLayout base_layout(const IntegerModel& model) {
       ->first;
 }
 
+// transformers 5.23 puts gptqmodel's linears in place of torch's own by their exact type, which
+// Falcon's are not (optimum 2.3, get_layers), and then gives GPT-2's the initial values of a weight
+// that they do not have (GPT2PreTrainedModel._init_weights).
+void note_loader(const std::string& family, ExportPlan& plan) {
+  if (family == "falcon" || family == "gpt2")
+    plan.notes.push_back(fmt::format(
+        "transformers 5.23 loads no GPTQ of {}; gptqmodel's own GPTQModel.load does.", family));
+}
+
 Result<ExportPlan> plan(const ExportRequest& request) {
   IntegerModel model = NB_TRY(integer_model(request, kWidths, /*grids=*/true));
   NB_OK(check_shapes(request, model));
@@ -47,6 +56,8 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   if (!request.values && model.asymmetric && out.flavour != kV2)
     out.notes.emplace_back("Written as gptq_v2 if one of its zero points is 0.");
   note_integer_losses(model, out);
+  note_backend_for_groups(model, "gptq_torch", out);
+  note_loader(request.model.config().model_type, out);
   IntegerLayout base = base_layout(model);
   bool mixed = !model.floats.empty() ||
                std::any_of(model.modules.begin(), model.modules.end(),

@@ -153,6 +153,20 @@ void note_integer_losses(const IntegerModel& model, ExportPlan& plan) {
         "Embedding and head are stored as floats: these loaders quantize linears of blocks.");
 }
 
+// Source: pytorch aten/src/ATen/native/LinearAlgebra.cpp, _weight_int4pack_mm_cpu. gptqmodel 7.7
+// asks for it (TorchAtenLinear) whatever the groups are.
+void note_backend_for_groups(const IntegerModel& model, const char* backend, ExportPlan& plan) {
+  constexpr std::array<int64_t, 4> kGroups = {32, 64, 128, 256};
+  if (std::ranges::none_of(model.modules, [&](const IntegerModule& m) {
+        return m.layout.bits == 4 && std::ranges::find(kGroups, m.layout.group) == kGroups.end();
+      }))
+    return;
+  plan.notes.push_back(fmt::format(
+      "On CPUs gptqmodel chooses a kernel of groups of 32, 64, 128 and 256 alone, which "
+      "these are not: name its backend \"{}\".",
+      backend));
+}
+
 PendingTensor integer_tensor(const Weights& model, const IntegerModule& m, const char* part,
                              DType dtype, std::vector<int64_t> shape,
                              std::function<TensorView(const IntegerRows&)> make) {

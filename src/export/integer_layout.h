@@ -85,6 +85,8 @@ Result<IntegerModel> integer_model(const ExportRequest& request, std::span<const
                                    bool grids);
 // The notes that both formats need, and plan.exact.
 void note_integer_losses(const IntegerModel& model, ExportPlan& plan);
+// Of 4 bits in groups that gptqmodel's first choice for CPUs cannot multiply: the backend that can.
+void note_backend_for_groups(const IntegerModel& model, const char* backend, ExportPlan& plan);
 
 // A tensor of the module's rows, made when it is written. make: (const IntegerRows&) -> TensorView
 // of this dtype and shape.

@@ -57,6 +57,32 @@ Json record_of(const ExportRequest& request, const ExportReport& report, const J
   return j;
 }
 
+std::string text_name(const ExportOptions& o) {
+  return std::filesystem::path(o.eval_text).filename().string();
+}
+
+Json figures_of(const Evaluation& loss) {
+  const Comparison& s = loss.scores;
+  Json j = {{"tokens", loss.tokens}, {"perplexity", s.perplexity}};
+  if (loss.compared)
+    j.update({{"reference_perplexity", s.reference_perplexity},
+              {"perplexity_ratio", s.ratio},
+              {"kl_mean", s.kl_mean},
+              {"kl_p99", s.kl_p99},
+              {"top1", s.top1}});
+  return j;
+}
+
+std::string figures_text(const Evaluation& loss) {
+  const Comparison& s = loss.scores;
+  std::string out;
+  if (loss.compared)
+    out = fmt::format("KL {:.5f} nats a token, top-1 {:.2f} %, ", s.kl_mean, 100 * s.top1);
+  out += fmt::format("perplexity {:.4f}", s.perplexity);
+  if (loss.compared) out += fmt::format(" (float model: {:.4f})", s.reference_perplexity);
+  return out + fmt::format(", on {} held-out tokens", loss.tokens);
+}
+
 std::string header(const ExportReport& report, const std::string& base) {
   std::string out = "---\n";
   if (!base.empty()) out += fmt::format("base_model: {}\nbase_model_relation: quantized\n", base);
@@ -82,6 +108,7 @@ std::string card(const ExportReport& report, const Json& record, const std::stri
                     record["bits_per_weight"].get<double>(), record["file_bits"].get<double>()));
   row("read back", report.round_trip.verdict());
   row("loss", loss_text(report));
+  if (report.consumer) row("loss in its consumer", consumer_text(*report.consumer));
   if (record.contains("recipe") && record["recipe"].contains("rules"))
     for (const Json& rule : record["recipe"]["rules"])
       if (rule.is_string()) row("quantized by", "`" + rule.get<std::string>() + "`");
@@ -97,33 +124,36 @@ std::string card(const ExportReport& report, const Json& record, const std::stri
 }  // namespace
 
 Json loss_of(const ExportReport& report, const ExportOptions& o) {
-  if (!report.measurement) return {{"unknown", report.unmeasured}};
-  const auto& [loss, arithmetic, through_source] = *report.measurement;
-  Json j = {
-      {"text", std::filesystem::path(o.eval_text).filename().string()},
-      {"tokens", loss.tokens},
-      {"arithmetic", arithmetic.what},
-      {"ran", through_source ? "the source, whose weights are equal bit for bit" : "this file"},
-      {"perplexity", loss.scores.perplexity}};
-  if (!loss.compared) return j;
-  j["reference_perplexity"] = loss.scores.reference_perplexity;
-  j["perplexity_ratio"] = loss.scores.ratio;
-  j["kl_mean"] = loss.scores.kl_mean;
-  j["kl_p99"] = loss.scores.kl_p99;
-  j["top1"] = loss.scores.top1;
+  Json j;
+  if (report.measurement) {
+    const auto& [loss, arithmetic, through_source] = *report.measurement;
+    j = {{"text", text_name(o)},
+         {"arithmetic", arithmetic.what},
+         {"ran", through_source ? "the source, whose weights are equal bit for bit" : "this file"}};
+    j.update(figures_of(loss));
+  } else {
+    j = {{"unknown", report.unmeasured}};
+  }
+  if (!report.consumer) return j;
+  const ConsumerLoss& c = *report.consumer;
+  if (c.name.empty()) {
+    j["consumer"] = {{"unknown", c.unknown}};
+  } else {
+    j["consumer"] = {{"by", c.name}, {"text", text_name(o)}};
+    j["consumer"].update(figures_of(c.loss));
+  }
   return j;
 }
 
 std::string loss_text(const ExportReport& report) {
   if (!report.measurement) return "unknown: " + report.unmeasured;
-  const auto& [loss, arithmetic, through_source] = *report.measurement;
-  const Comparison& s = loss.scores;
-  std::string out;
-  if (loss.compared)
-    out = fmt::format("KL {:.5f} nats a token, top-1 {:.2f} %, ", s.kl_mean, 100 * s.top1);
-  out += fmt::format("perplexity {:.4f}", s.perplexity);
-  if (loss.compared) out += fmt::format(" (float model: {:.4f})", s.reference_perplexity);
-  return out + fmt::format(", on {} held-out tokens; {}", loss.tokens, arithmetic.what);
+  return fmt::format("{}; {}", figures_text(report.measurement->loss),
+                     report.measurement->arithmetic.what);
+}
+
+std::string consumer_text(const ConsumerLoss& c) {
+  if (c.name.empty()) return "unknown: " + c.unknown;
+  return fmt::format("{}; {}", figures_text(c.loss), c.name);
 }
 
 Status describe_export(const ExportRequest& request, const ExportReport& report,

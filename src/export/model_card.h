@@ -9,6 +9,8 @@ namespace nibble {
 // line.
 Json loss_of(const ExportReport& report, const ExportOptions& options);
 std::string loss_text(const ExportReport& report);
+// The same of what its consumer computed.
+std::string consumer_text(const ConsumerLoss& consumer);
 
 // Writes both into `folder`. Of options.base_model: empty is what the source says of it, if
 // anything.

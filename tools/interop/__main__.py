@@ -20,6 +20,7 @@ FORMATS = {
     "gguf_package": "GGUF files in the gguf package",
     "tflite": "TFLite files in LiteRT, its own kernels and XNNPACK's",
     "torchscript": "TorchScript archives in torch.jit.load",
+    "with_consumer": "what nibble export --with-consumer writes of each",
     "report": "the page of nibble report in Chromium",
     "eval": "tasks in lm-evaluation-harness, BLEU and chrF in sacrebleu",
 }

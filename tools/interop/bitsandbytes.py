@@ -1,7 +1,8 @@
 """bitsandbytes in transformers. Its int8 rounds the activations too, which nibble's reading does not."""
 import torch
 
-from interop.exported import rows
+from interop.exported import as_it_is, rows
+from interop.logits import difference, load_in_transformers, logits_of
 
 NOISE = 1e-3       # float32, the order of sums
 ROUNDED = 2.5e-1   # activations of 8 bits by row
@@ -10,6 +11,21 @@ KINDS = [("", "bitsandbytes:nf4"), ("", "bitsandbytes:nf4-double"), ("", "bitsan
 FAMILIES = ["qwen3", "phi3", "gemma", "gpt2"]
 
 
+def logits(folder, texts):
+    """Of the weights as bitsandbytes dequantizes them, in float32.
+
+    As loaded, the model computes in the type of the file, bfloat16 in most: norms and embeddings keep it, since
+    transformers 5.23 sends everything named `weight` through bitsandbytes' deserializer, which casts nothing. The
+    kernels of four bits are therefore held, in that type, against the dequantized model's linears."""
+    model, misplaced = load_in_transformers(folder, "auto")
+    packed = logits_of(model, texts)
+    model = model.dequantize()
+    wrong = f"without {misplaced[0]}" if misplaced else None
+    if (far := difference(packed, logits_of(model, texts))) > NOISE:
+        wrong = f"packed, {far:.1e} from dequantized"
+    return logits_of(model.float(), texts), wrong, "yes, dequantized and packed"
+
+
 def check():
-    yield from rows(KINDS, FAMILIES, "", "bitsandbytes:nf4", torch.float32, NOISE)
-    yield from rows([("w8", "bitsandbytes")], [], "", "", torch.float32, ROUNDED)
+    yield from rows(KINDS, FAMILIES, "", "bitsandbytes:nf4", logits, NOISE)
+    yield from rows([("w8", "bitsandbytes")], [], "", "", as_it_is(torch.float32), ROUNDED)

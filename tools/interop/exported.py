@@ -8,7 +8,7 @@ import tempfile
 import torch
 
 from interop.common import GOLDEN, TALES, Row, nibble, windows
-from interop.logits import difference, logits_of_nibble, logits_of_transformers
+from interop.logits import difference, load_in_transformers, logits_of, logits_of_nibble
 
 
 def texts_of(model):
@@ -28,24 +28,33 @@ def export(model, scheme, target, work):
     return out
 
 
-def check_one(model, scheme, target, dtype, allowed):
+def as_it_is(dtype):
+    """As `check_one` takes it: in transformers and this type, without another word."""
+    def logits(folder, texts):
+        model, misplaced = load_in_transformers(folder, dtype)
+        return logits_of(model, texts), f"without {misplaced[0]}" if misplaced else None, "yes"
+    return logits
+
+
+def check_one(model, scheme, target, logits, allowed):
+    """logits: folder, texts -> the consumer's, what is wrong with how it loaded them (or None), how it did."""
     name = f"{target} {scheme} {model.name}".replace("  ", " ")
     with tempfile.TemporaryDirectory() as work, contextlib.redirect_stdout(io.StringIO()):
         try:
             folder = export(model, scheme, target, pathlib.Path(work))
             texts = texts_of(model)
             ours = torch.stack([logits_of_nibble(folder, ids) for ids in texts])
-            theirs, misplaced = logits_of_transformers(folder, texts, dtype)
+            theirs, wrong, how = logits(folder, texts)
         except Exception as error:
             return Row(name, f"{type(error).__name__}: {error}".splitlines()[0][:90], False)
     far = difference(theirs, ours)
-    return Row(name, f"without {misplaced[0]}" if misplaced else "yes", not misplaced and far <= allowed, far, allowed)
+    return Row(name, wrong or how, not wrong and far <= allowed, far, allowed)
 
 
-def rows(kinds, families, scheme, target, dtype, allowed):
+def rows(kinds, families, scheme, target, logits, allowed):
     """The embedded model in all kinds (scheme, target), golden families in one."""
     for kind, to in kinds:
-        yield check_one(TALES, kind, to, dtype, allowed)
+        yield check_one(TALES, kind, to, logits, allowed)
     for family in families:
         if (GOLDEN / family).is_dir():
-            yield check_one(GOLDEN / family, scheme, target, dtype, allowed)
+            yield check_one(GOLDEN / family, scheme, target, logits, allowed)

@@ -15,15 +15,24 @@ def logits_of_nibble(folder, ids):
     return load_file(file)["logits"]
 
 
-@torch.no_grad()
-def logits_of_transformers(folder, texts, dtype=torch.float32):
-    """Loads the folder as it is -> logits, and the names of tensors that found no place;
-    raises what transformers raises, be it at the first forward pass."""
+def load_in_transformers(folder, dtype, **options):
+    """Loads the folder as it is -> the model, and the names of tensors that found no place."""
     with contextlib.redirect_stderr(io.StringIO()):  # progress bars
-        model, report = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype,
-                                                             output_loading_info=True)
-        logits = torch.stack([model.eval()(torch.tensor([ids])).logits[0].float() for ids in texts])
-    return logits, [name for names in report.values() for name in names]
+        model, report = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
+    return model.eval(), [name for names in report.values() for name in names]
+
+
+@torch.no_grad()
+def logits_of(model, texts):
+    with contextlib.redirect_stderr(io.StringIO()):
+        return torch.stack([model(torch.tensor([ids])).logits[0].float() for ids in texts])
+
+
+def logits_of_transformers(folder, texts, dtype=torch.float32):
+    """-> logits, and the names of tensors that found no place; raises what transformers raises, be it at the first
+    forward pass."""
+    model, misplaced = load_in_transformers(folder, dtype)
+    return logits_of(model, texts), misplaced
 
 
 def difference(theirs, ours):
