@@ -18,13 +18,17 @@ constexpr int64_t kLongestOutput = int64_t{1} << 32;
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
-Result<pid_t> start(const std::vector<std::string>& arguments, int output) {
+Result<pid_t> start(const std::vector<std::string>& arguments, int output,
+                    const std::string& messages) {
   std::vector<char*> argv = {const_cast<char*>("nibble")};
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+  if (!messages.empty())
+    ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, messages.c_str(),
+                                       O_WRONLY | O_CREAT | O_TRUNC, 0600);
   pid_t child = 0;
   int error = ::posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
@@ -34,10 +38,11 @@ Result<pid_t> start(const std::vector<std::string>& arguments, int output) {
 
 }  // namespace
 
-Result<std::string> run_nibble(const std::vector<std::string>& arguments) {
+Result<std::string> run_nibble(const std::vector<std::string>& arguments,
+                               const std::string& messages) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail("cannot make a pipe: {}", reason(errno));
-  Result<pid_t> child = start(arguments, ends[1]);
+  Result<pid_t> child = start(arguments, ends[1], messages);
   ::close(ends[1]);
   Result<std::string> out;
   if (child) out = read_all(ends[0], "the output of nibble " + arguments[0], kLongestOutput);
