@@ -53,7 +53,7 @@ def test_a_dry_run_estimates_what_never_ran(tmp_path):
     """Of blocks by number, of windows that the model writes itself, of learning end to end; the clock as well."""
     job = write_job(tmp_path, gate="{max_ms_per_token: 1000}", exports="[gguf]", method="best")
     job.write_text(job.read_text().replace("  rest:", "  layers 3: w8 rtn\n  rest:").replace("windows: 4", "windows: 8"))
-    text = run("make", job, "--dry-run").stdout
+    text = run("make", job, "--dry-run", timeout=300).stdout
     *steps, basis = text.splitlines()
     assert len(steps) == 5 and all(line.startswith("to do") and "~" in line and " s  nibble " in line for line in steps)
     assert basis.startswith("~: estimated, timed now on the first 1 and 2 of 4 blocks; to do: about ")

@@ -21,8 +21,9 @@ namespace {
 // Of the whole job's windows and tokens: few enough to be quick, many enough to be seen in the
 // time.
 constexpr int64_t kFewShare = 16, kManyShare = 4;
-constexpr int64_t kFewSteps = 4, kManySteps = 12;  // of learning end to end
-constexpr int64_t kLearningWindows = 8;            // it holds some back
+// Steps of learning end to end, and its least windows: it holds some back, and where it has many
+// steps it writes more itself, 64 at once.
+constexpr int64_t kFewSteps = 4, kManySteps = 36, kLearningWindows = 8;
 
 struct Counts {
   int64_t few, many;
