@@ -30,3 +30,9 @@ def test_summarizer():
 def test_summarizer_misses_a_budget():
     done = example("summarizer", TALES, TALES / "held_out.txt", TALES / "calibration.txt", 2)
     assert done.returncode == 1 and "miss the budget" in done.stderr
+
+
+def test_kiosk_misses_a_budget():
+    """All of it runs in .ci/run, which builds the program for ARM."""
+    done = example("kiosk", TALES, TALES / "held_out.txt", TALES / "calibration.txt", "0.001GB")
+    assert done.returncode == 1 and "there are 0.001 GB" in done.stderr

@@ -32,6 +32,7 @@ def test_goes_the_whole_way_once(tmp_path):
     plan = run_json("make", job, "--dry-run")
     assert [s["step"] for s in plan] == ["quantize", "eval", "export gguf", "export gptq", "report"]
     assert not any(s["done"] for s in plan) and not (tmp_path / "out").exists()
+    assert all(s["estimated"] and s["seconds"] > 0 for s in plan)
     seen = run_json("make", job)
     assert seen["passed"] and [s["step"] for s in seen["steps"]] == [s["step"] for s in plan]
     gates = {g["gate"]: g for s in seen["steps"] for g in s["gates"]}
@@ -45,12 +46,33 @@ def test_goes_the_whole_way_once(tmp_path):
     assert digest(alone)["model.safetensors"] == digest(tmp_path / "out/model")["model.safetensors"]
     again = run_json("make", job)
     assert again == seen
-    assert all(s["done"] and s["seconds"] > 0 for s in run_json("make", job, "--dry-run"))
+    assert all(s["done"] and s["seconds"] > 0 and not s["estimated"] for s in run_json("make", job, "--dry-run"))
+
+
+def test_a_dry_run_estimates_what_never_ran(tmp_path):
+    """Of blocks by number, of windows that the model writes itself, of learning end to end; the clock as well."""
+    job = write_job(tmp_path, gate="{max_ms_per_token: 1000}", exports="[gguf]", method="best")
+    job.write_text(job.read_text().replace("  rest:", "  layers 3: w8 rtn\n  rest:").replace("windows: 4", "windows: 8"))
+    text = run("make", job, "--dry-run", timeout=300).stdout
+    *steps, basis = text.splitlines()
+    assert len(steps) == 5 and all(line.startswith("to do") and "~" in line and " s  nibble " in line for line in steps)
+    assert basis.startswith("~: estimated, timed now on the first 1 and 2 of 4 blocks; to do: about ")
+    assert not (tmp_path / "out").exists()
+    untimed = run_json("make", job, "--dry-run", "--untimed")
+    assert all(s["seconds"] is None and not s["estimated"] for s in untimed)
+    run("make", job, "--untimed", code=2)
+
+
+def test_what_no_slice_can_tell_is_unknown(tmp_path):
+    job = write_job(tmp_path)
+    job.write_text(job.read_text().replace("  rest: w4g128-asym gptq", "  layers 0-2: w4 rtn\n  layers 3: w8 rtn"))
+    text = run("make", job, "--dry-run").stdout
+    assert "unknown  nibble quantize" in text and "unknown, and not estimated: quantize of a slice: nibble: " in text
 
 
 def test_what_changes_is_made_again(tmp_path):
     run("make", write_job(tmp_path))
-    plan = run_json("make", write_job(tmp_path, exports="[awq, gguf]"), "--dry-run")
+    plan = run_json("make", write_job(tmp_path, exports="[awq, gguf]"), "--dry-run", "--untimed")
     assert [(s["step"], s["done"]) for s in plan] == [("quantize", True), ("eval", True), ("export awq", False),
                                                       ("export gguf", True), ("report", True)]
     plan = run_json("make", write_job(tmp_path, method="rtn"), "--dry-run")
@@ -112,5 +134,5 @@ def test_a_job_needs_an_output(tmp_path):
     job = write_job(tmp_path)
     job.write_text(job.read_text().replace("output: out\n", ""))
     assert "give -o" in run("make", job, code=2).stderr
-    assert run_json("make", job, "-o", tmp_path / "other", "--model", TALES, "--dry-run")[0]["command"][1] == str(TALES)
+    assert run_json("make", job, "-o", tmp_path / "other", "--model", TALES, "--dry-run", "--untimed")[0]["command"][1] == str(TALES)
     assert "no such file" in run("make", tmp_path / "none.yaml", code=1).stderr.lower()

@@ -37,7 +37,8 @@ Result<int> file_of(std::string_view bytes) {
 
 Result<Process> Process::start(const std::string& program,
                                const std::vector<std::string>& arguments,
-                               std::optional<std::string_view> input) {
+                               std::optional<std::string_view> input,
+                               const std::string& messages) {
   std::vector<char*> argv;
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
@@ -53,6 +54,9 @@ Result<Process> Process::start(const std::string& program,
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, *source, STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  if (!messages.empty())
+    ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, messages.c_str(),
+                                       O_WRONLY | O_CREAT | O_TRUNC, 0600);
   pid_t pid = 0;
   int error = ::posix_spawnp(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);

@@ -14,14 +14,15 @@
 namespace nibble {
 
 // Reads `input` from its standard input (without one: what nibble itself would), and is read from
-// its standard output; its messages pass on to standard error. Destroyed before wait(), it finds
-// nobody who reads, and is waited for.
+// its standard output; its messages pass on to standard error, or go to the file `messages`.
+// Destroyed before wait(), it finds nobody who reads, and is waited for.
 class Process {
  public:
   // `program` is a path or a name that PATH knows; `arguments` begin with the name it goes by.
   static Result<Process> start(const std::string& program,
                                const std::vector<std::string>& arguments,
-                               std::optional<std::string_view> input = {});
+                               std::optional<std::string_view> input = {},
+                               const std::string& messages = "");
   Process(Process&& other) noexcept;
   ~Process();
 

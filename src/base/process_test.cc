@@ -22,6 +22,16 @@ TEST(Process, NeitherSideWaitsForTheOther) {
   EXPECT_EQ(read_all(cat->output(), "cat", 1 << 21).value(), much);
 }
 
+TEST(Process, WritesMessagesToAFile) {
+  TempFolder folder;
+  std::string file = folder / "messages";
+  auto shell = Process::start("sh", {"sh", "-c", "echo out; echo said >&2"}, {}, file);
+  ASSERT_TRUE(shell);
+  EXPECT_EQ(shell->read_line(10).value(), "out");
+  EXPECT_EQ(shell->wait().value(), 0);
+  EXPECT_EQ(read_file(file).value(), "said\n");
+}
+
 TEST(Process, TellsHowItEnded) {
   auto done = Process::start("sh", {"sh", "-c", "exit 7"});
   ASSERT_TRUE(done);

@@ -6,11 +6,12 @@
 
 namespace nibble {
 
-Result<std::string> run_nibble(const std::vector<std::string>& arguments) {
+Result<std::string> run_nibble(const std::vector<std::string>& arguments,
+                               const std::string& messages) {
   constexpr int64_t kLongestOutput = int64_t{1} << 32;
   std::vector<std::string> argv = {"nibble"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
-  Process child = NB_TRY(Process::start("/proc/self/exe", argv));
+  Process child = NB_TRY(Process::start("/proc/self/exe", argv, {}, messages));
   auto out = read_all(child.output(), "the output of nibble " + arguments[0], kLongestOutput);
   auto code = child.wait();
   if (!code) return fail("nibble {}: {}", arguments[0], code.error().message);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/child.h"
 #include "cli/common.h"
+#include "cli/job_estimate.h"
 #include "cli/job_run.h"
 
 namespace nibble {
@@ -12,7 +13,7 @@ namespace {
 
 struct MakeOptions {
   std::string file, model, output;
-  bool dry_run = false, json = false;
+  bool dry_run = false, untimed = false, json = false;
 };
 
 Result<Job> job_of(const MakeOptions& o) {
@@ -56,20 +57,42 @@ Result<Json> run_step(const JobStep& step, JobRecord& record) {
   return result;
 }
 
-int show_plan(const std::vector<JobStep>& steps, JobRecord& record, bool json) {
-  Json list = Json::array();
+// What is to be done, what each step took when it last ran, and for those that never ran what
+// slices of the model tell.
+int show_plan(const Job& job, JobRecord& record, const MakeOptions& o) {
+  std::vector<JobStep> steps = steps_of(job);
+  std::vector<bool> done;
+  bool all_known = true;
   for (const JobStep& step : steps) {
-    bool done = record.done(step).has_value();
-    double seconds = record.seconds_before(step);
-    Json known = seconds > 0 ? Json(seconds) : Json(nullptr);
-    list.push_back(
-        {{"step", step.name}, {"done", done}, {"seconds", known}, {"command", step.arguments}});
-    if (json) continue;
-    put_line("{:<8} {:>9}  {}", done ? "done" : "to do",
-             seconds > 0 ? fmt::format("{:.1f} s", seconds) : "unknown",
-             command_line(step.arguments));
+    done.push_back(record.done(step).has_value());
+    all_known &= record.seconds_before(step) > 0;
   }
-  if (json) put_json(list);
+  JobEstimate estimate;
+  if (!all_known && !o.untimed) estimate = estimate_job(job);
+  Json list = Json::array();
+  double to_do = 0;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    double seconds = record.seconds_before(steps[i]);
+    bool estimated = seconds <= 0 && !estimate.seconds.empty();
+    if (estimated) seconds = estimate.seconds[i];
+    if (!done[i]) to_do += seconds;
+    bool known = seconds > 0;
+    list.push_back({{"step", steps[i].name},
+                    {"done", static_cast<bool>(done[i])},
+                    {"seconds", known ? Json(seconds) : Json(nullptr)},
+                    {"estimated", estimated},
+                    {"command", steps[i].arguments}});
+    std::string time = known ? fmt::format("{}{:.1f} s", estimated ? "~" : "", seconds) : "unknown";
+    if (!o.json)
+      put_line("{:<8} {:>9}  {}", done[i] ? "done" : "to do", time,
+               command_line(steps[i].arguments));
+  }
+  if (o.json) put_json(list);
+  if (o.json || all_known) return 0;
+  if (!estimate.seconds.empty())
+    put_line("~: estimated, {}; to do: about {:.0f} s in all", estimate.basis, to_do);
+  else if (!estimate.reason.empty())
+    put_line("unknown, and not estimated: {}", estimate.reason);
   return 0;
 }
 
@@ -83,10 +106,10 @@ Status prepare(const Job& job) {
 
 Result<int> make(const MakeOptions& o) {
   Job job = NB_TRY(job_of(o));
-  std::vector<JobStep> steps = steps_of(job);
   JobRecord record = NB_TRY(JobRecord::open(job));
-  if (o.dry_run) return show_plan(steps, record, o.json);
+  if (o.dry_run) return show_plan(job, record, o);
   NB_OK(prepare(job));
+  std::vector<JobStep> steps = steps_of(job);
   Json done = Json::array();
   std::string missed;
   for (const JobStep& step : steps) {
@@ -117,6 +140,9 @@ CommandBody setup(CLI::App& app) {
   app.add_option("--model", o->model, "Folder of the float model, in place of the job's");
   app.add_option("-o,--output", o->output, "Folder for all that is made, in place of the job's");
   add_dry_run_option(app, o->dry_run);
+  app.add_flag("--untimed", o->untimed,
+               "With --dry-run: run no slices of the model to estimate steps that never ran")
+      ->needs("--dry-run");
   add_json_option(app, o->json);
   app.footer(
       "quantize, eval, bench and export one after another, as commands of their own. A missed "

@@ -1,37 +1,11 @@
 #include "cli/measured_recipe.h"
 
-#include <stdlib.h>
-
-#include <filesystem>
-
 #include "base/json.h"
 #include "cli/child.h"
+#include "cli/work_folder.h"
 
 namespace nibble {
 namespace {
-
-namespace fs = std::filesystem;
-
-// A folder of its own that goes away with its owner.
-class WorkFolder {
- public:
-  static Result<WorkFolder> create() {
-    std::error_code ec;
-    std::string name = (fs::temp_directory_path(ec) / "nibble-XXXXXX").string();
-    if (ec || !mkdtemp(name.data())) return fail("{}: cannot be made", name);
-    return WorkFolder(name);
-  }
-  WorkFolder(WorkFolder&& other) noexcept : path_(std::exchange(other.path_, "")) {}
-  ~WorkFolder() {
-    std::error_code ec;
-    if (!path_.empty()) fs::remove_all(path_, ec);
-  }
-  std::string operator/(const char* name) const { return path_ + "/" + name; }
-
- private:
-  explicit WorkFolder(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
 
 Result<Json> run_json(std::vector<std::string> arguments) {
   arguments.push_back("--json");

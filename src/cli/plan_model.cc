@@ -1,5 +1,7 @@
 #include "cli/plan_model.h"
 
+#include <cmath>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/child.h"
@@ -10,6 +12,7 @@
 #include "cli/plan_matrix.h"
 #include "cli/plan_validation.h"
 #include "cli/sizes.h"
+#include "quant/loss_estimate.h"
 
 namespace nibble {
 namespace {
@@ -24,22 +27,46 @@ Result<PlanBudget> budget_of(const PlanFlags& f) {
   out.increase = parse_share(f.max_loss);
   if (!out.increase || !(*out.increase >= 0))
     return usage("--max-loss takes a share as 1% or 0.01, not {}", in_quotes(f.max_loss));
-  if (f.quick || f.text.empty())
-    return usage("--max-loss needs a measured loss: give --text, and leave --quick out");
+  if (!f.quick && f.text.empty())
+    return usage("--max-loss needs a loss: give --text, or --quick for an estimate");
   return out;
+}
+
+std::string method_of(const PlanFlags& f, const PlanRow& row) {
+  return f.calibration.empty() || row.form.blocks->bits == 8 ? "rtn" : "gptq";
 }
 
 // The arguments of `nibble quantize MODEL` for this row.
 std::vector<std::string> recipe_of(const PlanFlags& f, const PlanRow& row) {
   std::vector<std::string> out = row.arguments;
-  bool plain = f.calibration.empty() || row.form.blocks->bits == 8;
-  out.insert(out.end(), {"--method", plain ? "rtn" : "gptq"});
-  if (!plain) out.insert(out.end(), {"--calibration", f.calibration});
+  std::string method = method_of(f, row);
+  out.insert(out.end(), {"--method", method});
+  if (method != "rtn") out.insert(out.end(), {"--calibration", f.calibration});
   return out;
 }
 
+// Of every row that is to be made, in place of making it. On a text of the model's own writing the
+// logarithm of perplexity would rise by just the KL; elsewhere it rises by less.
+Result<LossEstimate> estimate_row_losses(const PlanFlags& f, std::vector<PlanRow>& rows) {
+  std::vector<LossQuestion> questions;
+  std::vector<PlanRow*> made;
+  for (PlanRow& row : rows) {
+    if (row.arguments.empty()) continue;
+    const Method* method = NB_TRY(find_method(method_of(f, row)));
+    questions.push_back({*row.form.blocks, method});
+    made.push_back(&row);
+  }
+  if (made.empty()) return LossEstimate{};
+  const std::string& text = f.calibration.empty() ? f.text : f.calibration;
+  LossEstimate seen = NB_TRY(estimate_losses(f.model, text, questions, *made[0]->form.head));
+  for (size_t i = 0; i < made.size(); ++i)
+    made[i]->loss =
+        PlanLoss{.increase = std::expm1(seen.kl[i]), .kl = seen.kl[i], .estimated = true};
+  return seen;
+}
+
 Status measure_losses(const PlanFlags& f, std::vector<PlanRow>& rows) {
-  if (f.quick || f.text.empty()) return {};
+  if (f.text.empty()) return {};
   Progress progress("scheme", static_cast<int64_t>(rows.size()));
   for (size_t i = 0; i < rows.size(); ++i) {
     progress.step(static_cast<int64_t>(i), rows[i].name);
@@ -70,21 +97,24 @@ Json row_json(const PlanRow& r, const DeviceProfile& device) {
             {"refused", r.refused.empty() ? Json(nullptr) : Json(r.refused)}};
   j["loss"] = nullptr;
   if (r.loss)
-    j["loss"] = {
-        {"perplexity_increase", r.loss->increase}, {"kl_mean", r.loss->kl}, {"top1", r.loss->top1}};
+    j["loss"] = {{"perplexity_increase", r.loss->increase},
+                 {"kl_mean", r.loss->kl},
+                 {"top1", r.loss->top1 ? Json(*r.loss->top1) : Json(nullptr)},
+                 {"estimated", r.loss->estimated}};
   return j;
 }
 
 std::string loss_text(const PlanRow& r) {
   if (!r.loss) return "unknown";
-  return fmt::format("{:+.2f} %", 100 * r.loss->increase);
+  return fmt::format("{}{:+.2f} %", r.loss->estimated ? "~" : "", 100 * r.loss->increase);
 }
 
 std::string rate_text(double tokens, double seconds) {
   return seconds > 0 ? fmt::format("{:.3g}", tokens / seconds) : "unknown";
 }
 
-void print_rows(const PlanFlags& f, const std::vector<PlanRow>& rows, const DeviceProfile& device) {
+void print_rows(const PlanFlags& f, const std::vector<PlanRow>& rows, const DeviceProfile& device,
+                const LossEstimate& estimate) {
   put_line("{} on {} ({:.3g} GB/s, {} usable), {} tokens of context:", f.model, device.slug,
            device.bandwidth / 1e9, bytes_text(static_cast<int64_t>(device.usable)), f.context);
   put_line("  {:<13} {:>9} {:>9} {:>10} {:>9} {:>9} {:>9} {:>10}", "scheme", "weights", "in all",
@@ -99,6 +129,11 @@ void print_rows(const PlanFlags& f, const std::vector<PlanRow>& rows, const Devi
   put_line("  *: none is both faster and better; in all: with {} of cache and {} to work in",
            bytes_text(static_cast<int64_t>(rows[0].cost.cache)),
            bytes_text(static_cast<int64_t>(rows[0].cost.activations + rows[0].cost.runtime)));
+  if (estimate.tokens > 0)
+    put_line(
+        "  ~: an estimate. Each part alone was measured at {} on {} tokens ({}); other schemes by "
+        "how they round, parts added up",
+        estimate.probe, estimate.tokens, estimate.windows);
 }
 
 ParetoPicture picture_of(const std::vector<PlanRow>& rows, const PlanRow* chosen,
@@ -106,7 +141,10 @@ ParetoPicture picture_of(const std::vector<PlanRow>& rows, const PlanRow* chosen
   ParetoPicture out;
   bool losses = std::all_of(rows.begin(), rows.end(), [](const PlanRow& r) { return !!r.loss; });
   out.x_label = "ms a token, expected on " + device.name;
-  out.y_label = losses ? "KL, nats a token" : "bits read a weight (loss unknown)";
+  bool estimated = std::any_of(rows.begin(), rows.end(),
+                               [](const PlanRow& r) { return r.loss && r.loss->estimated; });
+  out.y_label = losses ? std::string("KL, nats a token") + (estimated ? ", estimated" : "")
+                       : "bits read a weight (loss unknown)";
   for (const PlanRow& r : rows) {
     double bits = 8 * r.cost.read / (r.cost.block_macs + r.cost.head_macs);
     ParetoPoint point{1e3 * r.time.decode, losses ? r.loss->kl : bits, r.name};
@@ -128,12 +166,15 @@ std::string recommendation(const PlanFlags& f, const PlanRow& row) {
 }
 
 Result<std::vector<PlanRow>> rows_of(PlanFlags& f, const DeviceProfile& device,
-                                     const PlanBudget& budget) {
+                                     const PlanBudget& budget, LossEstimate& estimate) {
   DecoderConfig config = NB_TRY(read_model_config(f.model));
   NB_OK(parameters_by_role(config));  // sizes that are absurd
   if (f.context == 0) f.context = std::min(config.context, kUsualContext);
   std::vector<PlanRow> rows = plan_rows(config, device, f.context, f.prompt);
-  NB_OK(measure_losses(f, rows));
+  if (f.quick)
+    estimate = NB_TRY(estimate_row_losses(f, rows));
+  else
+    NB_OK(measure_losses(f, rows));
   judge_rows(rows, device, budget);
   return rows;
 }
@@ -169,7 +210,10 @@ void add_plan_options(CLI::App& app, PlanFlags& f) {
       ->check(CLI::PositiveNumber);
   app.add_option("--calibration", f.calibration, "Text for GPTQ (default: plain rounding)")
       ->type_name("FILE");
-  app.add_flag("--quick", f.quick, "Make nothing: losses stay unknown");
+  app.add_flag(
+      "--quick", f.quick,
+      "Make nothing and estimate the losses: each part's sensitivity is measured at one scheme on "
+      "--calibration, --text or the model's own writing");
   app.add_option("--pareto", f.picture, "Write a picture of all schemes")->type_name("FILE.svg");
   app.add_flag("--validate", f.validate,
                "Make every scheme, run it here, and hold the prediction against the clock; exit "
@@ -194,7 +238,8 @@ Result<int> plan_model(PlanFlags& f) {
                          f.window_length, f.json});
   if (f.device.empty()) return usage("give --device; `nibble devices` lists them");
   DeviceProfile device = NB_TRY(find_device(f.device));
-  std::vector<PlanRow> rows = NB_TRY(rows_of(f, device, budget));
+  LossEstimate estimate;
+  std::vector<PlanRow> rows = NB_TRY(rows_of(f, device, budget, estimate));
   const PlanRow* chosen = choose_row(rows, goal);
   if (!f.picture.empty())
     NB_OK(write_file(f.picture, pareto_svg(picture_of(rows, chosen, device))));
@@ -203,12 +248,15 @@ Result<int> plan_model(PlanFlags& f) {
     for (const PlanRow& r : rows) list.push_back(row_json(r, device));
     Json j = {{"model", f.model},   {"device", device.slug}, {"context", f.context},
               {"prompt", f.prompt}, {"goal", f.goal},        {"schemes", list}};
+    if (estimate.tokens > 0)
+      j["estimate"] = {
+          {"probe", estimate.probe}, {"tokens", estimate.tokens}, {"windows", estimate.windows}};
     j["chosen"] = chosen ? Json(chosen->name) : Json(nullptr);
     j["command"] = chosen ? Json(recommendation(f, *chosen)) : Json(nullptr);
     j["reason"] = chosen ? Json(nullptr) : Json(refusal(rows, device, budget));
     put_json(j);
   } else {
-    if (!rows.empty()) print_rows(f, rows, device);
+    if (!rows.empty()) print_rows(f, rows, device, estimate);
     if (chosen) put_line("{}", recommendation(f, *chosen));
   }
   if (!chosen) return fail("{}", refusal(rows, device, budget));

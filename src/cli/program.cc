@@ -36,12 +36,16 @@ std::string overview() {
       "\n"
       "MODEL is a folder as Hugging Face has them: config.json, *.safetensors, tokenizer.json. "
       "Where\n"
-      "it is left out, the small story model that comes with nibble (tales-3.7m) is taken.\n\n"
-      "The main job, to try as it stands:\n"
-      "  nibble inspect\n"
-      "  nibble quantize -o tales-4bit --scheme w4g128-asym --method gptq\n"
-      "  nibble eval tales-4bit --against models/tales-3.7m --text models/tales-3.7m/held_out.txt\n"
-      "  nibble run tales-4bit -p \"Once upon a time\"\n\n"
+      "it is left out, the small story model that comes with nibble (tales-3.7m) is taken.\n\n";
+  if (find_command("quantize"))  // not in a program that only runs models
+    out +=
+        "The main job, to try as it stands:\n"
+        "  nibble inspect\n"
+        "  nibble quantize -o tales-4bit --scheme w4g128-asym --method gptq\n"
+        "  nibble eval tales-4bit --against models/tales-3.7m --text "
+        "models/tales-3.7m/held_out.txt\n"
+        "  nibble run tales-4bit -p \"Once upon a time\"\n\n";
+  out +=
       "nibble help COMMAND tells all options of one; nibble --version tells the version.\n"
       "~/.config/nibble/config.yaml may hold defaults, as threads: 2 or bench: {runs: 5}.\n"
       "Results go to standard output, messages to standard error; exit codes: 0 done, 1 failed,\n"

@@ -15,7 +15,7 @@ constexpr std::pair<const char*, PlanGoal> kGoals[] = {{"latency", PlanGoal::kLa
                                                        {"quality", PlanGoal::kQuality},
                                                        {"energy", PlanGoal::kEnergy}};
 
-// Worse quality, in an order: measured loss where both have one, else fewer bytes read.
+// Worse quality, in an order: loss where both have one, else fewer bytes read.
 bool is_worse(const PlanRow& a, const PlanRow& b) {
   if (a.loss && b.loss) return a.loss->kl > b.loss->kl;
   return a.cost.read < b.cost.read;
@@ -43,7 +43,8 @@ std::string breach(const PlanRow& r, const DeviceProfile& device, const PlanBudg
   }
   if (budget.increase && !r.loss) return "its loss is unknown";
   if (budget.increase && r.loss->increase > *budget.increase)
-    return fmt::format("perplexity rises by {:.2f} %, {:.3g} % are allowed", 100 * r.loss->increase,
+    return fmt::format("perplexity rises by {}{:.2f} %, {:.3g} % are allowed",
+                       r.loss->estimated ? "about " : "", 100 * r.loss->increase,
                        100 * *budget.increase);
   return "";
 }

@@ -19,10 +19,12 @@ struct PlanBudget {
   std::optional<double> increase;  // of perplexity, .01 for 1 %
 };
 
-// What quantizing cost, measured.
+// What quantizing costs.
 struct PlanLoss {
   double increase = 0;  // of perplexity, relative
-  double kl = 0, top1 = 0;
+  double kl = 0;
+  std::optional<double> top1 = {};  // nothing: not measured
+  bool estimated = false;           // not made and measured
 };
 
 struct PlanRow {

@@ -146,7 +146,8 @@ Result<CalibrationSet> calibration_windows(const std::string& model, const Weigh
         return fail("{}: the tokenizer gives id {}, the model has {} embeddings", model, id,
                     c.vocab);
   // The rule of thumb of quality.md 2: below four tokens a column, damping decides more than data.
-  if (int64_t widest = std::max({c.hidden, c.mlp, c.q_dim()}); set.tokens() < 4 * widest)
+  int64_t widest = std::max({c.hidden, c.mlp, c.q_dim()});
+  if (!options.few_suffice && set.tokens() < 4 * widest)
     warn("{} calibration tokens are few for the widest layer's {} inputs; give at least {}",
          set.tokens(), widest, 4 * widest);
   return set;

@@ -19,6 +19,7 @@ struct CalibrationOptions {
   int64_t windows = 64;
   int64_t length = 512;  // tokens a window, the begin-of-text token included
   uint32_t seed = 0;
+  bool few_suffice = false;  // of tokens for each input: no warning
 };
 
 struct CalibrationSet {

@@ -155,7 +155,7 @@ Result<MixedResult> allocate_bits(const QuantizeOptions& job, const MixedOptions
   CalibrationOptions calibration = recipe.settings().calibration;
   calibration.text = job.calibration;
   CalibrationSet windows = NB_TRY(calibration_windows(job.model, weights, calibration));
-  auto items = NB_TRY(measure_sensitivity(weights, measure, windows));
+  auto items = NB_TRY(measure_sensitivity(weights, measure, split_windows(windows)));
   Budget budget(items, NB_TRY(fixed_bytes(weights, plan, o)), o);
   return choose(items, budget, *measure.method);
 }

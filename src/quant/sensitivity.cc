@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/checked.h"
 #include "base/log.h"
@@ -43,6 +44,10 @@ class Measurement {
                        const Head& head) const;
   Status quantize_group(const std::vector<LinearSpec>& group, const Scheme& scheme,
                         std::vector<QuantizedMatrix>& out) const;
+  Result<MeasuredOption> measure_option(const std::vector<std::vector<LinearSpec>>& groups,
+                                        const Scheme& scheme, Block& block);
+  Status extrapolate(const std::vector<std::vector<LinearSpec>>& groups, MeasuredItem& item) const;
+  Result<double> rounding_error(const std::vector<LinearSpec>& group, const Scheme& scheme) const;
   Status measure_stage(Stage stage, Block& block);
   Status measure_outer(const std::string& module, bool embedding);
   void step();
@@ -169,30 +174,90 @@ Status Measurement::quantize_group(const std::vector<LinearSpec>& group, const S
   return {};
 }
 
+// Runs the model with these linears of the block, and no others, quantized.
+Result<MeasuredOption> Measurement::measure_option(
+    const std::vector<std::vector<LinearSpec>>& groups, const Scheme& scheme, Block& block) {
+  std::vector<LinearSpec> specs;
+  std::vector<QuantizedMatrix> matrices;
+  for (const auto& group : groups) {
+    specs.insert(specs.end(), group.begin(), group.end());
+    NB_OK(quantize_group(group, scheme, matrices));
+  }
+  MeasuredOption option{scheme};
+  std::vector<std::unique_ptr<Linear>> floats;
+  for (size_t i = 0; i < specs.size(); ++i) {
+    option.bytes += matrices[i].stored_bytes();
+    floats.push_back(std::move(block.slot(specs[i])));
+    block.slot(specs[i]) =
+        make_dequantized_linear(std::move(matrices[i]), NB_TRY(weights_.bias(specs[i])));
+  }
+  option.kl = measure(static_cast<size_t>(block.index), head_);
+  for (size_t i = 0; i < specs.size(); ++i) block.slot(specs[i]) = std::move(floats[i]);
+  return option;
+}
+
+// Sum over outputs and tokens of the squared error, taking the inputs' channels as uncorrelated.
+Result<double> Measurement::rounding_error(const std::vector<LinearSpec>& group,
+                                           const Scheme& scheme) const {
+  InputStatistics inputs = fit_.statistics(group[0], InputStatistics::Need::kDiagonal);
+  if (inputs.tokens() == 0) return 0;  // an expert that no token has reached
+  NB_OK(inputs.finish(group[0].module));
+  const Method* rtn = NB_TRY(find_method("rtn"));
+  double total = 0;
+  for (const LinearSpec& spec : group) {
+    FloatMatrix w = NB_TRY(load_matrix(weights_, spec.module, spec.n, spec.k, scheme));
+    MethodResult rounded = NB_TRY(rtn->quantize(std::span(&w, 1), nullptr, options_.methods));
+    std::vector<double> rows(static_cast<size_t>(spec.n));
+    parallel_for(spec.n, [&](int64_t i) {
+      std::vector<float> q(static_cast<size_t>(spec.k));
+      rounded.matrices[0].dequantize(i, q.data());
+      double& sum = rows[static_cast<size_t>(i)];
+      for (int64_t j = 0; j < spec.k; ++j) {
+        double e = static_cast<double>(q[static_cast<size_t>(j)]) -
+                   static_cast<double>(w.w[static_cast<size_t>(i * spec.k + j)]);
+        sum += e * e * inputs.diagonal(j);
+      }
+    });
+    total += std::accumulate(rows.begin(), rows.end(), 0.) * static_cast<double>(inputs.tokens());
+  }
+  return total;
+}
+
+// Near the float model KL is quadratic in the outputs' error, so that it goes with its square.
+Status Measurement::extrapolate(const std::vector<std::vector<LinearSpec>>& groups,
+                                MeasuredItem& item) const {
+  auto error_of = [&](const Scheme& scheme) -> Result<double> {
+    double sum = 0;
+    for (const auto& group : groups) sum += NB_TRY(rounding_error(group, scheme));
+    return sum;
+  };
+  item.options.at(0).output_error = NB_TRY(error_of(item.options.at(0).scheme));
+  const MeasuredOption probe = item.options[0];
+  for (const Scheme& scheme : options_.extrapolated) {
+    MeasuredOption option{scheme};
+    for (const auto& group : groups)
+      for (const LinearSpec& spec : group)
+        option.bytes += QuantizedMatrix::stored_bytes(scheme, spec.n, spec.k);
+    option.output_error = NB_TRY(error_of(scheme));
+    if (probe.output_error > 0) option.kl = probe.kl * option.output_error / probe.output_error;
+    item.options.push_back(option);
+  }
+  return {};
+}
+
 Status Measurement::measure_stage(Stage stage, Block& block) {
-  std::vector<LinearSpec> all = block_linears(config_, block.index), specs;
+  std::vector<LinearSpec> all = block_linears(config_, block.index);
   auto groups = input_groups(all, stage);
   MeasuredItem item;
   item.layers = {block.index};
   item.names = rule_names(all, stage);
-  for (const auto& group : groups) specs.insert(specs.end(), group.begin(), group.end());
-  for (const LinearSpec& spec : specs) item.weights += spec.n * spec.k;
+  for (const auto& group : groups)
+    for (const LinearSpec& spec : group) item.weights += spec.n * spec.k;
   for (const Scheme& scheme : options_.schemes) {
-    std::vector<QuantizedMatrix> matrices;
-    for (const auto& group : groups) NB_OK(quantize_group(group, scheme, matrices));
-    MeasuredOption option{scheme};
-    std::vector<std::unique_ptr<Linear>> floats;
-    for (size_t i = 0; i < specs.size(); ++i) {
-      option.bytes += matrices[i].stored_bytes();
-      floats.push_back(std::move(block.slot(specs[i])));
-      block.slot(specs[i]) =
-          make_dequantized_linear(std::move(matrices[i]), NB_TRY(weights_.bias(specs[i])));
-    }
-    option.kl = measure(static_cast<size_t>(block.index), head_);
-    for (size_t i = 0; i < specs.size(); ++i) block.slot(specs[i]) = std::move(floats[i]);
-    item.options.push_back(option);
+    item.options.push_back(NB_TRY(measure_option(groups, scheme, block)));
     step();
   }
+  if (!options_.extrapolated.empty()) NB_OK(extrapolate(groups, item));
   items_.push_back(std::move(item));
   return {};
 }
@@ -204,9 +269,11 @@ Status Measurement::measure_outer(const std::string& module, bool embedding) {
   item.weights = config_.vocab * config_.embedding_width;
   item.read_by_token = !embedding || config_.tied_head;
   const Method* rtn = NB_TRY(find_method("rtn"));
-  FloatMatrix m = NB_TRY(
-      load_matrix(weights_, module, config_.vocab, config_.embedding_width, options_.schemes[0]));
-  for (const Scheme& scheme : options_.schemes) {
+  std::vector<Scheme> schemes = options_.schemes;
+  if (options_.outer) schemes = {*options_.outer};
+  FloatMatrix m =
+      NB_TRY(load_matrix(weights_, module, config_.vocab, config_.embedding_width, schemes[0]));
+  for (const Scheme& scheme : schemes) {
     m.scheme = scheme;
     MethodResult result = NB_TRY(rtn->quantize(std::span(&m, 1), nullptr, options_.methods));
     const QuantizedMatrix& q = result.matrices[0];
@@ -254,8 +321,8 @@ SplitWindows split_windows(const CalibrationSet& set) {
 
 Result<std::vector<MeasuredItem>> measure_sensitivity(const Weights& weights,
                                                       const SensitivityOptions& options,
-                                                      const CalibrationSet& windows) {
-  return Measurement(weights, options, split_windows(windows)).run();
+                                                      SplitWindows windows) {
+  return Measurement(weights, options, std::move(windows)).run();
 }
 
 }  // namespace nibble

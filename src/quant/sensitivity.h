@@ -2,6 +2,7 @@
 // quantized) on calibration windows that the part's statistics have not seen.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ struct MeasuredOption {
   Scheme scheme;
   int64_t bytes = 0;  // as stored
   double kl = 0;      // nats a token
+  // Of the part's outputs, squared and summed, where it is rounded to nearest; only where
+  // SensitivityOptions::extrapolated asks for some.
+  double output_error = 0;
 };
 
 // Linears that share an input are one item: they get one scheme.
@@ -31,6 +35,10 @@ struct SensitivityOptions {
   MethodOptions methods;
   std::vector<Scheme> schemes;
   bool embedding = false, head = false;  // items too; a tied head goes with the embedding
+  // Schemes of the blocks' linears that do not run: their KL is that of schemes[0], times the ratio
+  // of what rounding to each of the two does to the outputs. The embedding and head have none.
+  std::vector<Scheme> extrapolated = {};
+  std::optional<Scheme> outer = {};  // what the embedding and head take in place of all of them
 };
 
 // The last quarter of the windows, four at most, is held back to measure on: every option of every
@@ -44,6 +52,6 @@ SplitWindows split_windows(const CalibrationSet& set);
 // Memory: the float model stays mapped, one block's linears are quantized at a time.
 Result<std::vector<MeasuredItem>> measure_sensitivity(const Weights& weights,
                                                       const SensitivityOptions& options,
-                                                      const CalibrationSet& windows);
+                                                      SplitWindows windows);
 
 }  // namespace nibble
