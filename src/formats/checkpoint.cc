@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/threads.h"
 #include "formats/pytorch_bin.h"
 #include "formats/safetensors.h"
 
@@ -104,18 +105,6 @@ class Hasher {
     bytes(std::as_bytes(std::span(&size, 1)));
     bytes(std::as_bytes(std::span(s)));
   }
-  void tensor(const NamedTensor& t) {
-    text(t.name);
-    text(dtype_name(t.view.dtype));
-    text(shape_text(t.view.shape));
-    constexpr size_t kPiece = 16 << 20;
-    for (size_t at = 0; at < t.view.bytes.size(); at += kPiece) {
-      auto piece = t.view.bytes.subspan(at, std::min(kPiece, t.view.bytes.size() - at));
-      bytes(piece);
-      if (t.view.file) t.view.file->release(piece);
-    }
-    t.view.release();
-  }
   std::string hex() const {
     XXH128_hash_t h = XXH3_128bits_digest(state_);
     return fmt::format("{:016x}{:016x}", h.high64, h.low64);
@@ -124,6 +113,28 @@ class Hasher {
  private:
   XXH3_state_t* state_;
 };
+
+// A stretch of a tensor's bytes: large files are hashed by all threads.
+struct Piece {
+  const TensorView* tensor;
+  std::span<const std::byte> bytes;
+  XXH128_canonical_t hash = {};
+
+  void compute() {
+    XXH128_canonicalFromHash(&hash, XXH3_128bits(bytes.data(), bytes.size()));
+    if (tensor->file) tensor->file->release(bytes);
+  }
+};
+
+std::vector<Piece> pieces_of(const std::map<std::string_view, const NamedTensor*>& tensors) {
+  constexpr size_t kPiece = 16 << 20;
+  std::vector<Piece> out;
+  for (const auto& [name, t] : tensors)
+    for (size_t at = 0; at < t->view.bytes.size(); at += kPiece)
+      out.push_back(
+          {&t->view, t->view.bytes.subspan(at, std::min(kPiece, t->view.bytes.size() - at))});
+  return out;
+}
 
 }  // namespace
 
@@ -181,7 +192,18 @@ Result<std::string> digest_of(const std::string& config, const std::vector<Named
   // By name, so that the same tensors in other shards are the same model.
   std::map<std::string_view, const NamedTensor*> sorted;
   for (const auto& t : tensors) sorted.emplace(t.name, &t);
-  for (const auto& [name, tensor] : sorted) hasher.tensor(*tensor);
+  std::vector<Piece> pieces = pieces_of(sorted);
+  parallel_for(static_cast<int64_t>(pieces.size()),
+               [&](int64_t i) { pieces[static_cast<size_t>(i)].compute(); });
+  auto piece = pieces.begin();
+  for (const auto& [name, t] : sorted) {
+    hasher.text(name);
+    hasher.text(dtype_name(t->view.dtype));
+    hasher.text(shape_text(t->view.shape));
+    for (; piece != pieces.end() && piece->tensor == &t->view; ++piece)
+      hasher.bytes(std::as_bytes(std::span(piece->hash.digest)));
+    t->view.release();
+  }
   return hasher.hex();
 }
 
