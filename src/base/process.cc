@@ -37,8 +37,7 @@ Result<int> file_of(std::string_view bytes) {
 
 Result<Process> Process::start(const std::string& program,
                                const std::vector<std::string>& arguments,
-                               std::optional<std::string_view> input,
-                               const std::string& messages) {
+                               std::optional<std::string_view> input, const std::string& messages) {
   std::vector<char*> argv;
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
