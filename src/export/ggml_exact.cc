@@ -1,16 +1,20 @@
 #include "export/ggml_exact.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
 #include <string_view>
 
+#include "base/checked.h"
+#include "base/threads.h"
 #include "tensor/ggml_grids.h"
 
 namespace nibble {
 namespace {
 
 constexpr int64_t kBlock = 32;
+constexpr int64_t kRowsAtOnce = 64;
 
 struct ExactType {
   std::string_view name;
@@ -41,27 +45,50 @@ bool codes_fit(const ExactType& t, const Scheme& s, int zero) {
                   : s.min_code() - zero >= -middle && s.max_code() - zero < middle;
 }
 
+// What a type keeps of some rows.
+struct RowFit {
+  bool fits = true;     // codes and scales
+  bool offsets = true;  // what an affine grid adds to its values
+  void join(const RowFit& other) {
+    fits &= other.fits;
+    offsets &= other.offsets;
+  }
+};
+
+RowFit fit_of(const ExactType& t, const QuantizedMatrix& w, int64_t first, int64_t last) {
+  RowFit out;
+  bool halves = w.scale_view().dtype == DType::kF16;
+  std::vector<Grid> grids(static_cast<size_t>(w.groups()));
+  for (int64_t r = first; r < last; ++r) {
+    w.grids(r, grids);
+    for (const Grid& g : grids) {
+      out.fits &= codes_fit(t, w.scheme(), g.zero);
+      out.fits &= halves ? !std::isnan(g.scale) : is_half(g.scale);
+      if (!t.affine) continue;
+      float low = -static_cast<float>(g.zero) * g.scale;
+      out.offsets &= is_half(low);
+      out.fits &= std::isfinite(f16_to_float(float_to_f16(low)));
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 Kept kept_by(const GgmlType& type, const QuantizedMatrix& w) {
   if (w.scheme().blocks) return w.scheme().blocks == &type ? Kept::kAll : Kept::kNothing;
   const ExactType* t = find(type);
   if (!t || !blocks_fit(w.scheme(), w.cols())) return Kept::kNothing;
-  bool fits = true, scales = true, offsets = true, halves = w.scale_view().dtype == DType::kF16;
-  std::vector<Grid> grids(static_cast<size_t>(w.groups()));
-  for (int64_t r = 0; r < (w.scheme().group == Scheme::kTensor ? 1 : w.rows()); ++r) {
-    w.grids(r, grids);
-    for (const Grid& g : grids) {
-      fits &= codes_fit(*t, w.scheme(), g.zero);
-      scales &= halves ? !std::isnan(g.scale) : is_half(g.scale);
-      if (!t->affine) continue;
-      float low = -static_cast<float>(g.zero) * g.scale;
-      offsets &= is_half(low);
-      fits &= std::isfinite(f16_to_float(float_to_f16(low)));
-    }
-  }
-  if (!fits || !scales) return Kept::kNothing;
-  return offsets ? Kept::kAll : Kept::kIntegers;
+  int64_t rows = w.scheme().group == Scheme::kTensor ? 1 : w.rows();
+  std::vector<RowFit> parts(static_cast<size_t>(ceil_div(rows, kRowsAtOnce)));
+  parallel_for(static_cast<int64_t>(parts.size()), [&](int64_t i) {
+    int64_t first = i * kRowsAtOnce;
+    parts[static_cast<size_t>(i)] = fit_of(*t, w, first, std::min(rows, first + kRowsAtOnce));
+  });
+  RowFit all;
+  for (const RowFit& part : parts) all.join(part);
+  if (!all.fits) return Kept::kNothing;
+  return all.offsets ? Kept::kAll : Kept::kIntegers;
 }
 
 const GgmlType* exact_ggml_type(const QuantizedMatrix& w) {

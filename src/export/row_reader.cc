@@ -1,9 +1,32 @@
 #include "export/row_reader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
+#include "base/checked.h"
+#include "base/threads.h"
+
 namespace nibble {
+namespace {
+
+bool equal_bytes(std::span<const std::byte> a, std::span<const std::byte> b) {
+  if (a.size() != b.size()) return false;
+  constexpr int64_t kPiece = 4 << 20;
+  auto size = static_cast<int64_t>(a.size());
+  std::atomic<bool> equal = true;
+  parallel_for(ceil_div(size, kPiece), [&](int64_t i) {
+    auto count = static_cast<size_t>(std::min(kPiece, size - i * kPiece));
+    if (std::memcmp(a.data() + i * kPiece, b.data() + i * kPiece, count) != 0) equal = false;
+  });
+  return equal;
+}
+
+bool equal_tensors(const TensorView& a, const TensorView& b) {
+  return a.dtype == b.dtype && equal_bytes(a.bytes, b.bytes);
+}
+
+}  // namespace
 
 Result<RowReader> RowReader::open(const Weights& weights, const std::string& module, int64_t n,
                                   int64_t k) {
@@ -17,19 +40,15 @@ Result<RowReader> RowReader::open(const Weights& weights, const std::string& mod
 }
 
 bool RowReader::same_bytes(const RowReader& other) const {
-  auto equal = [](const TensorView& a, const TensorView& b) {
-    return a.dtype == b.dtype && a.bytes.size() == b.bytes.size() &&
-           (a.bytes.empty() || std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0);
-  };
   if (!quantized_ || !other.quantized_)
-    return !quantized_ && !other.quantized_ && equal(floats_, other.floats_);
+    return !quantized_ && !other.quantized_ && equal_tensors(floats_, other.floats_);
   const QuantizedMatrix &a = *quantized_, &b = *other.quantized_;
   // How a symmetric grid was fitted does not change what its codes say.
   Scheme own = a.scheme(), other_own = b.scheme();
   if (!own.asymmetric() && !other_own.asymmetric()) other_own.symmetry = own.symmetry;
   return own == other_own && a.code_flip() == b.code_flip() &&
-         equal(a.code_view(), b.code_view()) && equal(a.scale_view(), b.scale_view()) &&
-         std::ranges::equal(a.zeros(), b.zeros());
+         equal_tensors(a.code_view(), b.code_view()) &&
+         equal_tensors(a.scale_view(), b.scale_view()) && std::ranges::equal(a.zeros(), b.zeros());
 }
 
 void RowReader::operator()(int64_t row, float* out) const {

@@ -178,10 +178,16 @@ std::span<const Layout> layouts() {
   return list;
 }
 
+// Asked for each block, and most often for the type of the block before.
 const Layout* find(const GgmlType& type) {
+  thread_local const GgmlType* last = nullptr;
+  thread_local const Layout* found = nullptr;
+  if (last == &type) return found;
+  last = &type;
+  found = nullptr;
   for (const Layout& l : layouts())
-    if (l.type == type.name) return &l;
-  return nullptr;
+    if (l.type == type.name) found = &l;
+  return found;
 }
 
 float half_at(const std::byte* p) {
