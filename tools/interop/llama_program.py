@@ -1,0 +1,13 @@
+"""llama.cpp's programs; NIBBLE_LLAMA names their folder."""
+import os
+import subprocess
+
+PROGRAMS = os.environ.get("NIBBLE_LLAMA")
+
+
+def program(name, *args):
+    done = subprocess.run([f"{PROGRAMS}/{name}", *map(str, args)], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, env=os.environ | {"LD_LIBRARY_PATH": PROGRAMS})
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+    return done
