@@ -1,4 +1,5 @@
-"""bitsandbytes in transformers. Its int8 rounds the activations too, which nibble's reading does not."""
+"""bitsandbytes in transformers. Its int8 rounds the activations too, which nibble's reading does not; loaded in the
+file's type, since in another BLOOM's LayerNorm meets inputs of that one and weights of the file's."""
 from interop.exported import as_it_is, rows
 from interop.logits import difference, load_in_transformers, logits_of
 

@@ -16,7 +16,7 @@ def export(model, scheme, target, work):
     source, out = model, work / "export"
     if scheme:
         source = work / "artifact"
-        nibble("quantize", model, "-o", source, "--scheme", scheme, "--method", "rtn")
+        nibble("quantize", model, "-o", source, "--scheme", *scheme.split(), "--method", "rtn")
     nibble("export", source, "--to", target, "-o", out)
     return out
 

@@ -1,4 +1,5 @@
 """GPTQ in transformers with gptqmodel, whose kernels for the CPU compute in float16."""
+import atexit
 import concurrent.futures
 import functools
 import json
@@ -33,7 +34,9 @@ def quiet():
 @functools.cache
 def elsewhere():
     """A process for GPTQModel.load, which leaves classes of its own in place of transformers' (defuser)."""
-    return concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), quiet)
+    pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), quiet)
+    atexit.register(pool.shutdown)
+    return pool
 
 
 def loaded_elsewhere(folder, texts, options):

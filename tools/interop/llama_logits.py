@@ -18,7 +18,7 @@ FLAVOURS = ["q8_0", "q6_k", "q5_k_m", "q5_k_s", "q5_k", "q5_1", "q5_0", "q4_k_m"
             "iq4_nl", "iq4_xs", "q3_k_l", "q3_k_m", "q3_k_s", "q3_k", "q2_k", "q2_k_s"]
 INTEGERS = ["w4g32", "w4g32-asym", "w4g128-asym", "w8g32", "w3g64-asym"]
 RATIO = 1.05  # issue 7
-CONTEXT = 128
+CONTEXT = 512
 
 
 def saved(file, begin):
@@ -72,7 +72,7 @@ def same_loss(model, scheme, target, text):
 def check():
     with tempfile.TemporaryDirectory() as folder:
         text = pathlib.Path(folder) / "text.txt"  # special tokens are letters to llama-perplexity
-        text.write_text((TALES / "held_out.txt").read_text()[:4000].replace("<|endoftext|>", "\n"))
+        text.write_text((TALES / "held_out.txt").read_text()[:16000].replace("<|endoftext|>", "\n"))
         for model in models():
             for target in FLOATS:
                 yield same_logits(model, target, text)
