@@ -1,14 +1,30 @@
-"""What every format's check needs: nibble as a user runs it, windows of tokens, a row of the table."""
+"""What every format's check needs: nibble as a user runs it, the models, windows of tokens, a row of the table."""
+import atexit
 import dataclasses
+import functools
 import json
 import os
 import pathlib
+import shutil
 import subprocess
+import tempfile
+
+import make_family_models
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("NIBBLE", ROOT / "build/release/nibble")
 TALES = ROOT / "models/tales-3.7m"
 GOLDEN = ROOT.parent / "shared/models/golden"  # random weights; a family is left out where it is not there
+BLOOM = GOLDEN.parent / "tales-bloom-2m"       # trained, and left out likewise
+
+# Format or format:flavour, folder: nibble's reason why there is no such file. A row that meets another refusal fails,
+# and so does one that meets none.
+REFUSALS = {
+    ("bitsandbytes", "qwen3-moe"):
+        "bitsandbytes has linears, and transformers keeps the experts of qwen3_moe in one tensor",
+    ("onnx:int8-dynamic", "qwen3-moe"): "int8-dynamic cannot hold a mixture of experts",
+    ("tensorrt", "qwen3-moe"): "TensorRT has no sum over scattered tokens, which a mixture of experts needs",
+}
 
 
 @dataclasses.dataclass
@@ -20,18 +36,65 @@ class Row:
     allowed: float | None = None
 
 
+class Refused(RuntimeError):
+    """nibble's own last line."""
+
+
 def nibble(*args):
-    """Runs nibble -> what it printed; a failure is an error with nibble's own last line."""
+    """Runs nibble -> what it printed."""
     done = subprocess.run([BINARY, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True,
                           text=True)
     if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+        raise Refused(done.stderr.strip().splitlines()[-1])
     return done.stdout
+
+
+@functools.cache
+def models():
+    """What every format writes in all its kinds: the embedded model, the other trained one, and random ones of four
+    families, whose rows every grid fits. All have the embedded model's tokens."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return [TALES] + [BLOOM] * BLOOM.is_dir() + make_family_models.make(folder, TALES)
+
+
+def fitting(scheme, model):
+    """Rows of tales-bloom-2m are 192 wide: groups of 64 instead of 128."""
+    return scheme.replace("g128", "g64") if model == BLOOM else scheme
+
+
+def refusal(target, model):
+    """-> nibble's words where it must refuse, else None."""
+    words = [w for (to, family), w in REFUSALS.items()
+             if model.name == family and (target == to or target.startswith(to + ":"))]
+    return words[0] if words else None
+
+
+def outcome(name, words, check):
+    """check() -> its row. What it raises is a failure, but for nibble's refusal in these words where there are any."""
+    try:
+        row = check()
+    except Exception as error:
+        if words and isinstance(error, Refused) and words in str(error):
+            return Row(name, f"refused: {words}", True)
+        return Row(name, f"{type(error).__name__}: {error}".splitlines()[0][:90], False)
+    return Row(name, f"not refused: {words}", False) if words else row
+
+
+@functools.cache
+def held_out_ids():
+    return json.loads(nibble("tokenize", TALES, "-f", TALES / "held_out.txt", "--no-special", "--json"))["ids"]
 
 
 def windows(count=3, length=64):
     """A few windows of held-out text, as token ids: begin-of-text and what follows."""
-    ids = json.loads(nibble("tokenize", TALES, "-f", TALES / "held_out.txt", "--no-special",
-                            "--json"))["ids"]
+    ids = held_out_ids()
     step = len(ids) // count
     return [[0, *ids[i * step:i * step + length - 1]] for i in range(count)]
+
+
+def texts_of(model, count=2):
+    """Windows of that text, or of the ids that a golden model has, which has no tokenizer."""
+    if model.parent == GOLDEN:
+        return [[(7 * i + 3 * i * i + 4 * j + 1) % 96 for i in range(48)] for j in range(count)]
+    return windows(count)

@@ -7,15 +7,8 @@ import tempfile
 
 import torch
 
-from interop.common import GOLDEN, TALES, Row, nibble, windows
+from interop.common import GOLDEN, Row, fitting, models, nibble, outcome, refusal, texts_of
 from interop.logits import difference, load_in_transformers, logits_of, logits_of_nibble
-
-
-def texts_of(model):
-    """Windows of a text, or of the ids that a model without a tokenizer has."""
-    if model == TALES:
-        return windows(2)
-    return [[(7 * i + 3 * i * i + offset) % 96 for i in range(48)] for offset in (1, 5)]
 
 
 def export(model, scheme, target, work):
@@ -23,7 +16,7 @@ def export(model, scheme, target, work):
     source, out = model, work / "export"
     if scheme:
         source = work / "artifact"
-        nibble("quantize", model, "-o", source, "--scheme", scheme, "--method", "rtn")
+        nibble("quantize", model, "-o", source, "--scheme", *scheme.split(), "--method", "rtn")
     nibble("export", source, "--to", target, "-o", out)
     return out
 
@@ -39,22 +32,22 @@ def as_it_is(dtype):
 def check_one(model, scheme, target, logits, allowed):
     """logits: folder, texts -> the consumer's, what is wrong with how it loaded them (or None), how it did."""
     name = f"{target} {scheme} {model.name}".replace("  ", " ")
-    with tempfile.TemporaryDirectory() as work, contextlib.redirect_stdout(io.StringIO()):
-        try:
-            folder = export(model, scheme, target, pathlib.Path(work))
-            texts = texts_of(model)
+
+    def check():
+        with tempfile.TemporaryDirectory() as work, contextlib.redirect_stdout(io.StringIO()):
+            folder, texts = export(model, scheme, target, pathlib.Path(work)), texts_of(model)
             ours = torch.stack([logits_of_nibble(folder, ids) for ids in texts])
             theirs, wrong, how = logits(folder, texts)
-        except Exception as error:
-            return Row(name, f"{type(error).__name__}: {error}".splitlines()[0][:90], False)
-    far = difference(theirs, ours)
-    return Row(name, wrong or how, not wrong and far <= allowed, far, allowed)
+        far = difference(theirs, ours)
+        return Row(name, wrong or how, not wrong and far <= allowed, far, allowed)
+    return outcome(name, refusal(target, model), check)
 
 
 def rows(kinds, families, scheme, target, logits, allowed):
-    """The embedded model in all kinds (scheme, target), golden families in one."""
-    for kind, to in kinds:
-        yield check_one(TALES, kind, to, logits, allowed)
+    """Every model in all kinds (scheme, target), golden families in one."""
+    for model in models():
+        for kind, to in kinds:
+            yield check_one(model, fitting(kind, model), to, logits, allowed)
     for family in families:
         if (GOLDEN / family).is_dir():
             yield check_one(GOLDEN / family, scheme, target, logits, allowed)

@@ -1,29 +1,39 @@
 """GGUF files read by the gguf package, which llama.cpp's own scripts use: every tensor dequantized by it, against the
 floats that nibble reads from the same file."""
 import pathlib
+import re
 import tempfile
 
 import gguf
 import numpy as np
 from safetensors.numpy import load_file
 
-from interop.common import TALES, Row, nibble
+from interop.common import Row, fitting, models, nibble, outcome, refusal
 
 KINDS = [("", f"gguf:{flavour}") for flavour in (
-    "f32", "f16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "q3_k", "q2_k")]
+    "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "iq4_xs", "q3_k",
+    "q2_k")]
 KINDS += [("w4g32", "gguf"), ("w4g32-asym", "gguf"), ("w8g32", "gguf")]
 NAMES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-         "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-         "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}
-OUTER = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight",
-         "output.weight": "lm_head.weight"}
+         "attn_qkv": "self_attn.qkv_proj", "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj",
+         "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm",
+         "ffn_norm": "post_attention_layernorm", "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
+         "ffn_gate_inp": "mlp.gate", "ffn_gate_exps": "mlp.experts.*.gate_proj", "ffn_up_exps": "mlp.experts.*.up_proj",
+         "ffn_down_exps": "mlp.experts.*.down_proj", "token_embd": "embed_tokens", "output_norm": "norm"}
+OWN_NAMES = {
+    "phi3": {"ffn_up": "mlp.gate_up_proj"},
+    "bloom": {"attn_qkv": "self_attention.query_key_value", "attn_output": "self_attention.dense",
+              "ffn_up": "mlp.dense_h_to_4h", "ffn_down": "mlp.dense_4h_to_h", "token_embd": "word_embeddings",
+              "token_embd_norm": "word_embeddings_layernorm", "output_norm": "ln_f"}}
 
 
-def folder_name(name):
-    if name in OUTER:
-        return OUTER[name]
-    _, layer, part, _ = name.split(".")
-    return f"model.layers.{layer}.{NAMES[part]}.weight"
+def folder_name(name, family):
+    """-> as it is in a Hugging Face folder; `*` stands for every expert."""
+    if name == "output.weight":
+        return "lm_head.weight"
+    [(layer, part, kind)] = re.findall(r"^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$", name)
+    base, layers = ("transformer.", "h.") if family == "bloom" else ("model.", "layers.")
+    return base + (f"{layers}{layer}." if layer else "") + (NAMES | OWN_NAMES.get(family, {}))[part] + "." + kind
 
 
 def pairs_of_rows(x, heads):
@@ -31,33 +41,49 @@ def pairs_of_rows(x, heads):
     return x.reshape(heads, 2, -1, x.shape[-1]).swapaxes(1, 2).reshape(x.shape)
 
 
-def one(scheme, target):
-    name = f"{target} {scheme}".strip()
-    with tempfile.TemporaryDirectory() as folder:
-        work = pathlib.Path(folder)
-        try:
-            source = TALES
+def in_llama_order(x, name, reader):
+    """What llama.cpp's converter makes of a family's tensor."""
+    family = reader.fields["general.architecture"].contents()
+
+    def heads(field):
+        return int(reader.fields[f"{family}.attention.{field}"].contents())
+    if family == "llama" and ".attn_q." in name:
+        return pairs_of_rows(x, heads("head_count"))
+    if family == "llama" and ".attn_k." in name:
+        return pairs_of_rows(x, heads("head_count_kv"))
+    if family == "bloom" and "attn_qkv" in name:  # a head's query, key and value side by side -> all of each
+        return x.reshape(heads("head_count"), 3, -1).swapaxes(0, 1).reshape(x.shape)
+    if family == "gemma" and "norm" in name:
+        return x + 1
+    return x
+
+
+def one(model, scheme, target):
+    name = f"{target} {scheme} {model.name}".replace("  ", " ")
+
+    def check():
+        with tempfile.TemporaryDirectory() as folder:
+            source, work = model, pathlib.Path(folder)
             if scheme:
                 source = work / "artifact"
-                nibble("quantize", TALES, "-o", source, "--scheme", scheme, "--method", "rtn")
+                nibble("quantize", model, "-o", source, "--scheme", scheme, "--method", "rtn")
             nibble("export", source, "--to", target, "-o", work / "out")
             nibble("dequantize", work / "out", "-o", work / "floats", "--dtype", "f32")
             ours, reader = load_file(work / "floats/model.safetensors"), gguf.GGUFReader(work / "out/model.gguf")
-            heads = {key: int(reader.fields[f"llama.attention.{field}"].contents())
-                     for key, field in (("attn_q", "head_count"), ("attn_k", "head_count_kv"))}
-            far = 0.
+            family, far = reader.fields["general.architecture"].contents(), 0.
             for t in reader.tensors:
-                wanted = ours[folder_name(t.name)]
-                for part, count in heads.items():
-                    if part + "." in t.name:
-                        wanted = pairs_of_rows(wanted, count)
+                place = folder_name(t.name, family)
+                if "*" in place:
+                    wanted = np.stack([ours[place.replace("*", str(e))] for e in range(t.data.shape[0])])
+                else:
+                    wanted = in_llama_order(ours[place], t.name, reader)
                 seen = gguf.quants.dequantize(t.data, t.tensor_type).reshape(wanted.shape)
                 far = max(far, float(np.abs(seen - wanted).max() / wanted.std()))
-        except Exception as error:
-            return Row(name, f"{type(error).__name__}: {error}".splitlines()[0][:90], False)
-    return Row(name, f"{len(reader.tensors)} tensors", far <= 1e-6, far, 1e-6)
+        return Row(name, f"{len(reader.tensors)} tensors", far <= 1e-6, far, 1e-6)
+    return outcome(name, refusal(target, model), check)
 
 
 def check():
-    for scheme, target in KINDS:
-        yield one(scheme, target)
+    for model in models():
+        for scheme, target in KINDS:
+            yield one(model, fitting(scheme, model), target)

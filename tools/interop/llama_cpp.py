@@ -1,32 +1,24 @@
 """llama.cpp's own programs on GGUF files that nibble quantizes: types of every tensor as llama-quantize chooses them,
-greedy text, perplexity by the same rules, importance matrices both ways, parts. NIBBLE_LLAMA names the folder of
-llama-completion, llama-perplexity, llama-quantize and llama-imatrix; without it nothing is checked."""
+greedy text, perplexity by the same rules, importance matrices both ways, parts; and on exported files of every model
+(llama_logits.py). NIBBLE_LLAMA names the folder of llama-completion, llama-perplexity, llama-quantize and llama-imatrix;
+without it nothing is checked."""
 import json
-import os
 import pathlib
 import re
-import subprocess
 import tempfile
 
 import gguf
 
+from interop import llama_logits
 from interop.common import TALES, Row, nibble
+from interop.llama_program import PROGRAMS, program
 
-PROGRAMS = os.environ.get("NIBBLE_LLAMA")
 TEXT = TALES / "held_out.txt"
 CALIBRATION = TALES / "calibration.txt"
 SCHEMES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s",
            "q5_k_m", "q6_k", "iq4_nl", "iq4_xs"]
 PROMPT = "Once upon a time"
 ALLOWED = .005  # of perplexity: llama.cpp rounds the inputs of quantized linears to eight bits
-
-
-def program(name, *args):
-    done = subprocess.run([f"{PROGRAMS}/{name}", *map(str, args)], capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, env=os.environ | {"LD_LIBRARY_PATH": PROGRAMS})
-    if done.returncode:
-        raise RuntimeError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
-    return done
 
 
 def quantize(out, scheme, *options):
@@ -120,3 +112,4 @@ def check():
         yield tried("f32", same_text, floats, "f32 exported")
         parts = quantize(work / "parts", "q4_k_m", "--method", "rtn", "--split-size", "500KB")
         yield tried("parts", same_text, sorted(parts.glob("*.gguf"))[0], "parts")
+    yield from llama_logits.check()

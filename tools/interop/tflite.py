@@ -7,8 +7,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from safetensors.numpy import load_file
 
-from interop.common import GOLDEN, ROOT, TALES, nibble, windows
-from interop.onnx import BLOOM, EXACT, export, kl, logits_of_nibble, row
+from interop.arrays import EXACT, export, kl, logits_of_nibble, name_of, row
+from interop.common import GOLDEN, ROOT, TALES, fitting, models, nibble, texts_of, windows
 
 sys.path.append(str(ROOT / "tests"))
 from tflite_files import TfliteFile  # noqa: E402 (our own evaluation of such a file)
@@ -71,10 +71,6 @@ def with_shape(scheme, target, model, work, context, prefill):
     return source, out
 
 
-def name_of(scheme, target, model, resolver):
-    return f"{target} {scheme} {model.name} {resolver}".replace("  ", " ")
-
-
 def family(folder, resolver):
     def body(work):
         _, out = with_shape("", "tflite", folder, work, 128, 16)
@@ -85,7 +81,7 @@ def family(folder, resolver):
         if not short and model.greedy(golden["greedy_prompt"].tolist(), 24) != golden["greedy_ids"].tolist():
             return "other greedy ids", float("inf")
         return "logits" if short else "logits, greedy ids", np.abs(model.logits(ids) - wanted).max() / wanted.std()
-    return row(name_of("", "tflite", folder, resolver), EXACT, body)
+    return row(name_of("tflite", "", folder, resolver), EXACT, body)
 
 
 def greedy_text(scheme, resolver):
@@ -95,46 +91,61 @@ def greedy_text(scheme, resolver):
         ids = Model(out, resolver).greedy(prompt, 48)
         wanted = logits_of_nibble(source, prompt + ids, work)[len(prompt) - 1:-1].argmax(1).tolist()
         return "greedy ids", 0. if ids == wanted else float("inf")
-    return row(name_of(scheme, "tflite", TALES, resolver), 0., body)
+    return row(name_of("tflite", scheme, TALES, resolver), 0., body)
 
 
-def divergence(model, scheme, target, resolver, vocab=None):
+def floats(model):
+    def body(work):
+        source, out = with_shape("", "tflite", model, work, 128, 16)
+        [ids] = texts_of(model, 1)
+        wanted = logits_of_nibble(source, ids, work)
+        return "logits", np.abs(Model(out, "XNNPACK").logits(ids) - wanted).max() / wanted.std()
+    return row(name_of("tflite", "", model, "XNNPACK"), EXACT, body)
+
+
+def divergence(model, scheme, target, resolver):
     """The KL to the float model, over that of nibble's own arithmetic on the exported integers."""
     def body(work):
         source, out = with_shape(scheme, target, model, work, 256, 64)
-        texts = windows(4, 192) if vocab is None else [[(7 * i + 3 * i * i + j) % vocab for i in range(64)] for j in range(4)]
+        texts = windows(4, 192) if model == TALES else windows(2)
         loaded, ours, theirs = Model(out, resolver), 0., 0.
         for ids in texts:
             wanted = logits_of_nibble(model, ids, work)
             ours += kl(wanted, logits_of_nibble(source, ids, work, "int8-token")) / len(texts)
             theirs += kl(wanted, loaded.step(ids, loaded.empty(), 0)[0]) / len(texts)
         return f"KL {theirs:.5f}, int8-token {ours:.5f}", theirs / ours
-    return row(name_of(scheme, target, model, resolver) + ": KL ratio", 1.05, body)
+    return row(name_of(target, scheme, model, resolver) + ": KL ratio", 1.05, body)
 
 
-def rounded(scheme, target, resolver):
+def rounded(model, scheme, target, resolver):
     """The KL to the float model, over that of the same file run by tests/tflite_files.py."""
     def body(work):
         ranges = [] if "block32" in target else ["--calibration", TALES / "calibration.txt", "--windows", 32]
-        source, out = export(TALES, scheme, target, work, "--context", 128, "--prefill", 32, *ranges)
+        source, out = export(model, scheme, target, work, "--context", 128, "--prefill", 32, *ranges)
+        texts = windows(4, 96) if model == TALES else windows(2)
         loaded, file, ours, theirs = Model(out, resolver), TfliteFile(out / "model.tflite"), 0., 0.
-        for ids in windows(4, 96):
-            wanted = logits_of_nibble(TALES, ids, work)
-            ours += kl(wanted, file.logits(ids)[0]) / 4
-            theirs += kl(wanted, loaded.step(ids, loaded.empty(), 0)[0]) / 4
+        for ids in texts:
+            wanted = logits_of_nibble(model, ids, work)
+            ours += kl(wanted, file.logits(ids)[0]) / len(texts)
+            theirs += kl(wanted, loaded.step(ids, loaded.empty(), 0)[0]) / len(texts)
         return f"KL {theirs:.5f}, ours {ours:.5f}", theirs / ours
-    return row(name_of(scheme, target, TALES, resolver) + ": KL ratio", 1.05, body)
+    return row(name_of(target, scheme, model, resolver) + ": KL ratio", 1.05, body)
 
 
 def check():
+    """The other models with XNNPACK alone, which LiteRT takes unless it is told otherwise."""
     for resolver in ("XNNPACK", "kernels"):
         yield greedy_text("", resolver)
         for scheme, target in ROUNDED:
-            yield rounded(scheme, target, resolver)
+            yield rounded(TALES, scheme, target, resolver)
     for scheme, target in KINDS:
         for resolver in ("XNNPACK", "reference" if scheme == "w4" else "kernels"):
             yield divergence(TALES, scheme, target, resolver)
-    if BLOOM.is_dir():
-        yield divergence(BLOOM, "w4g32", "tflite", "XNNPACK")
+    for model in models()[1:]:
+        yield floats(model)
+        for scheme, target in ROUNDED:
+            yield rounded(model, fitting(scheme, model), target, "XNNPACK")
+        for scheme, target in KINDS:
+            yield divergence(model, fitting(scheme, model), target, "XNNPACK")
     for folder in sorted(p for p in GOLDEN.glob("*") if p.is_dir()):
         yield family(folder, "XNNPACK")

@@ -1,0 +1,89 @@
+"""llama.cpp on token ids: exported files of every model and flavour, by the log-probabilities that llama-perplexity keeps
+for --kl-divergence (those of the second half of each window), against nibble's."""
+import pathlib
+import struct
+import tempfile
+
+import gguf
+import numpy as np
+
+from interop.arrays import EXACT, export, kl, log_softmax, logits_of_nibble, name_of, row
+from interop.common import TALES, fitting, models, refusal
+from interop.llama_program import program
+
+FLOATS = {"gguf:f32": EXACT, "gguf:f16": 5e-3, "gguf:bf16": 4e-2}  # inputs of linears are rounded to the file's type
+# ggml's GELU is a table of float16 (GGML_GELU_FP16 in ggml-cpu/vec.h).
+BY_TABLE, GELU = 5e-3, ["tales-bloom-2m", "bloom", "gemma"]
+FLAVOURS = ["q8_0", "q6_k", "q5_k_m", "q5_k_s", "q5_k", "q5_1", "q5_0", "q4_k_m", "q4_k_s", "q4_k", "q4_1", "q4_0",
+            "iq4_nl", "iq4_xs", "q3_k_l", "q3_k_m", "q3_k_s", "q3_k", "q2_k", "q2_k_s"]
+INTEGERS = ["w4g32", "w4g32-asym", "w4g128-asym", "w8g32", "w3g64-asym"]
+RATIO = 1.05  # issue 7
+CONTEXT = 512
+
+
+def saved(file, begin):
+    """llama-perplexity's file -> [(ids of a window, log-probabilities from its middle on)]: 16 bits each, of the 16 nats
+    below the largest."""
+    raw, at = file.read_bytes(), len(b"_logits_")
+    context, vocab, count = struct.unpack_from("<Iii", raw, at)
+    ids = np.frombuffer(raw, "<i4", count * context, at + 12).reshape(count, context).copy()
+    ids[:, 0] = begin  # in its place, once the file is written
+    rows = np.frombuffer(raw, "<u2", offset=at + 12 + ids.nbytes).reshape(count, context - 1 - context // 2, -1)
+    numbers = rows[..., :4].copy().view("<f4")
+    return list(zip(ids.tolist(), numbers[..., 1:] + numbers[..., :1] * rows[..., 4:4 + vocab]))
+
+
+def in_llama_cpp(path, text):
+    out = path.with_name("logits.kld")
+    program("llama-perplexity", "-m", path, "-f", text, "-c", CONTEXT, "-b", CONTEXT, "--chunks", 2, "-t", 2, "-fa", "off",
+            "-ctk", "f32", "-ctv", "f32", "--kl-divergence-base", out)
+    return saved(out, int(gguf.GGUFReader(path).fields["tokenizer.ggml.bos_token_id"].contents()))
+
+
+def exported(model, scheme, target, work):
+    """By another name than phi3: of a model called so llama.cpp wants the tokens </s> and <unk> (llama-vocab.cpp, by
+    general.name), and fails where the vocabulary has none."""
+    (work / "model").symlink_to(model)
+    return export(work / "model", scheme, target, work)[1]
+
+
+def of_nibble(source, ids, work, activations="float"):
+    return logits_of_nibble(source, ids, work, activations)[CONTEXT // 2:-1]
+
+
+def same_logits(model, target, text):
+    def body(work):
+        out = exported(model, "", target, work)
+        far = 0.
+        for ids, theirs in in_llama_cpp(out / "model.gguf", text):
+            ours, kept = of_nibble(out, ids, work), theirs > theirs.min(-1, keepdims=True)
+            far = max(far, np.abs(theirs - log_softmax(ours))[kept].max() / ours.std())
+        return "llama-perplexity", far
+    allowed = max(FLOATS[target], BY_TABLE * (model.name in GELU))
+    return row(name_of(target, "", model), allowed, body, refusal(target, model))
+
+
+def same_loss(model, scheme, target, text):
+    """The KL to the float model, over that of nibble's own evaluation of the file."""
+    def body(work):
+        out = exported(model, scheme, target, work)
+        ours = theirs = 0.
+        for ids, logits in in_llama_cpp(out / "model.gguf", text):
+            wanted = of_nibble(model, ids, work)
+            theirs += kl(wanted, logits) / 2
+            ours += kl(wanted, of_nibble(out, ids, work, "int8")) / 2
+        return f"KL {theirs:.5f}, int8 {ours:.5f}", theirs / ours
+    return row(name_of(target, scheme, model) + ": KL ratio", RATIO, body, refusal(target, model))
+
+
+def check():
+    with tempfile.TemporaryDirectory() as folder:
+        text = pathlib.Path(folder) / "text.txt"  # special tokens are letters to llama-perplexity
+        text.write_text((TALES / "held_out.txt").read_text()[:16000].replace("<|endoftext|>", "\n"))
+        for model in models():
+            for target in FLOATS:
+                yield same_logits(model, target, text)
+            for flavour in FLAVOURS:
+                yield same_loss(model, "", f"gguf:{flavour}", text)
+            for scheme in INTEGERS:
+                yield same_loss(model, fitting(scheme, model), "gguf", text)
