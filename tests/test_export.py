@@ -147,6 +147,21 @@ def test_families_that_transformers_takes_no_gptq_of(tmp_path):
         assert sum("GPTQModel.load" in note for note in seen["notes"]) == said
 
 
+# transformers divides these families' activations by scales of their own, and without them by what memory held.
+@needs_shared
+def test_awq_of_bloom_has_scales_of_its_activations(tmp_path):
+    run("quantize", SHARED / "models/golden/bloom", "-o", tmp_path / "w4", "--scheme", "w4g32", "--method", "rtn")
+    seen, out = export(tmp_path / "w4", "awq", tmp_path)
+    tensors = read_safetensors(out / "model.safetensors")
+    scales = [name for name in tensors if name.endswith("mlp.gelu_impl.scales")]
+    assert len(scales) == json.loads((out / "config.json").read_text())["n_layer"]
+    for name in scales:
+        dtype, shape, raw = tensors[name]
+        assert dtype == "F16" and (np.frombuffer(raw, np.float16) == 1).all()
+        assert shape == [tensors[name.replace("gelu_impl.scales", "dense_h_to_4h.qweight")][1][1] * 8]
+    assert seen["round_trip"]["exact_matrices"] > 0
+
+
 def test_gptq_takes_widths_that_it_lacks_in_wider_ones(made, tmp_path):
     seen, out = export(made("w5g64"), "gptq", tmp_path)
     assert seen["round_trip"]["lossless"]

@@ -1,4 +1,6 @@
 // AWQ folders of version "gemm": 4 bits, zero points, one group size for all linears.
+#include <algorithm>
+
 #include "export/awq_layout.h"
 
 namespace nibble {
@@ -31,7 +33,38 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   ExportPlan out{.flavour = kFlavours[0]};
   note_integer_losses(model, out);
   note_backend_for_groups(model, "torch_awq", out);
+  note_experts(request.model.config(), out);
   return out;
+}
+
+// Activations that loaders divide by scales of their own, of the rows of the linear before them:
+// AWQ's search may have moved scales there. Ours has not, and they are ones.
+// Source: transformers 5.23, integrations/awq.py, AWQ_SCALES_MAPPINGS.
+struct ScaledActivation {
+  std::string_view family, linear, activation;
+};
+constexpr std::array kScaledActivations = {ScaledActivation{"bloom", "dense_h_to_4h", "gelu_impl"},
+                                           ScaledActivation{"falcon", "dense_h_to_4h", "act"},
+                                           ScaledActivation{"gpt_neox", "dense_h_to_4h", "act"},
+                                           ScaledActivation{"gptj", "fc_in", "act"},
+                                           ScaledActivation{"mpt", "up_proj", "act"},
+                                           ScaledActivation{"starcoder2", "c_fc", "act"}};
+
+void add_activation_scales(const Weights& model, std::vector<PendingTensor>& out) {
+  auto scaled =
+      std::ranges::find(kScaledActivations, model.config().model_type, &ScaledActivation::family);
+  if (scaled == kScaledActivations.end()) return;
+  for (const ExportMatrix& m : export_matrices(model)) {
+    size_t dot = m.module.rfind('.');
+    if (!m.in_block || m.module.substr(dot + 1) != scaled->linear) continue;
+    out.push_back({m.module.substr(0, dot + 1) + std::string(scaled->activation) + ".scales",
+                   DType::kF16,
+                   {m.n},
+                   [n = m.n]() -> Result<TensorView> {
+                     return own_floats(DType::kF16, {n},
+                                       std::vector<float>(static_cast<size_t>(n), 1));
+                   }});
+  }
 }
 
 Json config_of(const IntegerModel& model) {
@@ -57,6 +90,7 @@ Status write(const ExportRequest& request, const ExportPlan&, OutputFolder& out)
     add(".scales", DType::kF16, {groups, n}, group_scales);
     replaced.insert(m.matrix.module);
   }
+  add_activation_scales(request.model, tensors);
   return write_hf_folder(request, out, std::move(tensors), replaced, config_of(model));
 }
 

@@ -81,10 +81,9 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   if (!out.exact) out.notes.emplace_back("Requantized from the dequantized weights.");
   if (out.flavour == kInt8)
     out.notes.emplace_back("bitsandbytes rounds this flavour's activations to 8 bits as well.");
-  else
-    out.notes.emplace_back(
-        "transformers 5.23 leaves norms and embeddings in the file's type whatever type is asked "
-        "for, and gives biases that one: load it with dtype=\"auto\".");
+  out.notes.emplace_back(
+      "transformers 5.23 leaves norms and embeddings in the file's type whatever type is asked "
+      "for, and gives biases that one: load it with dtype=\"auto\".");
   return out;
 }
 

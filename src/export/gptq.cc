@@ -58,6 +58,7 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   note_integer_losses(model, out);
   note_backend_for_groups(model, "gptq_torch", out);
   note_loader(request.model.config().model_type, out);
+  note_experts(request.model.config(), out);
   IntegerLayout base = base_layout(model);
   bool mixed = !model.floats.empty() ||
                std::any_of(model.modules.begin(), model.modules.end(),

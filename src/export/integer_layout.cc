@@ -167,6 +167,13 @@ void note_backend_for_groups(const IntegerModel& model, const char* backend, Exp
       backend));
 }
 
+void note_experts(const DecoderConfig& config, ExportPlan& plan) {
+  if (std::ranges::any_of(config.blocks, [](const LayerConfig& l) { return l.experts > 0; }))
+    plan.notes.emplace_back(
+        "transformers 5.23 keeps experts in one tensor, which it leaves at initial values here; "
+        "gptqmodel's own GPTQModel.load loads them.");
+}
+
 PendingTensor integer_tensor(const Weights& model, const IntegerModule& m, const char* part,
                              DType dtype, std::vector<int64_t> shape,
                              std::function<TensorView(const IntegerRows&)> make) {

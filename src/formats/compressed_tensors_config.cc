@@ -259,6 +259,11 @@ std::string why_only_nibble(const std::vector<QuantizedModule>& quantized,
     if (is_conv1d(module))
       return fmt::format("{} is a Conv1D there, which compressed-tensors leaves at random values",
                          module);
+    // transformers 5.23 joins experts in one tensor, and of compressed ones only those that are
+    // packed and symmetric.
+    if (module.contains(".experts.") && (s.bits == 8 || s.asymmetric()))
+      return fmt::format("{} is an expert of {}, which it does not join with the others", module,
+                         s.name());
     if (loads_only_dequantized(s)) needs_dequantize = &quantized[i];
   }
   if (needs_dequantize && group_modules(quantized).size() > 1)
