@@ -36,9 +36,14 @@ Layout layout_of(const Weights& model) {
 Result<ExportPlan> plan(const ExportRequest& request) {
   Layout layout = layout_of(request.model);
   if (layout.modules.empty()) return fail("{}", why_no_integers(request));
-  if (std::string why = why_only_nibble(layout.modules, layout.shapes); !why.empty())
-    return fail("{}: compressed-tensors cannot load it: {}", request.folder(), why);
   ExportPlan out{.flavour = request.flavour, .exact = true, .notes = {}};
+  // Where bytes as they are do not load, they may packed.
+  std::string why = why_only_nibble(layout.modules, layout.shapes, out.flavour == kPacked);
+  if (!why.empty() && out.flavour.empty()) {
+    out.flavour = kPacked;
+    why = why_only_nibble(layout.modules, layout.shapes, true);
+  }
+  if (!why.empty()) return fail("{}: compressed-tensors cannot load it: {}", request.folder(), why);
   bool eight = false, less = false;
   for (const QuantizedModule& m : layout.modules) (m.scheme.bits == 8 ? eight : less) = true;
   if (out.flavour == kFlavours[1] && less)

@@ -76,8 +76,9 @@ Json compressed_tensors_config(const std::vector<QuantizedModule>& quantized,
                                const std::vector<std::string>& ignored_linears, bool pack = false);
 
 // Why transformers with compressed-tensors cannot load an artifact of these modules; empty if it
-// can. `shapes` are (n, k) in the same order.
+// can. `shapes` are (n, k) in the same order; `pack_bytes`: 8 bits lie in words as fewer do.
 std::string why_only_nibble(const std::vector<QuantizedModule>& quantized,
-                            const std::vector<std::pair<int64_t, int64_t>>& shapes);
+                            const std::vector<std::pair<int64_t, int64_t>>& shapes,
+                            bool pack_bytes = false);
 
 }  // namespace nibble

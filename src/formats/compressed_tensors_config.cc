@@ -246,7 +246,8 @@ Json compressed_tensors_config(const std::vector<QuantizedModule>& quantized,
 }
 
 std::string why_only_nibble(const std::vector<QuantizedModule>& quantized,
-                            const std::vector<std::pair<int64_t, int64_t>>& shapes) {
+                            const std::vector<std::pair<int64_t, int64_t>>& shapes,
+                            bool pack_bytes) {
   NB_CHECK(quantized.size() == shapes.size());
   const QuantizedModule* needs_dequantize = nullptr;
   for (size_t i = 0; i < quantized.size(); ++i) {
@@ -261,7 +262,7 @@ std::string why_only_nibble(const std::vector<QuantizedModule>& quantized,
                          module);
     // transformers 5.23 joins experts in one tensor, and of compressed ones only those that are
     // packed and symmetric.
-    if (module.contains(".experts.") && (s.bits == 8 || s.asymmetric()))
+    if (module.contains(".experts.") && ((s.bits == 8 && !pack_bytes) || s.asymmetric()))
       return fmt::format("{} is an expert of {}, which it does not join with the others", module,
                          s.name());
     if (loads_only_dequantized(s)) needs_dequantize = &quantized[i];
