@@ -40,7 +40,7 @@ def check_one(model, scheme, target, logits, allowed):
             theirs, wrong, how = logits(folder, texts)
         far = difference(theirs, ours)
         return Row(name, wrong or how, not wrong and far <= allowed, far, allowed)
-    return outcome(name, refusal(target, model), check)
+    return outcome(name, refusal(target, model, scheme), check)
 
 
 def rows(kinds, families, scheme, target, logits, allowed):
