@@ -19,13 +19,37 @@ Status check_windows(const std::vector<Window>& windows, const std::string& name
   return {};
 }
 
-Status check_windows(const std::vector<Window>& windows, const Decoder& model) {
-  return check_windows(windows, name_of(model), model.context(), model.config().vocab);
-}
-
 Result<std::optional<Decoder>> load_reference(std::optional<Weights> weights, int64_t context) {
   if (!weights) return std::nullopt;
   return NB_TRY(Decoder::load(std::move(*weights), Activations::kFloat, context));
+}
+
+// Windows for a candidate of this config, which goes by `name` and holds `context` tokens.
+Result<std::vector<Window>> windows_for(const std::string& name, int64_t context,
+                                        const DecoderConfig& config, const Decoder* reference,
+                                        const Tokenizer& tokenizer, const std::string& text,
+                                        const WindowOptions& options) {
+  int32_t bos = tokenizer.bos.value_or(std::max(config.bos, 0));
+  std::vector<Window> windows = NB_TRY(make_windows(tokenizer, bos, text, options));
+  NB_OK(check_windows(windows, name, context, config.vocab));
+  if (!reference) return windows;
+  const DecoderConfig& other = reference->config();
+  NB_OK(check_windows(windows, name_of(*reference), reference->context(), other.vocab));
+  if (other.vocab != config.vocab)
+    return fail("{}: has {} tokens, {} has {}; they are not the same model", name, config.vocab,
+                name_of(*reference), other.vocab);
+  return windows;
+}
+
+// All but sizes.
+Evaluation figures_of(const Decoder* reference, const std::vector<Window>& windows,
+                      const TokenScores& scores) {
+  Evaluation out;
+  out.scores = summarize(scores);
+  out.compared = reference != nullptr;
+  out.windows = windows.size();
+  out.tokens = scores.nll.size();
+  return out;
 }
 
 }  // namespace
@@ -33,30 +57,19 @@ Result<std::optional<Decoder>> load_reference(std::optional<Weights> weights, in
 Result<std::vector<Window>> held_out_windows(const Decoder& candidate, const Decoder* reference,
                                              const Tokenizer& tokenizer, const std::string& text,
                                              const WindowOptions& options) {
-  int32_t bos = tokenizer.bos.value_or(std::max(candidate.config().bos, 0));
-  std::vector<Window> windows = NB_TRY(make_windows(tokenizer, bos, text, options));
-  NB_OK(check_windows(windows, candidate));
-  if (!reference) return windows;
-  NB_OK(check_windows(windows, *reference));
-  if (reference->config().vocab != candidate.config().vocab)
-    return fail("{}: has {} tokens, {} has {}; they are not the same model", name_of(candidate),
-                candidate.config().vocab, name_of(*reference), reference->config().vocab);
-  return windows;
+  return windows_for(name_of(candidate), candidate.context(), candidate.config(), reference,
+                     tokenizer, text, options);
 }
 
 Result<Evaluation> evaluation_of(const Decoder& candidate, const Decoder* reference,
                                  const std::vector<Window>& windows, const TokenScores& scores) {
-  Evaluation out;
-  out.scores = summarize(scores);
-  out.compared = reference != nullptr;
+  Evaluation out = figures_of(reference, windows, scores);
   out.size = NB_TRY(measure_size(candidate.weights()));
   if (reference) {
     SizeReport whole = NB_TRY(measure_size(reference->weights()));
     out.size.parameters = whole.parameters;
     out.reference_bytes = whole.file_bytes;
   }
-  out.windows = windows.size();
-  out.tokens = scores.nll.size();
   out.integer_linears = candidate.integer_linears();
   return out;
 }
@@ -81,21 +94,11 @@ Result<Evaluation> evaluate_foreign(const ForeignLogits& candidate, const Decode
       NB_TRY(load_reference(std::move(reference_weights), o.windows.context));
   const Decoder* reference = float_model ? &*float_model : nullptr;
   auto tokenizer = NB_TRY(load_tokenizer(tokenizer_folder));
-  int32_t bos = tokenizer->bos.value_or(std::max(config.bos, 0));
-  std::vector<Window> windows = NB_TRY(make_windows(*tokenizer, bos, o.text, o.windows));
-  NB_OK(check_windows(windows, tokenizer_folder, config.context, config.vocab));
-  if (reference) NB_OK(check_windows(windows, *reference));
-  if (reference && reference->config().vocab != config.vocab)
-    return fail("{}: has {} tokens, {} has {}; they are not the same model", name_of(*reference),
-                reference->config().vocab, tokenizer_folder, config.vocab);
+  std::vector<Window> windows = NB_TRY(windows_for(tokenizer_folder, config.context, config,
+                                                   reference, *tokenizer, o.text, o.windows));
   NB_OK(candidate.start(windows));
-  TokenScores scores = NB_TRY(score_logits(candidate.logits, config.vocab, reference, windows));
-  Evaluation out;
-  out.scores = summarize(scores);
-  out.compared = reference != nullptr;
-  out.windows = windows.size();
-  out.tokens = scores.nll.size();
-  return out;
+  return figures_of(reference, windows,
+                    NB_TRY(score_logits(candidate.logits, config.vocab, reference, windows)));
 }
 
 }  // namespace nibble
