@@ -208,3 +208,13 @@ def test_bad_tokenizers(tmp_path, change, words):
     text = tmp_path / "t.txt"
     text.write_text("ab")
     refused("tokenize", file, "-f", text, words=words)
+
+
+# llama.cpp looks up Phi-3's special tokens in any model of that name, and ends where the vocabulary lacks one.
+@pytest.mark.parametrize("name,kept", [("tales", True), ("tales-Phi-3", False)])
+def test_a_name_that_llama_cpp_fails_on_is_left_out(tmp_path, name, kept):
+    model = tmp_path / name
+    model.symlink_to(TALES)
+    notes = run_json("export", model, "--to", "gguf", "-o", tmp_path / "out")["notes"]
+    assert (b"general.name" in (tmp_path / "out/model.gguf").read_bytes()) == kept
+    assert any("general.name is left out" in note and '"</s>"' in note for note in notes) != kept

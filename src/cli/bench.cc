@@ -52,14 +52,15 @@ Result<int> bench(const BenchOptions& o) {
   head.first_token_seconds = seconds_since(start);
   head.memory = resident_memory();
 
-  auto [integer, all] = decoder.integer_linears();
+  ArithmeticCounts linears = decoder.arithmetic();
   head.model = folder;
   head.cpu = cpu_name();
   head.threads = thread_count();
   head.pinned = threads_pinned();
-  head.activations = integer > 0 ? activations_name(o.activations) : "float";
-  head.kernels = integer > 0 ? NB_TRY(kernel_table_name()) : "float";
-  head.arithmetic = NB_TRY(describe_arithmetic(o.activations, {integer, all}));
+  head.activations =
+      linears.integer + linears.rounded > 0 ? activations_name(o.activations) : "float";
+  head.kernels = linears.integer > 0 ? NB_TRY(kernel_table_name()) : "float";
+  head.arithmetic = NB_TRY(describe_arithmetic(o.activations, linears));
   head.read_bytes = decoder.read_bytes();
   LimitMeter limits = NB_TRY(LimitMeter::open());
   std::unique_ptr<EnergyMeter> energy = EnergyMeter::find();

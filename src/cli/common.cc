@@ -151,15 +151,17 @@ const char* activations_name(Activations mode) {
   return "";
 }
 
-Result<std::string> describe_arithmetic(Activations mode,
-                                        std::pair<int64_t, int64_t> integer_of_all) {
-  auto [integer, all] = integer_of_all;
-  if (integer == 0) return std::string("float");
+Result<std::string> describe_arithmetic(Activations mode, const ArithmeticCounts& linears) {
+  auto [integer, rounded, all] = linears;
+  if (integer + rounded == 0) return std::string("float");
+  if (integer == 0)
+    return fmt::format("int8 activations, decoded weights: {} of {} linears", rounded, all);
   const char* scales = mode == Activations::kInt8Token    ? "per token"
                        : mode == Activations::kInt8Static ? "per tensor, static,"
                                                           : "per 32";
-  return fmt::format("int8 activations {} on {}: {} of {} linears", scales,
-                     NB_TRY(kernel_table_name()), integer, all);
+  std::string decoded = rounded > 0 ? fmt::format(", {} with decoded weights", rounded) : "";
+  return fmt::format("int8 activations {} on {}: {} of {} linears{}", scales,
+                     NB_TRY(kernel_table_name()), integer, all, decoded);
 }
 
 Result<std::vector<int32_t>> parse_ids(std::string_view text) {

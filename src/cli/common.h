@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "cli/commands.h"
 #include "kernels/kernels.h"
+#include "model/linear.h"
 
 namespace nibble {
 
@@ -41,9 +42,9 @@ void add_packed_option(CLI::App& app, std::string& folder);
 // "float", "int8" (a scale for each 32 columns), "int8-token" (one for each row) or "int8-static"
 // (one for each linear, stored with it).
 const char* activations_name(Activations mode);
-// Which arithmetic runs, in words: "int8 activations per 32 on avx2: 28 of 28 linears", or "float".
-Result<std::string> describe_arithmetic(Activations mode,
-                                        std::pair<int64_t, int64_t> integer_of_all);
+// Which arithmetic runs, in words: "int8 activations per 32 on avx2: 28 of 28 linears", "int8
+// activations, decoded weights: 28 of 28 linears", both, or "float".
+Result<std::string> describe_arithmetic(Activations mode, const ArithmeticCounts& linears);
 
 // A list as "1,5,9": commas or white space between, brackets around allowed, each id in 0..2^31-1.
 Result<std::vector<int32_t>> parse_ids(std::string_view text);

@@ -32,7 +32,7 @@ Result<Outcome> measure(const Arguments& a) {
   Outcome out{NB_TRY(evaluate(std::move(candidate), std::move(reference),
                               a.against.empty() ? a.model : a.against,
                               {a.text, a.windows, a.activations}))};
-  out.arithmetic = NB_TRY(describe_arithmetic(a.activations, out.integer_linears));
+  out.arithmetic = NB_TRY(describe_arithmetic(a.activations, out.linears));
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return out;
 }

@@ -19,7 +19,7 @@ Json task_json(const TaskFlags& f, const Task& task, int64_t context) {
 
 struct Answered {
   std::vector<Answer> answers;
-  std::pair<int64_t, int64_t> integer_linears;
+  ArithmeticCounts linears;
 };
 
 Result<Answered> answer(const std::string& folder, const std::string& lora, Activations activations,
@@ -31,7 +31,7 @@ Result<Answered> answer(const std::string& folder, const std::string& lora, Acti
   TextModel model = NB_TRY(TextModel::load(std::move(weights), activations, context));
   if (!model.tokenizer) return fail("{}: has no tokenizer, and a task is made of texts", folder);
   return Answered{NB_TRY(answer_task(model, task, f.answers, name, journal)),
-                  model.decoder.integer_linears()};
+                  model.decoder.arithmetic()};
 }
 
 Json estimate_json(const Estimate& e) {
@@ -118,7 +118,7 @@ Result<int> run_task(const TaskFlags& f, const EvalModels& m) {
         NB_TRY(answer(m.against, m.against_lora, Activations::kFloat, f, task, m.context, journal))
             .answers;
   TaskScores scores = score_task(task, own.answers, reference);
-  std::string arithmetic = NB_TRY(describe_arithmetic(m.activations, own.integer_linears));
+  std::string arithmetic = NB_TRY(describe_arithmetic(m.activations, own.linears));
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (m.json) {
     Json j = {{"model", m.model},

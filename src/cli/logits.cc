@@ -76,7 +76,7 @@ Result<int> logits(const LogitsOptions& o) {
   const DecoderConfig& c = decoder.config();
   NB_OK(check_ids(ids, c.vocab));
   if (tokens > c.context) warn("the model was made for a context of {}", c.context);
-  std::string arithmetic = NB_TRY(describe_arithmetic(o.activations, decoder.integer_linears()));
+  std::string arithmetic = NB_TRY(describe_arithmetic(o.activations, decoder.arithmetic()));
 
   std::vector<int64_t> logits_shape = {tokens, c.vocab},
                        hidden_shape = {c.hidden_states(), tokens, c.hidden};

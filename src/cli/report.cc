@@ -30,7 +30,7 @@ Result<int> write_report(Flags& f) {
   std::vector<DeviceProfile> devices;
   if (auto folder = find_data("devices")) devices = NB_TRY(read_devices(*folder));
   Report r = NB_TRY(gather_report(f.report, devices, cpu_name()));
-  r.arithmetic = NB_TRY(describe_arithmetic(f.report.activations, r.loss.integer_linears));
+  r.arithmetic = NB_TRY(describe_arithmetic(f.report.activations, r.loss.linears));
   NB_OK(write_file(f.output, report_html(r)));
   if (!f.markdown.empty()) NB_OK(write_file(f.markdown, report_markdown(r)));
   if (f.json)

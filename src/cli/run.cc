@@ -35,17 +35,19 @@ double decode_rate(const Generation& g) {
 
 Result<Json> to_json(const RunOptions& o, const TextModel& model, std::string_view prompt,
                      std::span<const int32_t> prompt_ids, const Generation& g) {
-  auto [integer, all] = model.decoder.integer_linears();
+  ArithmeticCounts linears = model.decoder.arithmetic();
   Json j;
   j["prompt"] = prompt;
   j["prompt_ids"] = prompt_ids;
   j["ids"] = g.ids;
   j["text"] = g.text;
   j["finish"] = finish_name(g.finish);
-  j["activations"] = integer > 0 ? activations_name(o.activations) : "float";
-  j["kernels"] = integer > 0 ? NB_TRY(kernel_table_name()) : "float";
-  j["integer_linears"] = integer;
-  j["linears"] = all;
+  j["activations"] =
+      linears.integer + linears.rounded > 0 ? activations_name(o.activations) : "float";
+  j["kernels"] = linears.integer > 0 ? NB_TRY(kernel_table_name()) : "float";
+  j["integer_linears"] = linears.integer;
+  j["rounded_linears"] = linears.rounded;
+  j["linears"] = linears.all;
   j["cache"] = cache_name(o.generation.cache);
   j["load_seconds"] = o.load_seconds;
   j["prefill_seconds"] = g.prefill_seconds;
@@ -157,8 +159,7 @@ Result<int> run(RunOptions o) {
     form = NB_TRY(ChatTemplate::load(folder));
     add_end_of_turn(*form, model);
   }
-  std::string arithmetic =
-      NB_TRY(describe_arithmetic(o.activations, model.decoder.integer_linears()));
+  std::string arithmetic = NB_TRY(describe_arithmetic(o.activations, model.decoder.arithmetic()));
   if (o.context > model.decoder.config().context)
     warn("the model was made for a context of {}", model.decoder.config().context);
   if (!o.has_prompt && !o.has_ids) {

@@ -70,7 +70,7 @@ Result<Evaluation> evaluation_of(const Decoder& candidate, const Decoder* refere
     out.size.parameters = whole.parameters;
     out.reference_bytes = whole.file_bytes;
   }
-  out.integer_linears = candidate.integer_linears();
+  out.linears = candidate.arithmetic();
   return out;
 }
 

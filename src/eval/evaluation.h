@@ -22,7 +22,7 @@ struct Evaluation {
   SizeReport size;  // the candidate's; parameters are the float model's where there is one
   int64_t reference_bytes = 0;  // of all the float model's tensors; 0 without one
   size_t windows = 0, tokens = 0;
-  std::pair<int64_t, int64_t> integer_linears;  // Decoder::integer_linears
+  ArithmeticCounts linears;  // Decoder::arithmetic
   bool compared = false;
 };
 

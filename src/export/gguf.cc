@@ -44,11 +44,11 @@ Status write(const ExportRequest& request, const ExportPlan&, OutputFolder& out)
   return write_gguf_draft(NB_TRY(draft(request)), request.model, out.staging(), request.part_bytes);
 }
 
-// llama.cpp's CPU kernels; those of K-quants take 256 for 32, and ours run their matrices as
-// floats.
+// Of llama.cpp's CPU kernels.
 TargetArithmetic arithmetic(const std::string& flavour) {
   if (flavour == "f32" || flavour == "f16" || flavour == "bf16") return {};
-  return {Activations::kInt8Block32, "inputs rounded to int8 in blocks of 32, as llama.cpp does"};
+  return {Activations::kInt8Block32,
+          "inputs rounded to int8 in blocks of 32, of K types 256, as llama.cpp does"};
 }
 
 Status check_family(const DecoderConfig& config, const std::string& what) {

@@ -7,6 +7,7 @@
 #include "export/gguf_tokenizer.h"
 #include "export/modelfile.h"
 #include "quant/artifact.h"
+#include "text/tokenizer.h"
 
 namespace nibble {
 namespace {
@@ -18,6 +19,29 @@ int64_t file_type(const std::string& type_names) {
   for (const GgufMix& m : kGgufMixes)
     if (type_names == m.type) return m.file_type;
   return kGuessed;
+}
+
+// What llama.cpp looks up in the vocabulary of a model that is called phi-3 or phi3, and ends where
+// one is missing (llama-vocab.cpp).
+constexpr const char* kTokensOfPhi3[] = {"</s>", "<unk>", "<s>", "<|endoftext|>"};
+
+// general.name: the folder's, where a model of that name loads.
+void name_model(const std::string& folder, GgufMetadata& out, std::vector<std::string>& notes) {
+  std::string name = std::filesystem::path(folder).filename().string(), small = name;
+  std::ranges::transform(small, small.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  });
+  if (small.contains("phi-3") || small.contains("phi3"))
+    if (auto tokenizer = load_tokenizer(folder))
+      for (const char* token : kTokensOfPhi3)
+        if (!(*tokenizer)->id_of(token)) {
+          notes.push_back(fmt::format(
+              "general.name is left out: in a model called {} llama.cpp looks up the token {}, "
+              "which this vocabulary lacks.",
+              in_quotes(name), in_quotes(token)));
+          return;
+        }
+  out.text("general.name", name);
 }
 
 }  // namespace
@@ -39,7 +63,7 @@ Result<GgufDraft> draft_gguf(const Weights& model, const GgufMix* mix, bool valu
   GgufMetadata& m = out.metadata;
   m.text("general.architecture", out.architecture->family().architecture);
   m.text("general.type", "model");
-  m.text("general.name", std::filesystem::path(folder).filename().string());
+  name_model(folder, m, out.notes);
   m.number("general.file_type", named ? named->file_type : file_type(out.tensors.type_names));
   m.number("general.quantization_version", 2);
   describe_gguf(c, *out.architecture, m);

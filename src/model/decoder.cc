@@ -109,14 +109,15 @@ int64_t Decoder::read_bytes() const {
   return bytes;
 }
 
-std::pair<int64_t, int64_t> Decoder::integer_linears() const {
-  int64_t integer = 0, all = 0;
+ArithmeticCounts Decoder::arithmetic() const {
+  ArithmeticCounts out;
   for (const Block& b : blocks_)
     b.each([&](const Linear& linear) {
-      integer += linear.integer();
-      ++all;
+      out.integer += linear.arithmetic() == Arithmetic::kInteger;
+      out.rounded += linear.arithmetic() == Arithmetic::kRoundedInput;
+      ++out.all;
     });
-  return {integer, all};
+  return out;
 }
 
 WindowBatch::WindowBatch(const Decoder& model, std::span<const std::span<const int32_t>> windows) {

@@ -46,8 +46,8 @@ class Decoder {
   const Head& head() const { return head_; }
   // Weight bytes that one decode step reads, the head included, the KV cache not.
   int64_t read_bytes() const;
-  // How many of the block linears run on integer kernels, and how many there are.
-  std::pair<int64_t, int64_t> integer_linears() const;
+  // Of the blocks' linears.
+  ArithmeticCounts arithmetic() const;
 
  private:
   std::shared_ptr<Weights> weights_;

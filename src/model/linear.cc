@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "model/blas.h"
 #include "model/outlier_linear.h"
+#include "model/rounded_linear.h"
 
 namespace nibble {
 namespace {
@@ -45,7 +46,7 @@ class PanelLinear final : public Linear {
       : source_(std::move(source)), bias_(std::move(bias)) {}
   int64_t rows() const override { return source_.rows(); }
   int64_t cols() const override { return source_.cols(); }
-  bool integer() const override { return false; }
+  Arithmetic arithmetic() const override { return Arithmetic::kFloat; }
   int64_t read_bytes() const override { return source_.stored_bytes(); }
 
   Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
@@ -137,7 +138,7 @@ class IntegerLinear final : public Linear {
       : packed_(std::move(packed)), bias_(std::move(bias)), rule_(rule) {}
   int64_t rows() const override { return packed_->rows(); }
   int64_t cols() const override { return packed_->cols(); }
-  bool integer() const override { return true; }
+  Arithmetic arithmetic() const override { return Arithmetic::kInteger; }
   int64_t read_bytes() const override { return packed_->bytes(); }
   Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
     return integer_matmul_pieces({packed_.get(), &x.int8(rule_),
@@ -153,6 +154,11 @@ class IntegerLinear final : public Linear {
 };
 
 }  // namespace
+
+struct RoundedRows {
+  std::vector<float> x;
+  LinearInput input;
+};
 
 void Linear::run(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const {
   run_pieces(std::array{pieces(x, y, ldy, std::move(epilogue))});
@@ -175,6 +181,17 @@ const OutlierSplit& LinearInput::split(const InputRule& rule, const std::vector<
   return *split_;
 }
 
+LinearInput& LinearInput::rounded(const InputRule& rule, int64_t block) {
+  if (!rounded_ || rounded_rule_ != rule || rounded_block_ != block) {
+    std::vector<float> values = round_rows(x, rows, k, rule, block);
+    LinearInput input(values.data(), rows, k);
+    rounded_ = std::make_shared<RoundedRows>(std::move(values), std::move(input));
+    rounded_rule_ = rule;
+    rounded_block_ = block;
+  }
+  return rounded_->input;
+}
+
 std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias) {
   return std::make_unique<PanelLinear<StoredFloats>>(StoredFloats(std::move(w)), std::move(bias));
 }
@@ -185,8 +202,11 @@ std::unique_ptr<Linear> make_dequantized_linear(QuantizedMatrix w, std::vector<f
 }
 
 std::unique_ptr<Linear> make_decoded_linear(std::shared_ptr<const RowSource> w,
-                                            std::vector<float> bias) {
-  return std::make_unique<PanelLinear<DecodedRows>>(DecodedRows(std::move(w)), std::move(bias));
+                                            std::vector<float> bias, InputRule rule) {
+  int64_t block = w->block();
+  auto out = std::make_unique<PanelLinear<DecodedRows>>(DecodedRows(std::move(w)), std::move(bias));
+  if (rule.mode == Activations::kFloat) return out;
+  return make_rounded_linear(std::move(out), rule, block);
 }
 
 Result<std::unique_ptr<Linear>> make_quantized_linear(QuantizedMatrix w, std::vector<float> bias,

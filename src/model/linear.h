@@ -13,6 +13,7 @@
 namespace nibble {
 
 struct OutlierSplit;
+struct RoundedRows;
 
 // Columns of a quantized matrix that are stored as floats too, for inputs that are nearly always
 // large there.
@@ -27,6 +28,8 @@ class LinearInput {
   LinearInput(const float* x, int64_t rows, int64_t k) : x(x), rows(rows), k(k) {}
   const Int8Rows& int8(const InputRule& rule);
   const OutlierSplit& split(const InputRule& rule, const std::vector<int64_t>& always);
+  // These rows with the rule's int8 values as floats (rounded_linear.h); lives as long as this.
+  LinearInput& rounded(const InputRule& rule, int64_t block);
   const float* x;  // (rows, k)
   int64_t rows, k;
 
@@ -34,8 +37,18 @@ class LinearInput {
   // As the rules before asked for; linears that share an input nearly always share a rule.
   std::shared_ptr<const Int8Rows> int8_;
   std::shared_ptr<const OutlierSplit> split_;
-  InputRule int8_rule_, split_rule_;
+  std::shared_ptr<RoundedRows> rounded_;
+  InputRule int8_rule_, split_rule_, rounded_rule_;
   std::vector<int64_t> split_always_;
+  int64_t rounded_block_ = 0;
+};
+
+// On integers; on floats, of which the inputs were rounded to int8; on floats.
+enum class Arithmetic : uint8_t { kInteger, kRoundedInput, kFloat };
+
+// Of a model's linears: how many compute so.
+struct ArithmeticCounts {
+  int64_t integer = 0, rounded = 0, all = 0;
 };
 
 class Linear {
@@ -48,7 +61,7 @@ class Linear {
   void run(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue = {}) const;
   // What these pieces, for so many rows of x, read as a stream; nothing where they do not.
   virtual Stretch reads([[maybe_unused]] int64_t x_rows) const { return {}; }
-  virtual bool integer() const = 0;        // runs on integer kernels
+  virtual Arithmetic arithmetic() const = 0;
   virtual int64_t read_bytes() const = 0;  // weight bytes that one decode step reads
 };
 
@@ -58,9 +71,10 @@ std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias)
 // Quantized weights, dequantized panel by panel.
 std::unique_ptr<Linear> make_dequantized_linear(QuantizedMatrix w, std::vector<float> bias);
 
-// Weights that only their source can read, made float panel by panel.
+// Weights that only their source can read, made float panel by panel. Where the rule asks for
+// integer arithmetic, the inputs are rounded as the format's own runtime rounds them.
 std::unique_ptr<Linear> make_decoded_linear(std::shared_ptr<const RowSource> w,
-                                            std::vector<float> bias);
+                                            std::vector<float> bias, InputRule rule);
 
 // Quantized weights: on integer kernels where the rule asks for them and the scheme has one, else
 // dequantized. `store` keeps what is packed, or is null. `outliers` are used where the rule has a

@@ -16,7 +16,7 @@ class OutlierLinear final : public Linear {
         outliers_(std::move(outliers)) {}
   int64_t rows() const override { return w_.rows(); }
   int64_t cols() const override { return w_.cols(); }
-  bool integer() const override { return true; }
+  Arithmetic arithmetic() const override { return Arithmetic::kInteger; }
   int64_t read_bytes() const override {
     return packed_->bytes() + static_cast<int64_t>(outliers_.w.size() * sizeof(float));
   }

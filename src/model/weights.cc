@@ -334,7 +334,8 @@ Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activati
                                  NB_TRY(input_rule(spec.module, mode)), store,
                                  NB_TRY(outlier_columns(spec.module, spec.n, spec.k)));
   if (auto rows = row_source(spec.module))
-    return make_decoded_linear(std::move(rows), std::move(b));
+    return make_decoded_linear(std::move(rows), std::move(b),
+                               NB_TRY(input_rule(spec.module, mode)));
   return make_float_linear(NB_TRY(float_matrix(spec.module + ".weight", spec.n, spec.k)),
                            std::move(b));
 }

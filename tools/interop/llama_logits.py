@@ -40,20 +40,13 @@ def in_llama_cpp(path, text):
     return saved(out, int(gguf.GGUFReader(path).fields["tokenizer.ggml.bos_token_id"].contents()))
 
 
-def exported(model, scheme, target, work):
-    """By another name than phi3: of a model called so llama.cpp wants the tokens </s> and <unk> (llama-vocab.cpp, by
-    general.name), and fails where the vocabulary has none."""
-    (work / "model").symlink_to(model)
-    return export(work / "model", scheme, target, work)[1]
-
-
 def of_nibble(source, ids, work, activations="float"):
     return logits_of_nibble(source, ids, work, activations)[CONTEXT // 2:-1]
 
 
 def same_logits(model, target, text):
     def body(work):
-        out = exported(model, "", target, work)
+        _, out = export(model, "", target, work)
         far = 0.
         for ids, theirs in in_llama_cpp(out / "model.gguf", text):
             ours, kept = of_nibble(out, ids, work), theirs > theirs.min(-1, keepdims=True)
@@ -66,7 +59,7 @@ def same_logits(model, target, text):
 def same_loss(model, scheme, target, text):
     """The KL to the float model, over that of nibble's own evaluation of the file."""
     def body(work):
-        out = exported(model, scheme, target, work)
+        _, out = export(model, scheme, target, work)
         ours = theirs = 0.
         for ids, logits in in_llama_cpp(out / "model.gguf", text):
             wanted = of_nibble(model, ids, work)

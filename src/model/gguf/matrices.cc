@@ -26,6 +26,7 @@ class BlockRows : public RowSource {
   int64_t rows() const override { return m_.n; }
   int64_t cols() const override { return m_.k; }
   int64_t stored_bytes() const override { return static_cast<int64_t>(m_.bytes.size()); }
+  int64_t block() const override { return m_.type->block; }
   void decode(int64_t row, float* out) const override {
     m_.type->to_float(m_.row(row), m_.k / m_.type->block, out);
   }

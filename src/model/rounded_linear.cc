@@ -1,0 +1,63 @@
+#include "model/rounded_linear.h"
+
+#include <cmath>
+
+#include "base/threads.h"
+
+namespace nibble {
+namespace {
+
+constexpr float kTop = 127;
+
+void round_block(const float* x, int64_t count, float given, float* out) {
+  float largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    float size = std::fabs(x[i]);
+    if (size > largest) largest = size;  // never by what is not a number
+  }
+  float scale = given > 0 ? given : largest / kTop;
+  if (!(scale > 0)) scale = 1;
+  for (int64_t i = 0; i < count; ++i) {
+    float code = std::nearbyintf(x[i] / scale);
+    out[i] = scale * (code > -kTop ? code < kTop ? code : kTop : -kTop);
+  }
+}
+
+class RoundedLinear final : public Linear {
+ public:
+  RoundedLinear(std::unique_ptr<Linear> linear, InputRule rule, int64_t block)
+      : linear_(std::move(linear)), rule_(rule), block_(block) {}
+  int64_t rows() const override { return linear_->rows(); }
+  int64_t cols() const override { return linear_->cols(); }
+  Arithmetic arithmetic() const override { return Arithmetic::kRoundedInput; }
+  int64_t read_bytes() const override { return linear_->read_bytes(); }
+  Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
+    return linear_->pieces(x.rounded(rule_, block_), y, ldy, std::move(epilogue));
+  }
+
+ private:
+  std::unique_ptr<Linear> linear_;
+  InputRule rule_;
+  int64_t block_;
+};
+
+}  // namespace
+
+std::vector<float> round_rows(const float* x, int64_t rows, int64_t k, const InputRule& rule,
+                              int64_t block) {
+  std::vector<float> out(static_cast<size_t>(rows * k));
+  int64_t width = rule.mode == Activations::kInt8Token ? k : block;
+  float given = rule.mode == Activations::kInt8Static ? rule.scale : 0;
+  parallel_for(rows, [&](int64_t r) {
+    for (int64_t j = 0; j < k; j += width)
+      round_block(x + r * k + j, std::min(width, k - j), given, out.data() + r * k + j);
+  });
+  return out;
+}
+
+std::unique_ptr<Linear> make_rounded_linear(std::unique_ptr<Linear> linear, InputRule rule,
+                                            int64_t block) {
+  return std::make_unique<RoundedLinear>(std::move(linear), rule, block);
+}
+
+}  // namespace nibble
