@@ -51,11 +51,20 @@ def test_quantize_and_export(tmp_path):
     (tmp_path / "q-awq").mkdir()
     refused(*common, "--export", "gptq:v1", "--export", "awq", words=["q-awq", "already exists"], leaves=tmp_path)
     (tmp_path / "q-awq").rmdir()
+    refused(*common, "--export", "gptq", "--eval", tmp_path / "none.txt", words=["none.txt", "does not exist"], leaves=tmp_path)
+    run(*common, *TEXT, code=2)
     seen = run_json(*common, "--export", "gptq:v1", "--export", "onnx")
     assert [e["format"] for e in seen["exports"]] == ["gptq", "onnx"]
     assert all(e["round_trip"]["lossless"] for e in seen["exports"])
+    assert all(e["loss"] == {"unknown": "not measured"} for e in seen["exports"])
     for name in ("q-gptq-v1", "q-onnx"):
         assert run("verify", tmp_path / name, "--against", out, "--lossless").stdout.startswith("lossless")
+
+
+def test_quantize_measures_its_exports_against_its_model(tmp_path):
+    seen = run_json("quantize", TALES, "-o", tmp_path / "q", "--scheme", "w4g128", "--export", "gptq", *TEXT)
+    assert 0 < seen["exports"][0]["loss"]["kl_mean"] < .1
+    assert loss_of(tmp_path / "q-gptq") == seen["exports"][0]["loss"]
 
 
 def problems(folder, target):

@@ -8,21 +8,13 @@ namespace {
 
 struct Arguments {
   ExportOptions options;
-  bool json = false, with_consumer = false;
-  std::string python = "python3";
+  MeasuringFlags measuring;
+  bool json = false;
 };
 
 Result<int> run(Arguments& a) {
   ExportOptions& o = a.options;
-  if (o.eval_text.empty() && (!o.eval_against.empty() || o.eval_tokens > 0))
-    return usage("--against and --tokens are of --eval TEXT");
-  if (o.eval_text.empty() && a.with_consumer)
-    return usage("--with-consumer measures on --eval TEXT");
-  if (a.with_consumer) {
-    auto folder = find_data("tools/consumers");
-    if (!folder) return fail("--with-consumer: tools/consumers is not beside the program");
-    o.consumer = {a.python, *folder + "/consumer.py"};
-  }
+  NB_OK(set_measuring(a.measuring, o));
   o.model = NB_TRY(model_folder(o.model));
   ExportOutcome outcome = NB_TRY(run_export(o));
   if (a.json)
@@ -56,18 +48,9 @@ CommandBody setup(CLI::App& app) {
   app.add_option("--base-model", o.base_model,
                  "For the model card: the Hub's name of the float model, as org/name")
       ->type_name("NAME");
-  app.add_option("--eval", o.eval_text,
-                 "Held-out text: what was written is measured on it, for the model card")
-      ->type_name("TEXT");
+  add_measuring_options(app, a->measuring);
   app.add_option("--against", o.eval_against, "The float model to compare with there")
       ->type_name("MODEL");
-  app.add_option("--tokens", o.eval_tokens, "Use only the first N tokens of that text")
-      ->check(CLI::PositiveNumber);
-  app.add_flag("--with-consumer", a->with_consumer,
-               "Also measure there what FORMAT's own program makes of it, if PYTHON has that");
-  app.add_option("--python", a->python,
-                 "The Python whose packages --with-consumer uses (default: python3)")
-      ->type_name("PYTHON");
   FixedGraphOptions& fixed = o.fixed;
   app.add_option("--context", fixed.context,
                  "tflite: the tokens that its cache holds (default: the model's, at most 2048)")

@@ -19,6 +19,33 @@ bool takes_ranges(const std::string& target) {
   return format && format->fixed_shapes;
 }
 
+void add_measuring_options(CLI::App& app, MeasuringFlags& flags) {
+  app.add_option("--eval", flags.text,
+                 "Held-out text: what was written is measured on it, for the model card")
+      ->type_name("TEXT");
+  app.add_option("--tokens", flags.tokens, "Use only the first N tokens of that text")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--with-consumer", flags.with_consumer,
+               "Also measure there what FORMAT's own program makes of it, if PYTHON has that");
+  app.add_option("--python", flags.python,
+                 "The Python whose packages --with-consumer uses (default: python3)")
+      ->type_name("PYTHON");
+}
+
+Status set_measuring(const MeasuringFlags& flags, ExportOptions& out) {
+  if (flags.text.empty() && (!out.eval_against.empty() || flags.tokens > 0))
+    return usage("--against and --tokens are of --eval TEXT");
+  if (flags.text.empty() && flags.with_consumer)
+    return usage("--with-consumer measures on --eval TEXT");
+  out.eval_text = flags.text;
+  out.eval_tokens = flags.tokens;
+  if (!flags.with_consumer) return {};
+  auto folder = find_data("tools/consumers");
+  if (!folder) return fail("--with-consumer: tools/consumers is not beside the program");
+  out.consumer = {flags.python, *folder + "/consumer.py"};
+  return {};
+}
+
 Result<ExportOutcome> run_export(const ExportOptions& options) {
   PeakMemory peak;
   auto start = std::chrono::steady_clock::now();

@@ -1,6 +1,8 @@
 // What an export did, for people and for programs: of `export` and of `quantize --export`.
 #pragma once
 
+#include <CLI/CLI.hpp>
+
 #include "base/json.h"
 #include "export/export.h"
 
@@ -18,6 +20,16 @@ std::string target_name(std::string target);
 
 // Whether the format of a checked target may ask for the ranges of a calibration text.
 bool takes_ranges(const std::string& target);
+
+// How what was written is measured: --eval, --tokens, --with-consumer and --python.
+struct MeasuringFlags {
+  std::string text, python = "python3";
+  int64_t tokens = 0;
+  bool with_consumer = false;
+};
+void add_measuring_options(CLI::App& app, MeasuringFlags& flags);
+// Refuses flags that lack --eval.
+Status set_measuring(const MeasuringFlags& flags, ExportOptions& out);
 
 // export_model, timed.
 Result<ExportOutcome> run_export(const ExportOptions& options);

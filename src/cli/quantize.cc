@@ -18,6 +18,7 @@ struct Arguments {
   RecipeFlags recipe;
   MixedFlags mixed;
   std::vector<std::string> exports;   // FORMAT or FORMAT:FLAVOUR
+  MeasuringFlags measuring;           // of the exports
   std::optional<MixedResult> chosen;  // where a target chose the recipe
   bool json = false;
 };
@@ -34,6 +35,20 @@ Status check_free(const std::string& output, bool force) {
   return {};
 }
 
+// Before the hours of quantizing.
+Status check_measuring(const Arguments& a) {
+  ExportOptions unused;
+  NB_OK(set_measuring(a.measuring, unused));
+  if (a.measuring.text.empty()) return {};
+  if (a.exports.empty()) return usage("--eval measures what --export writes");
+  if (!a.options.lora.empty())
+    return usage(
+        "--eval compares with MODEL, and --lora changes that; nibble eval has --against-lora");
+  if (!path_exists(a.measuring.text))
+    return fail("{}: does not exist; --eval wants a text", a.measuring.text);
+  return {};
+}
+
 Status finish_options(Arguments& a) {
   QuantizeOptions& o = a.options;
   o.gguf = &kGgufWriter;
@@ -46,6 +61,7 @@ Status finish_options(Arguments& a) {
   if (path_exists(o.output) && (inside || std::filesystem::equivalent(o.output, o.model, ec)))
     return fail("{}: is the model itself; name another output folder", o.output);
   NB_OK(check_free(o.output, o.force));
+  NB_OK(check_measuring(a));
   for (const std::string& target : a.exports) {
     NB_OK(check_export_target(target));
     NB_OK(check_free(export_folder(o.output, target), o.force));
@@ -62,6 +78,8 @@ Result<std::vector<ExportOutcome>> write_exports(const Arguments& a) {
     o.output = export_folder(a.options.output, target);
     o.target = target;
     o.force = a.options.force;
+    NB_OK(set_measuring(a.measuring, o));
+    if (!o.eval_text.empty()) o.eval_against = a.options.model;
     // Standard input cannot be read again.
     if (takes_ranges(target) && a.options.calibration != "-")
       o.fixed.calibration.text = a.options.calibration;
@@ -196,6 +214,7 @@ CommandBody setup(CLI::App& app) {
                  "Then write this format of nibble export too, to OUT-FORMAT; may be repeated")
       ->type_name("FORMAT")
       ->allow_extra_args(false);
+  add_measuring_options(app, a->measuring);
   app.add_option(
       "--calibration", o.calibration,
       "UTF-8 text for calibrated methods, - for standard input (default: the model writes its "
