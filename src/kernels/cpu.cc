@@ -2,6 +2,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -30,6 +32,13 @@ unsigned saved_state() {
   return low;
 }
 
+// Linux gives a process the tile registers, 8 KB in each of its signal frames, when it asks
+// (Documentation/arch/x86/xstate.rst).
+bool tiles_permitted() {
+  constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA
+  return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+}
+
 }  // namespace
 
 // Bit numbers: Intel SDM volume 2A, CPUID; XCR0: volume 1, 13.3.
@@ -46,6 +55,8 @@ CpuFeatures detect_cpu() {
   f.avxvnni = f.avx2 && seven.a >= 1 && has(seven_one.a, 4);
   bool avx512 = has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31);
   f.avx512vnni = f.avx2 && zmm && avx512 && has(seven.c, 11);
+  bool tiles = (state & 0x60000u) == 0x60000u && has(seven.d, 24) && has(seven.d, 25);
+  f.amxint8 = f.avx512vnni && tiles && tiles_permitted();
   return f;
 }
 #elif defined(__aarch64__)

@@ -108,6 +108,8 @@ Pieces integer_matmul_pieces(MatrixProduct product) {
   p.w = matrix.panels();
   p.m = x.rows;
   p.a = x.codes.data();
+  p.tiles = x.tiles.data();
+  p.multipliers = x.multipliers.data();
   p.bias = product.bias;
   p.y = product.y;
   p.ldy = product.ldy;

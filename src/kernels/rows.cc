@@ -1,5 +1,6 @@
 #include "kernels/rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -12,6 +13,15 @@ namespace {
 template <int64_t kRun>
 void interleave(const int8_t* row, int64_t columns, int64_t width, int8_t* codes) {
   for (int64_t i = 0; i < columns; i += kRun) std::memcpy(codes + i * width, row + i, kRun);
+}
+
+void put_in_tiles(const int8_t* codes, const int32_t* multipliers, int64_t row, int64_t tile_rows,
+                  Int8Rows& out) {
+  std::copy_n(multipliers, out.blocks, out.multipliers.data() + row * out.blocks);
+  int64_t tile = row / tile_rows * out.blocks, in_tile = row % tile_rows;
+  for (int64_t b = 0; b < out.blocks; ++b)
+    std::memcpy(out.tiles.data() + ((tile + b) * tile_rows + in_tile) * kBlockCols,
+                codes + b * kBlockCols, kBlockCols);
 }
 
 // KernelTable::quantize_row for a scale that is given: what lies beyond it saturates.
@@ -54,6 +64,8 @@ void quantize_group(const KernelTable& table, const float* x, int64_t group, boo
       interleave<4>(row_codes.data(), padded, width, codes + r * 4);
     else
       interleave<8>(row_codes.data(), padded, width, codes + r * 8);
+    if (!out.tiles.empty())
+      put_in_tiles(row_codes.data(), row_multipliers.data(), first + r, table.tile_rows, out);
     for (int64_t b = 0; b < out.blocks; ++b) {
       pairs[b * width + r] =
           static_cast<uint32_t>(row_multipliers[static_cast<size_t>(b)]) * 0x10001u;
@@ -75,6 +87,11 @@ std::shared_ptr<const Int8Rows> quantize_rows_with(const KernelTable& table, con
   out->pairs.resize(static_cast<size_t>(rows * out->blocks));
   out->sums.resize(out->pairs.size());
   out->scales.resize(static_cast<size_t>(rows));
+  if (table.tile_rows > 0 && rows >= table.gemm_from) {
+    int64_t whole = (rows + table.tile_rows - 1) / table.tile_rows * table.tile_rows;
+    out->tiles.resize(static_cast<size_t>(whole * out->blocks * kBlockCols));
+    out->multipliers.resize(static_cast<size_t>(rows * out->blocks));
+  }
   int64_t groups = (rows + kRowGroup - 1) / kRowGroup;
   parallel_for(groups, [&](int64_t g) {
     quantize_group(table, x, g, mode == Activations::kInt8Token,

@@ -15,6 +15,8 @@ struct Int8Rows {
   std::vector<uint32_t> pairs;  // a group: (blocks, width), multipliers in both 16-bit halves
   std::vector<int32_t> sums;    // a group: (blocks, width), sums of a block's codes * multiplier
   std::vector<float> scales;    // (rows)
+  std::vector<int8_t> tiles;    // Product::tiles, where the table wants them
+  std::vector<int32_t> multipliers;  // (rows, blocks), where it does
 
   int64_t width(int64_t group) const {
     int64_t left = rows - group * kRowGroup;

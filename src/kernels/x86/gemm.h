@@ -68,19 +68,25 @@ void unpack_codes(const uint8_t* codes, int64_t block_bytes, int64_t blocks, int
   }
 }
 
+// `moved` is what the kernel adds to every code.
+template <int kHalves>
+void fill_scales(const Product& p, const uint8_t* base, int half, int64_t segment, int moved,
+                 Strip& s) {
+  for (int64_t i = 0; i < s.segments; ++i) {
+    int64_t group = (segment + i) * p.blocks_per_segment / p.w.blocks_per_group;
+    store_floats(s.scales + (i * kHalves + half) * kRows, load_scales(p.w, base, group));
+    if (p.w.group_zeros)
+      store(s.zeros + (i * kHalves + half) * kRows, load_zeros(p.w, base, group, moved));
+  }
+}
+
 template <class Dot, CodeLayout L>
 void fill_strip(const Product& p, int64_t panel, int half, int64_t segment, Strip& s) {
   constexpr int kHalves = L == CodeLayout::kByte && Dot::kSplitBytes ? 1 : 2;
   const uint8_t* base = p.w.data + panel * p.w.panel_bytes;
   int64_t first = segment * p.blocks_per_segment;
   unpack_codes<Dot, L>(base + first * p.w.block_bytes, p.w.block_bytes, s.blocks, half, s.codes);
-  for (int64_t i = 0; i < s.segments; ++i) {
-    int64_t group = (segment + i) * p.blocks_per_segment / p.w.blocks_per_group;
-    store_floats(s.scales + (i * kHalves + half) * kRows, load_scales(p.w, base, group));
-    if (!p.w.group_zeros) continue;
-    Vector zeros = load_zeros(p.w, base, group, L == CodeLayout::kByte ? 128 : 0);
-    store(s.zeros + (i * kHalves + half) * kRows, zeros);
-  }
+  fill_scales<kHalves>(p, base, half, segment, L == CodeLayout::kByte ? 128 : 0, s);
 }
 
 // 32 registers hold the sums over a strip. With 16 they would be spilled around each block, so they
@@ -184,8 +190,8 @@ void multiply_columns(const Product& p, const Strip& s, int64_t segment, int64_t
   }
 }
 
-void store_sums(const Product& p, const float* sums, int64_t panel, int64_t panels, int64_t begin,
-                int64_t end) {
+inline void store_sums(const Product& p, const float* sums, int64_t panel, int64_t panels,
+                       int64_t begin, int64_t end) {
   for (int64_t c = begin; c < end; c += kRowGroup, sums += 2 * kRowGroup * kRows) {
     int64_t width = p.m - c < kRowGroup ? p.m - c : kRowGroup;
     for (int64_t h = 0; h < panels; ++h)

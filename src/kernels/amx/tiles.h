@@ -1,0 +1,327 @@
+// Prefill on tiles: a block's products come out of the tile unit as sums of 32 columns, 16 x 16 of
+// them in an instruction; AVX-512 gives them the block's multiplier and the group's scale. So that
+// both work at once, the tiles of one batch of blocks are multiplied between the rows of the batch
+// before.
+#pragma once
+
+#include "kernels/x86/gemm.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kTileRows = 16;  // activation rows of a tile
+constexpr int64_t kTileBytes = kTileRows * kBlockCols;
+constexpr int64_t kBatch = kSegmentBlocks;        // blocks, the longest segment
+constexpr int64_t kSums = 2 * kTileRows * kRows;  // of a block: (halves, kTileRows, kRows)
+constexpr int64_t kBatchSums = kBatch * kSums;
+constexpr int64_t kRowsOfBlock =
+    kTileRows / kBatch;  // added while a block of the next batch is multiplied
+
+// Tiles 0 to 3 hold sums: of an even block with the first and the second panel, of an odd one. 4
+// and 5 hold activations of either, 6 and 7 weights of the two panels.
+struct TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 32, 32, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 8, 8};
+};
+
+// The intrinsics want literal numbers of tiles, and GCC 12's do not say what memory they touch.
+template <int kTile>
+NIBBLE_INLINE void zero_tile() {
+  __asm__ volatile("tilezero %%tmm%c0" : : "i"(kTile));
+}
+template <int kTile>
+NIBBLE_INLINE void load_tile(const void* from, int64_t stride) {
+  __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2"
+                   :
+                   : "r"(from), "r"(stride), "i"(kTile)
+                   : "memory");
+}
+template <int kTile>
+NIBBLE_INLINE void store_tile(void* to, int64_t stride) {
+  __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)"
+                   :
+                   : "r"(to), "r"(stride), "i"(kTile)
+                   : "memory");
+}
+template <int kTo, int kA, int kB>
+NIBBLE_INLINE void multiply_tiles() {
+  __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kTo), "i"(kA), "i"(kB));
+}
+
+// While it lives the tile registers are this thread's to use. (The intrinsic of GCC 12 does not say
+// that it reads all of the configuration.)
+class Tiles {
+ public:
+  Tiles() {
+    alignas(64) const TileConfig config;
+    __asm__ volatile("ldtilecfg %0" : : "m"(config));
+  }
+  ~Tiles() { __asm__ volatile("tilerelease"); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+};
+
+// The products of a block with one panel. w: unpacked, (8, halves, kVectorBytes), from this half
+// on.
+template <bool kOdd, int kHalf>
+NIBBLE_INLINE void multiply_half(const uint8_t* w) {
+  constexpr int kTo = 2 * kOdd + kHalf;
+  zero_tile<kTo>();
+  load_tile<6 + kHalf>(w + kHalf * kVectorBytes, 2 * kVectorBytes);
+  multiply_tiles<kTo, 4 + kOdd, 6 + kHalf>();
+}
+
+// What is taken from every code, so that the sums of 32 products of up to four bits fit 16 bits.
+int centre_of(const Panels& w) {
+  if (w.layout == CodeLayout::kByte) return 0;
+  if (!w.group_zeros) return w.zero;
+  return w.layout == CodeLayout::kNibble ? 8 : w.layout == CodeLayout::kThreeBit ? 4 : 2;
+}
+
+template <CodeLayout L>
+void unpack_signed(const uint8_t* codes, int64_t block_bytes, int64_t blocks, int half, int centre,
+                   uint8_t* out) {
+  const Vector middle = all_bytes(centre);
+  for (int64_t b = 0; b < blocks; ++b, codes += block_bytes, out += kBlockBytes) {
+    Vector w[8];
+    if constexpr (L == CodeLayout::kByte) {
+      NIBBLE_UNROLL
+      for (int g = 0; g < 8; ++g) w[g] = load(codes + kVectorBytes * g);
+    } else {
+      unpack<L>(codes, w);
+    }
+    NIBBLE_UNROLL
+    for (int g = 0; g < 8; ++g)
+      store(out + (2 * g + half) * kVectorBytes, _mm512_sub_epi8(w[g], middle));
+  }
+}
+
+// Where a batch lies: blocks [block, block + blocks) of a strip, segments from `segment` on.
+struct Batch {
+  int64_t block, blocks, segment;
+};
+
+// One activation row's part of a batch, added to its sums: (halves, kRows). kWide: a block's sums
+// may take more than 16 bits. kBlocks: of a segment, kWhole: and of every one in the batch.
+template <bool kWide, bool kZeros, int kBlocks, bool kWhole>
+NIBBLE_INLINE void add_row(const Strip& s, const Batch& batch, const int32_t* d,
+                           const int32_t* multipliers, const int32_t* term, int64_t width,
+                           float* sums) {
+  Floats acc0 = load_floats(sums), acc1 = load_floats(sums + kRows);
+  const float* scales = s.scales + 2 * batch.segment * kRows;
+  [[maybe_unused]] const int32_t* zeros = s.zeros + 2 * batch.segment * kRows;
+  auto add_segment = [&](int64_t blocks) __attribute__((always_inline)) {
+    Vector d0 = Vector{}, d1 = Vector{};
+    NIBBLE_UNROLL
+    for (int64_t b = 0; b < blocks; ++b, d += kSums) {
+      Vector m = all(*multipliers++), p0 = load(d), p1 = load(d + kTileRows * kRows);
+      if constexpr (kWide) {
+        d0 = add(d0, multiply(p0, m));
+        d1 = add(d1, multiply(p1, m));
+      } else {  // the upper half of a lane is its sign, and meets the zero above the multiplier
+        d0 = _mm512_dpwssd_epi32(d0, p0, m);
+        d1 = _mm512_dpwssd_epi32(d1, p1, m);
+      }
+    }
+    if constexpr (kZeros) {
+      Vector t = all(*term);
+      d0 = add(d0, multiply(load(zeros), t));
+      d1 = add(d1, multiply(load(zeros + kRows), t));
+      zeros += 2 * kRows;
+      term += width;
+    }
+    acc0 = fma(to_floats(d0), load_floats(scales), acc0);
+    acc1 = fma(to_floats(d1), load_floats(scales + kRows), acc1);
+    scales += 2 * kRows;
+  };
+  if constexpr (kWhole) {
+    NIBBLE_UNROLL
+    for (int i = 0; i < kBatch / kBlocks; ++i) add_segment(kBlocks);
+  } else {
+    for (int64_t left = batch.blocks; left > 0; left -= kBlocks)
+      add_segment(left < kBlocks ? left : kBlocks);
+  }
+  store_floats(sums, acc0);
+  store_floats(sums + kRows, acc1);
+}
+
+// The rows of one tile times a strip that begins at `segment`. sums: (rows, halves, kRows).
+// buffer: two batches' sums.
+template <bool kWide, bool kZeros, int kBlocks>
+void multiply_tile_rows(const Product& p, const Strip& s, int64_t segment, int64_t first_row,
+                        int64_t rows, float* sums, int32_t* buffer) {
+  constexpr int64_t kSegments = kBatch / kBlocks, kBatchBlocks = kSegments * kBlocks;
+  const int64_t first_block = segment * kBlocks;
+  const int8_t* a = p.tiles + first_row * p.w.blocks * kBlockCols + first_block * kTileBytes;
+  auto batch_at = [&](int64_t i) {
+    int64_t block = i * kBatchBlocks, left = s.blocks - block;
+    return Batch{block, left < kBatchBlocks ? left : kBatchBlocks, i * kSegments};
+  };
+  auto load_block = [&]<bool kOdd>(int64_t block) __attribute__((always_inline)) {
+    if (block < s.blocks) load_tile<4 + kOdd>(a + block * kTileBytes, kBlockCols);
+  };
+  auto multiply = [&]<bool kOdd, int kHalf>(int64_t block) __attribute__((always_inline)) {
+    if (block < s.blocks) multiply_half<kOdd, kHalf>(s.codes + block * kBlockBytes);
+  };
+  // A product takes the tile unit 16 cycles and is there 52 cycles on, so three are under way while
+  // the fourth is stored. `row` is other work for between: few instructions at a time, because one
+  // of tiles fills the reorder buffer with dozens.
+  auto store = [&]<bool kOdd>(int64_t block, int32_t* d, auto row) __attribute__((always_inline)) {
+    store_tile<2 * kOdd>(d, kVectorBytes);
+    row(0);
+    multiply.template operator()<!kOdd, 1>(block + 1);
+    row(1);
+    store_tile<2 * kOdd + 1>(d + kTileRows * kRows, kVectorBytes);
+    row(2);
+    load_block.template operator()<kOdd>(block + 2);
+    multiply.template operator()<kOdd, 0>(block + 2);
+    row(3);
+  };
+  auto store_and_go_on = [&](int64_t block, int32_t* d, auto row) __attribute__((always_inline)) {
+    if (block % 2)
+      store.template operator()<true>(block, d, row);
+    else
+      store.template operator()<false>(block, d, row);
+  };
+  auto add_row_of = [&](const Batch& batch, int64_t row, const int32_t* d) {
+    if (row >= rows) return;
+    int64_t in = first_row + row, group = in / kRowGroup * kRowGroup;
+    int64_t width = p.m - group < kRowGroup ? p.m - group : kRowGroup;
+    const int32_t* multipliers = p.multipliers + in * p.w.blocks + first_block + batch.block;
+    const int32_t* term =
+        p.term + group * p.segments + (segment + batch.segment) * width + in - group;
+    d += row * kRows;
+    float* to = sums + row * 2 * kRows;
+    if (batch.blocks == kBatchBlocks)
+      add_row<kWide, kZeros, kBlocks, true>(s, batch, d, multipliers, term, width, to);
+    else
+      add_row<kWide, kZeros, kBlocks, false>(s, batch, d, multipliers, term, width, to);
+  };
+  Batch now = batch_at(0);
+  load_block.template operator()<false>(0);
+  multiply.template operator()<false, 0>(0);
+  multiply.template operator()<false, 1>(0);
+  load_block.template operator()<true>(1);
+  multiply.template operator()<true, 0>(1);
+  for (int64_t b = 0; b < now.blocks; ++b) store_and_go_on(b, buffer + b * kSums, [](int) {});
+  for (int64_t i = 0; now.blocks > 0; ++i) {
+    const int32_t* d = buffer + i % 2 * kBatchSums;
+    int32_t* next_d = buffer + (i + 1) % 2 * kBatchSums;
+    Batch next = batch_at(i + 1);
+#pragma GCC unroll 1
+    for (int64_t b = 0; b < kBatch; ++b) {
+      auto row = [&](int r)
+                     __attribute__((always_inline)) { add_row_of(now, b * kRowsOfBlock + r, d); };
+      if (b < next.blocks)
+        store_and_go_on(next.block + b, next_d + b * kSums, row);
+      else
+        for (int r = 0; r < kRowsOfBlock; ++r) row(r);
+    }
+    now = next;
+  }
+}
+
+template <CodeLayout L>
+void fill_signed_strip(const Product& p, int64_t panel, int half, int64_t segment, Strip& s) {
+  const uint8_t* base = p.w.data + panel * p.w.panel_bytes;
+  const int centre = centre_of(p.w);
+  unpack_signed<L>(base + segment * p.blocks_per_segment * p.w.block_bytes, p.w.block_bytes,
+                   s.blocks, half, centre, s.codes);
+  fill_scales<2>(p, base, half, segment, -centre, s);
+}
+
+// As many activation rows as stay in half a megabyte of L2 for all panels of a call.
+int64_t rows_at_once(const Product& p) {
+  int64_t fit = (int64_t{1} << 19) / (p.w.blocks * kBlockCols) / kTileRows * kTileRows;
+  return fit < 64 ? 64 : fit < kMaxColumns ? fit : kMaxColumns;
+}
+
+template <CodeLayout L, bool kWide, bool kZeros, int kBlocks>
+void multiply_panels(const Product& p, int64_t first, int64_t last, uint8_t* scratch) {
+  Strip s = strip_in(p, scratch);
+  auto* buffer = reinterpret_cast<int32_t*>(s.sums + kMaxColumns * 2 * kRows);
+  int64_t step = strip_segments(p), at_once = rows_at_once(p);
+  for (int64_t begin = 0; begin < p.m; begin += at_once) {
+    int64_t end = begin + at_once < p.m ? begin + at_once : p.m;
+    for (int64_t panel = first; panel < last; panel += 2) {
+      int64_t panels = last - panel < 2 ? last - panel : 2;
+      __builtin_memset(s.sums, 0, static_cast<size_t>((end - begin) * 2 * kRows * 4));
+      for (int64_t segment = 0; segment < p.segments; segment += step) {
+        s.segments = p.segments - segment < step ? p.segments - segment : step;
+        int64_t block = segment * p.blocks_per_segment, blocks = step * p.blocks_per_segment;
+        s.blocks = p.w.blocks - block < blocks ? p.w.blocks - block : blocks;
+        for (int h = 0; h < panels; ++h) fill_signed_strip<L>(p, panel + h, h, segment, s);
+        for (int64_t row = begin; row < end; row += kTileRows)
+          multiply_tile_rows<kWide, kZeros, kBlocks>(p, s, segment, row,
+                                                     end - row < kTileRows ? end - row : kTileRows,
+                                                     s.sums + (row - begin) * 2 * kRows, buffer);
+      }
+      for (int64_t row = begin; row < end; ++row)
+        for (int64_t h = 0; h < panels; ++h)
+          store_rows(p, row, panel + h, load_floats(s.sums + ((row - begin) * 2 + h) * kRows));
+    }
+  }
+}
+
+template <CodeLayout L, bool kZeros>
+void multiply_segments(const Product& p, int64_t first, int64_t last, uint8_t* scratch) {
+  constexpr bool kWide = L == CodeLayout::kByte;
+  switch (p.blocks_per_segment) {
+    case 1:
+      return multiply_panels<L, kWide, kZeros, 1>(p, first, last, scratch);
+    case 2:
+      return multiply_panels<L, kWide, kZeros, 2>(p, first, last, scratch);
+    case 3:
+      return multiply_panels<L, kWide, kZeros, 3>(p, first, last, scratch);
+    default:
+      return multiply_panels<L, kWide, kZeros, 4>(p, first, last, scratch);
+  }
+}
+
+template <CodeLayout L>
+void multiply_layout(const Product& p, int64_t first, int64_t last, uint8_t* scratch) {
+  if (p.w.group_zeros)
+    multiply_segments<L, true>(p, first, last, scratch);
+  else
+    multiply_segments<L, false>(p, first, last, scratch);
+}
+
+void tile_gemm(const Product& p, int64_t first, int64_t last, uint8_t* scratch) {
+  Tiles tiles;
+  switch (p.w.layout) {
+    case CodeLayout::kTwoBit:
+      return multiply_layout<CodeLayout::kTwoBit>(p, first, last, scratch);
+    case CodeLayout::kThreeBit:
+      return multiply_layout<CodeLayout::kThreeBit>(p, first, last, scratch);
+    case CodeLayout::kNibble:
+      return multiply_layout<CodeLayout::kNibble>(p, first, last, scratch);
+    case CodeLayout::kByte:
+      return multiply_layout<CodeLayout::kByte>(p, first, last, scratch);
+  }
+}
+
+int64_t tile_gemm_scratch(const Product& p) { return gemm_scratch_for(p) + 2 * kBatchSums * 4; }
+
+// KernelTable::multiply_registers: products of whole tiles, 64 columns deep.
+int64_t multiply_registers_as_tiles(int64_t rounds) {
+  alignas(64) TileConfig config;
+  for (int t = 0; t < 7; ++t) {
+    config.row_bytes[t] = 64;
+    config.rows[t] = 16;
+  }
+  __asm__ volatile("ldtilecfg %0" : : "m"(config));
+  zero_tile<5>();
+  zero_tile<6>();
+  for (int64_t r = 0; r < rounds; ++r) {
+    multiply_tiles<0, 5, 6>();
+    multiply_tiles<1, 5, 6>();
+    multiply_tiles<2, 5, 6>();
+    multiply_tiles<3, 5, 6>();
+  }
+  __asm__ volatile("tilerelease");
+  return rounds * 4 * 16 * 16 * 64;
+}
+
+}  // namespace
+}  // namespace nibble
