@@ -145,6 +145,8 @@ def test_families_that_transformers_takes_no_gptq_of(tmp_path):
         run("quantize", SHARED / "models/golden" / family, "-o", artifact, "--scheme", "w4g32", "--method", "rtn")
         seen, _ = export(artifact, "gptq", tmp_path, "--force")
         assert sum("GPTQModel.load" in note for note in seen["notes"]) == said
+        run("quantize", SHARED / "models/golden" / family, "-o", artifact, "--scheme", "w4g32-asym", "--force")
+        assert export(artifact, "gptq", tmp_path, "--force")[0]["flavour"] == ("v2" if said else "v1")
 
 
 # transformers divides these families' activations by scales of their own, and without them by what memory held.

@@ -16,6 +16,9 @@ SCHEMES = ("w4g32", "w4g128", "w8", "w3g128", "w2g64")
 GGUF_TYPES = ("Q4_0", "Q8_0")
 TARGETS = ("llama-bench", "llama-completion", "llama-quantize")
 NATIVE = ["-DGGML_NATIVE=ON"]
+# GCC 12 leaves out most of the configuration that llama.cpp gives the tile registers (amx/mmq.cpp), and the program ends
+# at its first product; the compiler that ./demo installs does not.
+COMPILERS = ["-DCMAKE_C_COMPILER=clang-19", "-DCMAKE_CXX_COMPILER=clang++-19"]
 AVX2 = ["-DGGML_NATIVE=OFF", "-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON",
         "-DGGML_BMI2=ON"]
 
@@ -66,7 +69,7 @@ def llama_programs(cache, avx2):
         run("cmake", "-S", llama_source(cache), "-B", build, "-G", "Ninja",
             "-DCMAKE_BUILD_TYPE=Release", "-DGGML_LLAMAFILE=ON", "-DLLAMA_CURL=OFF",
             "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF",
-            *(AVX2 if avx2 else NATIVE))
+            *(COMPILERS if shutil.which("clang++-19") else []), *(AVX2 if avx2 else NATIVE))
         run("ninja", "-C", build, *TARGETS, log=build / "build.log")
     return build / "bin"
 

@@ -38,8 +38,12 @@ IntegerLayout base_layout(const IntegerModel& model) {
 // transformers 5.23 puts gptqmodel's linears in place of torch's own by their exact type, which
 // Falcon's are not (optimum 2.3, get_layers), and then gives GPT-2's the initial values of a weight
 // that they do not have (GPT2PreTrainedModel._init_weights).
+bool transformers_lacks(const std::string& family) {
+  return family == "falcon" || family == "gpt2";
+}
+
 void note_loader(const std::string& family, ExportPlan& plan) {
-  if (family == "falcon" || family == "gpt2")
+  if (transformers_lacks(family))
     plan.notes.push_back(fmt::format(
         "transformers 5.23 loads no GPTQ of {}; gptqmodel's own GPTQModel.load does.", family));
 }
@@ -53,12 +57,25 @@ Result<ExportPlan> plan(const ExportRequest& request) {
     out.notes.emplace_back(
         "Written as gptq_v2: some zero points are 0, and version 1 stores them less one.");
   }
-  if (!request.values && model.asymmetric && out.flavour != kV2)
-    out.notes.emplace_back("Written as gptq_v2 if one of its zero points is 0.");
+  const DecoderConfig& config = request.model.config();
+  // gptqmodel 7.7, models/loader.py.
+  if (model.asymmetric && out.flavour != kV2) {
+    if (request.flavour.empty() && (transformers_lacks(config.model_type) || has_experts(config))) {
+      out.flavour = kV2;
+      out.notes.emplace_back(
+          "Written as gptq_v2: GPTQModel.load takes no asymmetric version 1 but its own.");
+    } else {
+      out.notes.emplace_back(
+          "GPTQModel.load takes no asymmetric version 1 but its own, transformers does; both take "
+          "gptq:v2.");
+      if (!request.values)
+        out.notes.emplace_back("Written as gptq_v2 if one of its zero points is 0.");
+    }
+  }
   note_integer_losses(model, out);
   note_backend_for_groups(model, "gptq_torch", out);
-  note_loader(request.model.config().model_type, out);
-  note_experts(request.model.config(), out);
+  note_loader(config.model_type, out);
+  note_experts(config, out);
   IntegerLayout base = base_layout(model);
   bool mixed = !model.floats.empty() ||
                std::any_of(model.modules.begin(), model.modules.end(),
