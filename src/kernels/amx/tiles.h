@@ -97,9 +97,28 @@ void unpack_signed(const uint8_t* codes, int64_t block_bytes, int64_t blocks, in
   }
 }
 
-// Where a batch lies: blocks [block, block + blocks) of a strip, segments from `segment` on.
+// Where a batch lies: the rows of a tile from `row` on, blocks [block, block + blocks) of a strip,
+// segments from `segment` on.
 struct Batch {
-  int64_t block, blocks, segment;
+  int64_t row = 0, block = 0, blocks = 0, segment = 0;
+};
+
+// The next block whose products are to be made: of a tile's rows one after another, then of the
+// next tile's.
+struct Coming {
+  const int8_t* a = nullptr;   // (kTileRows, 32)
+  const uint8_t* w = nullptr;  // unpacked, (8, halves, kVectorBytes)
+  int64_t block = 0, left = 0;
+
+  NIBBLE_METHOD void advance(const Product& p, const Strip& s) {
+    --left;
+    a += kTileBytes;
+    w += kBlockBytes;
+    if (++block < s.blocks) return;
+    block = 0;
+    w = s.codes;
+    a += (p.w.blocks - s.blocks) * kTileBytes;
+  }
 };
 
 // One activation row's part of a batch, added to its sums: (halves, kRows). kWide: a block's sums
@@ -146,75 +165,86 @@ NIBBLE_INLINE void add_row(const Strip& s, const Batch& batch, const int32_t* d,
   store_floats(sums + kRows, acc1);
 }
 
-// The rows of one tile times a strip that begins at `segment`. sums: (rows, halves, kRows).
-// buffer: two batches' sums.
+// Activation rows [begin, end) times a strip that begins at `segment`. sums: (rows, halves, kRows).
+// buffer: two batches' sums. Tiles of the next batch are multiplied while a batch is added.
 template <bool kWide, bool kZeros, int kBlocks>
-void multiply_tile_rows(const Product& p, const Strip& s, int64_t segment, int64_t first_row,
-                        int64_t rows, float* sums, int32_t* buffer) {
+void multiply_rows(const Product& p, const Strip& s, int64_t segment, int64_t begin, int64_t end,
+                   float* sums, int32_t* buffer) {
   constexpr int64_t kSegments = kBatch / kBlocks, kBatchBlocks = kSegments * kBlocks;
   const int64_t first_block = segment * kBlocks;
-  const int8_t* a = p.tiles + first_row * p.w.blocks * kBlockCols + first_block * kTileBytes;
-  auto batch_at = [&](int64_t i) {
-    int64_t block = i * kBatchBlocks, left = s.blocks - block;
-    return Batch{block, left < kBatchBlocks ? left : kBatchBlocks, i * kSegments};
+  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
+  Coming one, two{p.tiles + begin * p.w.blocks * kBlockCols + first_block * kTileBytes, s.codes, 0,
+                  tiles * s.blocks};
+  auto multiply_first_half = [&]<bool kOdd>() __attribute__((always_inline)) {
+    if (two.left > 0) {
+      load_tile<4 + kOdd>(two.a, kBlockCols);
+      multiply_half<kOdd, 0>(two.w);
+    }
+    one = two;
+    two.advance(p, s);
   };
-  auto load_block = [&]<bool kOdd>(int64_t block) __attribute__((always_inline)) {
-    if (block < s.blocks) load_tile<4 + kOdd>(a + block * kTileBytes, kBlockCols);
-  };
-  auto multiply = [&]<bool kOdd, int kHalf>(int64_t block) __attribute__((always_inline)) {
-    if (block < s.blocks) multiply_half<kOdd, kHalf>(s.codes + block * kBlockBytes);
+  auto multiply_second_half = [&]<bool kOdd>() __attribute__((always_inline)) {
+    if (one.left > 0) multiply_half<kOdd, 1>(one.w);
   };
   // A product takes the tile unit 16 cycles and is there 52 cycles on, so three are under way while
   // the fourth is stored. `row` is other work for between: few instructions at a time, because one
   // of tiles fills the reorder buffer with dozens.
-  auto store = [&]<bool kOdd>(int64_t block, int32_t* d, auto row) __attribute__((always_inline)) {
+  auto store = [&]<bool kOdd>(int32_t* d, auto row) __attribute__((always_inline)) {
     store_tile<2 * kOdd>(d, kVectorBytes);
     row(0);
-    multiply.template operator()<!kOdd, 1>(block + 1);
+    multiply_second_half.template operator()<!kOdd>();
     row(1);
     store_tile<2 * kOdd + 1>(d + kTileRows * kRows, kVectorBytes);
     row(2);
-    load_block.template operator()<kOdd>(block + 2);
-    multiply.template operator()<kOdd, 0>(block + 2);
+    multiply_first_half.template operator()<kOdd>();
     row(3);
   };
-  auto store_and_go_on = [&](int64_t block, int32_t* d, auto row) __attribute__((always_inline)) {
-    if (block % 2)
-      store.template operator()<true>(block, d, row);
+  bool odd = false;
+  auto store_and_go_on = [&](int32_t* d, auto row) __attribute__((always_inline)) {
+    if (odd)
+      store.template operator()<true>(d, row);
     else
-      store.template operator()<false>(block, d, row);
+      store.template operator()<false>(d, row);
+    odd = !odd;
   };
-  auto add_row_of = [&](const Batch& batch, int64_t row, const int32_t* d) {
-    if (row >= rows) return;
-    int64_t in = first_row + row, group = in / kRowGroup * kRowGroup;
+  auto add_row_of = [&](const Batch& batch, int64_t in_tile, const int32_t* d) {
+    int64_t in = batch.row + in_tile, group = in / kRowGroup * kRowGroup;
+    if (in >= end) return;
     int64_t width = p.m - group < kRowGroup ? p.m - group : kRowGroup;
     const int32_t* multipliers = p.multipliers + in * p.w.blocks + first_block + batch.block;
     const int32_t* term =
         p.term + group * p.segments + (segment + batch.segment) * width + in - group;
-    d += row * kRows;
-    float* to = sums + row * 2 * kRows;
+    d += in_tile * kRows;
+    float* to = sums + (in - begin) * 2 * kRows;
     if (batch.blocks == kBatchBlocks)
       add_row<kWide, kZeros, kBlocks, true>(s, batch, d, multipliers, term, width, to);
     else
       add_row<kWide, kZeros, kBlocks, false>(s, batch, d, multipliers, term, width, to);
   };
-  Batch now = batch_at(0);
-  load_block.template operator()<false>(0);
-  multiply.template operator()<false, 0>(0);
-  multiply.template operator()<false, 1>(0);
-  load_block.template operator()<true>(1);
-  multiply.template operator()<true, 0>(1);
-  for (int64_t b = 0; b < now.blocks; ++b) store_and_go_on(b, buffer + b * kSums, [](int) {});
-  for (int64_t i = 0; now.blocks > 0; ++i) {
-    const int32_t* d = buffer + i % 2 * kBatchSums;
-    int32_t* next_d = buffer + (i + 1) % 2 * kBatchSums;
-    Batch next = batch_at(i + 1);
+  auto batch_at = [&](int64_t row, int64_t block) {
+    if (block >= s.blocks) {
+      block = 0;
+      row += kTileRows;
+    }
+    if (row >= end) return Batch{};
+    int64_t left = s.blocks - block;
+    return Batch{row, block, left < kBatchBlocks ? left : kBatchBlocks, block / kBlocks};
+  };
+  multiply_first_half.template operator()<false>();
+  multiply_second_half.template operator()<false>();
+  multiply_first_half.template operator()<true>();
+  Batch now = batch_at(begin, 0);
+  for (int64_t b = 0; b < now.blocks; ++b) store_and_go_on(buffer + b * kSums, [](int) {});
+  for (int64_t turn = 0; now.blocks > 0; turn ^= 1) {
+    const int32_t* d = buffer + turn * kBatchSums;
+    int32_t* next_d = buffer + (turn ^ 1) * kBatchSums;
+    Batch next = batch_at(now.row, now.block + kBatchBlocks);
 #pragma GCC unroll 1
     for (int64_t b = 0; b < kBatch; ++b) {
       auto row = [&](int r)
                      __attribute__((always_inline)) { add_row_of(now, b * kRowsOfBlock + r, d); };
       if (b < next.blocks)
-        store_and_go_on(next.block + b, next_d + b * kSums, row);
+        store_and_go_on(next_d + b * kSums, row);
       else
         for (int r = 0; r < kRowsOfBlock; ++r) row(r);
     }
@@ -252,10 +282,7 @@ void multiply_panels(const Product& p, int64_t first, int64_t last, uint8_t* scr
         int64_t block = segment * p.blocks_per_segment, blocks = step * p.blocks_per_segment;
         s.blocks = p.w.blocks - block < blocks ? p.w.blocks - block : blocks;
         for (int h = 0; h < panels; ++h) fill_signed_strip<L>(p, panel + h, h, segment, s);
-        for (int64_t row = begin; row < end; row += kTileRows)
-          multiply_tile_rows<kWide, kZeros, kBlocks>(p, s, segment, row,
-                                                     end - row < kTileRows ? end - row : kTileRows,
-                                                     s.sums + (row - begin) * 2 * kRows, buffer);
+        multiply_rows<kWide, kZeros, kBlocks>(p, s, segment, begin, end, s.sums, buffer);
       }
       for (int64_t row = begin; row < end; ++row)
         for (int64_t h = 0; h < panels; ++h)
