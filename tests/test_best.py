@@ -73,8 +73,9 @@ def test_too_few_windows_are_refused(tmp_path):
 
 
 def test_best_is_balanced_that_learns(tmp_path):
-    job = ["quantize", TALES, "--scheme", "w3g128-asym", "--calibration", TALES / "calibration.txt", "--windows", 8,
-           "--window-length", 64, "--distill-steps", 6]
+    # So many windows that what is held back judges alike whichever kernels BLAS has for the CPU.
+    job = ["quantize", TALES, "--scheme", "w3g128-asym", "--calibration", TALES / "calibration.txt", "--windows", 24,
+           "--window-length", 128, "--distill-steps", 12]
     run(*job, "--method", "best", "-o", tmp_path / "best")
     run(*job, "--method", "balanced", "--distill", "codes", "-o", tmp_path / "balanced")
     run(*job, "--method", "balanced", "-o", tmp_path / "start")
