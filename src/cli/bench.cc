@@ -57,8 +57,7 @@ Result<int> bench(const BenchOptions& o) {
   head.cpu = cpu_name();
   head.threads = thread_count();
   head.pinned = threads_pinned();
-  head.activations =
-      linears.integer + linears.rounded > 0 ? activations_name(o.activations) : "float";
+  head.activations = linears.int8() > 0 ? activations_name(o.activations) : "float";
   head.kernels = linears.integer > 0 ? NB_TRY(kernel_table_name()) : "float";
   head.arithmetic = NB_TRY(describe_arithmetic(o.activations, linears));
   head.read_bytes = decoder.read_bytes();

@@ -153,7 +153,7 @@ const char* activations_name(Activations mode) {
 
 Result<std::string> describe_arithmetic(Activations mode, const ArithmeticCounts& linears) {
   auto [integer, rounded, all] = linears;
-  if (integer + rounded == 0) return std::string("float");
+  if (linears.int8() == 0) return std::string("float");
   if (integer == 0)
     return fmt::format("int8 activations, decoded weights: {} of {} linears", rounded, all);
   const char* scales = mode == Activations::kInt8Token    ? "per token"

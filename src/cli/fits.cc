@@ -57,12 +57,8 @@ std::string why_not(const Form& form, const LinearSpec& s) {
   return "";
 }
 
-bool has_experts(const DecoderConfig& c) {
-  return std::any_of(c.blocks.begin(), c.blocks.end(), [](auto& b) { return b.experts > 0; });
-}
-
 std::string method_note(const DecoderConfig& c, const Method& m) {
-  if (m.need != Need::kNothing && has_experts(c))
+  if (m.need != Need::kNothing && c.has_experts())
     return "experts that calibration does not reach are rounded to nearest";
   return "";
 }

@@ -42,8 +42,7 @@ Result<Json> to_json(const RunOptions& o, const TextModel& model, std::string_vi
   j["ids"] = g.ids;
   j["text"] = g.text;
   j["finish"] = finish_name(g.finish);
-  j["activations"] =
-      linears.integer + linears.rounded > 0 ? activations_name(o.activations) : "float";
+  j["activations"] = linears.int8() > 0 ? activations_name(o.activations) : "float";
   j["kernels"] = linears.integer > 0 ? NB_TRY(kernel_table_name()) : "float";
   j["integer_linears"] = linears.integer;
   j["rounded_linears"] = linears.rounded;

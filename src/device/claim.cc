@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "tensor/scheme.h"
 
 namespace nibble {
@@ -36,8 +37,7 @@ Word split(const std::string& word) {
     auto [end, error] = std::from_chars(rest, word.data() + word.size(), value);
     if (error == std::errc()) out.number = value, rest = end;
   }
-  out.unit.assign(rest, word.data() + word.size());
-  for (char& c : out.unit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  out.unit = lower_ascii({rest, word.data() + word.size()});
   return out;
 }
 

@@ -1,6 +1,5 @@
 // GGUF files for llama.cpp, Ollama and their kin.
-#include <algorithm>
-
+#include "base/text.h"
 #include "export/gguf_draft.h"
 
 namespace nibble {
@@ -17,16 +16,11 @@ Result<GgufDraft> draft(const ExportRequest& request) {
   return draft_gguf(request.model, mix, request.values, mix);
 }
 
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
 Result<ExportPlan> plan(const ExportRequest& request) {
   GgufDraft d = NB_TRY(draft(request));
   NB_OK(check_gguf_names(d.pending(request.model), request.folder()));
   ExportPlan out;
-  out.flavour = request.flavour.empty() ? lower(d.tensors.type_names) : request.flavour;
+  out.flavour = request.flavour.empty() ? lower_ascii(d.tensors.type_names) : request.flavour;
   out.exact = d.tensors.exact;
   if (out.exact) out.open = std::move(d.tensors.open);
   out.notes = std::move(d.notes);

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "export/gguf_tokenizer.h"
 #include "export/modelfile.h"
 #include "quant/artifact.h"
@@ -27,10 +28,8 @@ constexpr const char* kTokensOfPhi3[] = {"</s>", "<unk>", "<s>", "<|endoftext|>"
 
 // general.name: the folder's, where a model of that name loads.
 void name_model(const std::string& folder, GgufMetadata& out, std::vector<std::string>& notes) {
-  std::string name = std::filesystem::path(folder).filename().string(), small = name;
-  std::ranges::transform(small, small.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  });
+  std::string name = std::filesystem::path(folder).filename().string();
+  std::string small = lower_ascii(name);
   if (small.contains("phi-3") || small.contains("phi3"))
     if (auto tokenizer = load_tokenizer(folder))
       for (const char* token : kTokensOfPhi3)

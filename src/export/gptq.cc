@@ -60,7 +60,8 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   const DecoderConfig& config = request.model.config();
   // gptqmodel 7.7, models/loader.py.
   if (model.asymmetric && out.flavour != kV2) {
-    if (request.flavour.empty() && (transformers_lacks(config.model_type) || has_experts(config))) {
+    if (request.flavour.empty() &&
+        (transformers_lacks(config.model_type) || config.has_experts())) {
       out.flavour = kV2;
       out.notes.emplace_back(
           "Written as gptq_v2: GPTQModel.load takes no asymmetric version 1 but its own.");

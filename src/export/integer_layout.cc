@@ -167,12 +167,8 @@ void note_backend_for_groups(const IntegerModel& model, const char* backend, Exp
       backend));
 }
 
-bool has_experts(const DecoderConfig& config) {
-  return std::ranges::any_of(config.blocks, [](const LayerConfig& l) { return l.experts > 0; });
-}
-
 void note_experts(const DecoderConfig& config, ExportPlan& plan) {
-  if (has_experts(config))
+  if (config.has_experts())
     plan.notes.emplace_back(
         "transformers 5.23 keeps experts in one tensor, which it leaves at initial values here; "
         "gptqmodel's own GPTQModel.load loads them.");

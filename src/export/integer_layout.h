@@ -88,7 +88,6 @@ void note_integer_losses(const IntegerModel& model, ExportPlan& plan);
 // Of 4 bits in groups that gptqmodel's first choice for CPUs cannot multiply: the backend that can.
 void note_backend_for_groups(const IntegerModel& model, const char* backend, ExportPlan& plan);
 
-bool has_experts(const DecoderConfig& config);
 // Of a mixture of experts: who loads it.
 void note_experts(const DecoderConfig& config, ExportPlan& plan);
 

@@ -2,6 +2,7 @@
 // only in these fields and in its tensor names.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -100,6 +101,9 @@ struct DecoderConfig {
   int64_t qkv_dim() const { return q_dim() + 2 * kv_dim(); }
   int64_t mlp_of(int64_t layer) const {
     return blocks[static_cast<size_t>(layer)].experts > 0 ? expert_mlp : mlp;
+  }
+  bool has_experts() const {
+    return std::ranges::any_of(blocks, [](const LayerConfig& l) { return l.experts > 0; });
   }
   bool has(NormPlace place) const { return norms[static_cast<size_t>(place)]; }
   void set(NormPlace place, bool there) { norms[static_cast<size_t>(place)] = there; }

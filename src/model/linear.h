@@ -49,6 +49,7 @@ enum class Arithmetic : uint8_t { kInteger, kRoundedInput, kFloat };
 // Of a model's linears: how many compute so.
 struct ArithmeticCounts {
   int64_t integer = 0, rounded = 0, all = 0;
+  int64_t int8() const { return integer + rounded; }  // inputs
 };
 
 class Linear {

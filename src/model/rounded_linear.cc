@@ -1,5 +1,6 @@
 #include "model/rounded_linear.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/threads.h"

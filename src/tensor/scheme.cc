@@ -1,22 +1,16 @@
 #include "tensor/scheme.h"
 
-#include <algorithm>
 #include <charconv>
 
+#include "base/text.h"
 #include "tensor/ggml_grids.h"
 
 namespace nibble {
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::tolower(c); });
-  return out;
-}
-
 std::optional<Scheme> block_scheme(std::string_view name) {
   for (const GgmlType& t : ggml_types())
-    if (ggml_grids(t) && lower(t.name) == name) return Scheme::of_blocks(t);
+    if (ggml_grids(t) && lower_ascii(t.name) == name) return Scheme::of_blocks(t);
   return std::nullopt;
 }
 
@@ -61,7 +55,7 @@ Result<Scheme> Scheme::parse(std::string_view text) {
 }
 
 std::string Scheme::name() const {
-  if (blocks) return lower(blocks->name);
+  if (blocks) return lower_ascii(blocks->name);
   std::string group_part = group == kTensor ? "t" : group > 0 ? fmt::format("g{}", group) : "";
   const char* tail = symmetry == Symmetry::kAsymmetric  ? "-asym"
                      : symmetry == Symmetry::kFullRange ? "-full"

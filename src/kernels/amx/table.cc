@@ -1,27 +1,11 @@
 // Sapphire Rapids and later: products of many rows by TDPBSSD, a block of 16 activation rows x 16
 // weight rows x 32 columns an instruction; few rows as avx512vnni has them. Source: Intel,
 // Architecture Instruction Set Extensions Programming Reference, chapter 3 (AMX).
-#include <immintrin.h>
-
-namespace nibble {
-namespace {
-
-inline __attribute__((always_inline)) __m512i dpbusd(__m512i sum, __m512i u, __m512i s) {
-  return _mm512_dpbusd_epi32(sum, u, s);
-}
-
-}  // namespace
-}  // namespace nibble
-
 #include "kernels/amx/tiles.h"
 #include "kernels/avx2/avx2.h"
-#include "kernels/x86/vnni.h"
+#include "kernels/avx512vnni/avx512vnni.h"
 
 namespace nibble {
-
-namespace avx512vnni {
-extern const FloatOps float_ops;
-}
 
 extern const KernelTable kernels_amx;
 const KernelTable kernels_amx = {
@@ -31,7 +15,7 @@ const KernelTable kernels_amx = {
     .panel_rows = 16,
     .tile_rows = kTileRows,
     .quantize_row = avx2::quantize_row,
-    .gemv = gemv_with<VnniDot>,
+    .gemv = avx512vnni::gemv,
     .gemm = tile_gemm,
     .gemm_scratch = tile_gemm_scratch,
     .gemm_panels = 8,

@@ -19,7 +19,7 @@ constexpr int64_t kRowsOfBlock =
 
 // Tiles 0 to 3 hold sums: of an even block with the first and the second panel, of an odd one. 4
 // and 5 hold activations of either, 6 and 7 weights of the two panels.
-struct TileConfig {
+struct alignas(64) TileConfig {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {64, 64, 64, 64, 32, 32, 64, 64};
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 8, 8};
@@ -53,10 +53,7 @@ NIBBLE_INLINE void multiply_tiles() {
 // that it reads all of the configuration.)
 class Tiles {
  public:
-  Tiles() {
-    alignas(64) const TileConfig config;
-    __asm__ volatile("ldtilecfg %0" : : "m"(config));
-  }
+  explicit Tiles(const TileConfig& config) { __asm__ volatile("ldtilecfg %0" : : "m"(config)); }
   ~Tiles() { __asm__ volatile("tilerelease"); }
   Tiles(const Tiles&) = delete;
   Tiles& operator=(const Tiles&) = delete;
@@ -315,7 +312,7 @@ void multiply_layout(const Product& p, int64_t first, int64_t last, uint8_t* scr
 }
 
 void tile_gemm(const Product& p, int64_t first, int64_t last, uint8_t* scratch) {
-  Tiles tiles;
+  Tiles tiles{TileConfig{}};
   switch (p.w.layout) {
     case CodeLayout::kTwoBit:
       return multiply_layout<CodeLayout::kTwoBit>(p, first, last, scratch);
@@ -332,12 +329,12 @@ int64_t tile_gemm_scratch(const Product& p) { return gemm_scratch_for(p) + 2 * k
 
 // KernelTable::multiply_registers: products of whole tiles, 64 columns deep.
 int64_t multiply_registers_as_tiles(int64_t rounds) {
-  alignas(64) TileConfig config;
+  TileConfig config;
   for (int t = 0; t < 7; ++t) {
     config.row_bytes[t] = 64;
     config.rows[t] = 16;
   }
-  __asm__ volatile("ldtilecfg %0" : : "m"(config));
+  Tiles tiles(config);
   zero_tile<5>();
   zero_tile<6>();
   for (int64_t r = 0; r < rounds; ++r) {
@@ -346,7 +343,6 @@ int64_t multiply_registers_as_tiles(int64_t rounds) {
     multiply_tiles<2, 5, 6>();
     multiply_tiles<3, 5, 6>();
   }
-  __asm__ volatile("tilerelease");
   return rounds * 4 * 16 * 16 * 64;
 }
 

@@ -18,13 +18,14 @@ struct ByteMultiply {
 }  // namespace nibble
 
 #include "kernels/avx2/avx2.h"
+#include "kernels/avx512vnni/avx512vnni.h"
 #include "kernels/x86/registers.h"
 #include "kernels/x86/vnni.h"
 
 namespace nibble {
 
-namespace avx512vnni {
-extern const FloatOps float_ops;
+void avx512vnni::gemv(const Product& p, int64_t first, int64_t last) {
+  gemv_with<VnniDot>(p, first, last);
 }
 
 extern const KernelTable kernels_avx512vnni;
@@ -34,7 +35,7 @@ const KernelTable kernels_avx512vnni = {
     .supported = [](const CpuFeatures& cpu) { return cpu.avx512vnni; },
     .panel_rows = 16,
     .quantize_row = avx2::quantize_row,
-    .gemv = gemv_with<VnniDot>,
+    .gemv = avx512vnni::gemv,
     .gemm = gemm_with<VnniDot>,
     .gemm_scratch = gemm_scratch_for,
     .gemm_panels = 2,
