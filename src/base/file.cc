@@ -60,6 +60,10 @@ Result<int> open_regular(const std::string& path, struct stat* info) {
   return fd;
 }
 
+int64_t nanoseconds(const struct timespec& t) {
+  return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
 }  // namespace
 
 Result<std::string> read_all(int fd, const std::string& path, int64_t max_bytes) {
@@ -115,6 +119,8 @@ Result<std::shared_ptr<MappedFile>> MappedFile::open(const std::string& path) {
   std::shared_ptr<MappedFile> file(new MappedFile());
   file->fd_ = fd;
   file->path_ = path;
+  file->stamp_ = {info.st_dev, info.st_ino, static_cast<uint64_t>(info.st_size),
+                  nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
   file->size_ = static_cast<size_t>(info.st_size);
   if (file->size_ == 0) return file;
   void* p = ::mmap(nullptr, file->size_, PROT_READ, MAP_SHARED, fd, 0);
@@ -148,42 +154,53 @@ AtomicFile::AtomicFile(AtomicFile&& o) noexcept
     : path_(std::move(o.path_)),
       temp_(std::move(o.temp_)),
       buffer_(std::move(o.buffer_)),
-      fd_(std::exchange(o.fd_, -1)) {}
+      fd_(std::exchange(o.fd_, -1)) {
+  NB_CHECK(!o.writing_.valid());
+}
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
+  if (writing_.valid()) writing_.wait();
   ::close(fd_);
   ::unlink(temp_.c_str());
 }
 
-Status AtomicFile::flush() {
-  for (size_t at = 0; at < buffer_.size();) {
-    ssize_t n = ::write(fd_, buffer_.data() + at, buffer_.size() - at);
+Status AtomicFile::put(std::string_view bytes) const {
+  for (size_t at = 0; at < bytes.size();) {
+    ssize_t n = ::write(fd_, bytes.data() + at, bytes.size() - at);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return os_error(path_, "write");
     at += static_cast<size_t>(n);
   }
-  buffer_.clear();
   return {};
 }
 
+Status AtomicFile::wait() { return writing_.valid() ? writing_.get() : Status{}; }
+
 Status AtomicFile::write(std::span<const std::byte> bytes) {
-  constexpr size_t kBuffer = 1 << 20, kAhead = 32 * kBuffer;
+  constexpr size_t kBuffer = 4 << 20, kAhead = 8 * kBuffer;
   for (size_t at = 0; at < bytes.size();) {
     size_t take = std::min(bytes.size() - at, kBuffer - buffer_.size());
     buffer_.append(reinterpret_cast<const char*>(bytes.data()) + at, take);
     at += take;
     if (buffer_.size() < kBuffer) continue;
-    NB_OK(flush());
-    // The disk begins while the rest is still computed, so that commit() has little to wait for.
-    if (static_cast<size_t>(::lseek(fd_, 0, SEEK_CUR)) % kAhead == 0)
-      ::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);
+    NB_OK(wait());
+    std::swap(buffer_, leaving_);
+    buffer_.clear();
+    writing_ = std::async([this]() -> Status {
+      NB_OK(put(leaving_));
+      // The disk begins while the rest is still computed, so that commit() has little to wait for.
+      if (static_cast<size_t>(::lseek(fd_, 0, SEEK_CUR)) % kAhead == 0)
+        ::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);
+      return {};
+    });
   }
   return {};
 }
 
 Status AtomicFile::commit() {
-  NB_OK(flush());
+  NB_OK(wait());
+  NB_OK(put(buffer_));
   if (::fsync(fd_) != 0) return os_error(path_, "sync");
   int rc = ::close(std::exchange(fd_, -1));
   if (rc != 0 || ::rename(temp_.c_str(), path_.c_str()) != 0) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,6 +24,14 @@ bool is_folder(const std::string& path);
 // Names of the regular files directly in a folder, sorted.
 Result<std::vector<std::string>> list_files(const std::string& folder);
 
+// What tells a file's content from any other's without reading it, as git's index does: a change
+// moves the last of these, which no program can set. Times are nanoseconds since 1970.
+struct FileStamp {
+  uint64_t device = 0, inode = 0, size = 0;
+  int64_t modified = 0, changed = 0;
+  auto operator<=>(const FileStamp&) const = default;
+};
+
 // A regular file mapped read-only. The descriptor stays open, so the extent checked here holds for
 // as long as nobody truncates the file under us.
 class MappedFile {
@@ -34,6 +43,8 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // When it was opened.
+  const FileStamp& stamp() const { return stamp_; }
   // Tells the kernel that these bytes are not needed again soon: a streamed model then costs no
   // resident memory. The contents stay readable.
   void release(std::span<const std::byte> range) const;
@@ -41,13 +52,16 @@ class MappedFile {
  private:
   MappedFile() = default;
   std::string path_;
+  FileStamp stamp_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
   int fd_ = -1;
 };
 
 // Writes a file under a temporary name beside it; commit() syncs and renames. Destroyed without
-// commit, it leaves nothing. Every error names the path and the cause ("disk full").
+// commit, it leaves nothing. Every error names the path and the cause ("disk full"). A thread hands
+// full buffers to the system while the caller computes what follows, so an error may be a later
+// call's.
 class AtomicFile {
  public:
   static Result<AtomicFile> create(const std::string& path);
@@ -61,9 +75,11 @@ class AtomicFile {
 
  private:
   AtomicFile() = default;
-  Status flush();
+  Status wait();
+  Status put(std::string_view bytes) const;
   std::string path_, temp_;
-  std::string buffer_;
+  std::string buffer_, leaving_;  // leaving_ is the thread's until wait() returns
+  std::future<Status> writing_;
   int fd_ = -1;
 };
 

@@ -181,9 +181,13 @@ Result<TensorView> Checkpoint::get(const std::string& name, std::span<const int6
   return view;
 }
 
-Result<std::string> Checkpoint::digest() const {
+Result<std::string> Checkpoint::config_text() const {
   std::string file = folder_ + "/config.json";
-  return digest_of(path_exists(file) ? NB_TRY(read_file(file)) : config_.dump(), tensors_);
+  return path_exists(file) ? read_file(file) : config_.dump();
+}
+
+Result<std::string> Checkpoint::digest() const {
+  return digest_of(NB_TRY(config_text()), tensors_);
 }
 
 Result<std::string> digest_of(const std::string& config, const std::vector<NamedTensor>& tensors) {

@@ -35,8 +35,10 @@ class Checkpoint {
   Result<TensorView> get(const std::string& name, std::span<const int64_t> shape) const;
   // All tensors in file order.
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
-  // digest_of config.json (of the config itself where there is no such file) and the tensors: what
-  // a resumable job or a report identifies its input by.
+  // config.json as it is; the config itself where there is no such file.
+  Result<std::string> config_text() const;
+  // digest_of config_text and the tensors: what a resumable job or a report identifies its input
+  // by.
   Result<std::string> digest() const;
 
  private:

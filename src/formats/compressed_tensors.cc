@@ -1,9 +1,11 @@
 #include "formats/compressed_tensors.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "base/checked.h"
+#include "base/threads.h"
 #include "formats/sparse_bitmap.h"
 
 namespace nibble {
@@ -101,13 +103,20 @@ TensorView packed_codes(const QuantizedMatrix& w) {
 // Whether every float has some but not all exponent and fraction bits: neither zero nor infinite.
 template <class Word>
 bool proper(std::span<const std::byte> bytes, Word exponent, Word magnitude) {
-  bool bad = false;
-  for (size_t i = 0; i < bytes.size(); i += sizeof(Word)) {
-    Word w;
-    std::memcpy(&w, bytes.data() + i, sizeof w);
-    bad |= (w & magnitude) == 0 || (w & exponent) == exponent;
-  }
-  return !bad;
+  constexpr int64_t kPiece = 1 << 18;
+  auto size = static_cast<int64_t>(bytes.size());
+  std::atomic<bool> good = true;
+  parallel_for(ceil_div(size, kPiece), [&](int64_t piece) {
+    bool bad = false;
+    int64_t end = std::min(size, (piece + 1) * kPiece);
+    for (int64_t i = piece * kPiece; i < end; i += static_cast<int64_t>(sizeof(Word))) {
+      Word w;
+      std::memcpy(&w, bytes.data() + i, sizeof w);
+      bad |= (w & magnitude) == 0 || (w & exponent) == exponent;
+    }
+    if (bad) good = false;
+  });
+  return good;
 }
 
 bool proper_scales(const TensorView& v) {

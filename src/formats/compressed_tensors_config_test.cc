@@ -158,6 +158,11 @@ TEST(NamePattern, Matches) {
   EXPECT_EQ(match("re:a.b", "axbc"), Match::kRegex) << "from the start, not to the end";
   EXPECT_EQ(match("re:b", "ab"), Match::kNone);
   EXPECT_EQ(match("re:(?!a).*", "ab"), Match::kNone);
+  EXPECT_EQ(match("re:a.b$", "axb"), Match::kRegex);
+  EXPECT_EQ(match("re:a\\d$", "a7"), Match::kRegex);
+  EXPECT_EQ(match("re:a\\.b", "a.bc"), Match::kRegex);
+  EXPECT_EQ(match("re:a\\.b$", "a.bc"), Match::kNone);
+  EXPECT_EQ(match("re:\xc3\xa4$", "\xc3\xa4"), Match::kRegex);
 }
 
 TEST(NamePattern, ExactPatternMatchesOnlyItsName) {

@@ -31,12 +31,32 @@ bool matches(const pcre2_code* code, std::string_view name) {
                      limits()) >= 0;
 }
 
+constexpr std::string_view kSpecial = ".^$*+?()[]{}|\\";
+
+// The one name that a regular expression matches where it is exact_pattern's, else empty. A config
+// has such a one for each module, and each module is held against all of them.
+std::string spelt_out(std::string_view regex) {
+  if (!regex.ends_with('$')) return {};
+  regex.remove_suffix(1);
+  std::string name;
+  for (size_t i = 0; i < regex.size(); ++i) {
+    bool escaped = regex[i] == '\\' && i + 1 < regex.size();
+    i += escaped;
+    bool ascii = static_cast<unsigned char>(regex[i]) < 0x80;
+    if (!ascii || (kSpecial.find(regex[i]) != kSpecial.npos) != escaped) return {};
+    name += regex[i];
+  }
+  return name;
+}
+
 }  // namespace
 
 Result<NamePattern> NamePattern::compile(const std::string& text, const std::string& what) {
   NamePattern p;
   p.text_ = text;
   if (!text.starts_with("re:")) return p;
+  p.name_ = spelt_out(std::string_view(text).substr(3));
+  if (!p.name_.empty()) return p;
   int error = 0;
   PCRE2_SIZE at = 0;
   if (text.size() > kMaxLength) return fail("{}: the target {} is too long", what, in_quotes(text));
@@ -50,6 +70,7 @@ Result<NamePattern> NamePattern::compile(const std::string& text, const std::str
 }
 
 NamePattern::Match NamePattern::match(std::string_view module) const {
+  if (!name_.empty()) return name_ == module ? Match::kRegex : Match::kNone;
   if (regex_)
     return matches(static_cast<const pcre2_code*>(regex_.get()), module) ? Match::kRegex
                                                                          : Match::kNone;
@@ -63,7 +84,7 @@ NamePattern::Match NamePattern::match(std::string_view module) const {
 std::string exact_pattern(std::string_view module) {
   std::string out = "re:";
   for (char c : module) {
-    if (std::string_view(".^$*+?()[]{}|\\").find(c) != std::string_view::npos) out += '\\';
+    if (kSpecial.find(c) != kSpecial.npos) out += '\\';
     out += c;
   }
   return out + "$";

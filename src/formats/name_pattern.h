@@ -23,7 +23,8 @@ class NamePattern {
 
  private:
   std::string text_;
-  std::shared_ptr<const void> regex_;  // pcre2_code, for "re:" alone
+  std::string name_;                   // for "re:" and nothing but a name
+  std::shared_ptr<const void> regex_;  // pcre2_code, for other "re:"
 };
 
 // The pattern that only this name matches.

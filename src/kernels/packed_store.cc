@@ -12,7 +12,6 @@ constexpr int kVersion = 2;
 }  // namespace
 
 Result<PackedStore> PackedStore::open(const std::string& folder, const std::string& key) {
-  if (!is_folder(folder)) return fail("{}: no such folder to keep packed weights in", folder);
   std::string path = fmt::format("{}/{}-{}-{}.packed", folder, key, chosen_table().name, kVersion);
   PackedStore store;
   if (path_exists(path))

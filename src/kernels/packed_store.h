@@ -16,8 +16,8 @@ namespace nibble {
 class PackedStore {
  public:
   // `key`: a digest of the model's content and of all that decides which of its matrices are
-  // packed. Maps FOLDER/KEY-TABLE-VERSION.packed where it is, else begins to write it. Errors: the
-  // folder does not exist, or no file can be made in it.
+  // packed. Maps FOLDER/KEY-TABLE-VERSION.packed where it is, else begins to write it. An error
+  // where no file can be made in the folder.
   static Result<PackedStore> open(const std::string& folder, const std::string& key);
 
   // The next matrix: of the file, or packed and written to it. An error where the file ends before

@@ -11,7 +11,8 @@ namespace {
 // The name says all that decides what is packed: the weights, whether integer kernels run, and
 // which linears are left out.
 Result<PackedStore> open_store(const Weights& weights, const std::string& folder) {
-  std::string digest = NB_TRY(weights.digest());
+  if (!is_folder(folder)) return fail("{}: no such folder to keep packed weights in", folder);
+  std::string digest = NB_TRY(weights.digest(folder));
   for (const NamedTensor& t : weights.checkpoint().tensors()) t.view.release();
   for (const std::string& name : weights.input_rules().float_inputs) digest += "-" + name;
   return PackedStore::open(folder, digest);

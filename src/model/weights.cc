@@ -5,6 +5,7 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "formats/remembered_digest.h"
 #include "model/gguf/source.h"
 
 namespace nibble {
@@ -123,8 +124,9 @@ Result<DType> Weights::stored_type(const std::string& module) const {
   return NB_TRY(checkpoint_.get(module + ".weight")).dtype;
 }
 
-Result<std::string> Weights::digest() const {
-  std::string digest = NB_TRY(checkpoint_.digest());
+Result<std::string> Weights::digest(const std::string& memory) const {
+  std::string digest =
+      NB_TRY(memory.empty() ? checkpoint_.digest() : remembered_digest(checkpoint_, memory));
   return lora_ ? digest + "+" + lora_->digest() : digest;
 }
 

@@ -45,8 +45,9 @@ class Weights {
   std::string form_of(const std::string& module) const;
   // The float type that holds a module's weight: as stored, or F32 where it is merged.
   Result<DType> stored_type(const std::string& module) const;
-  // Identifies the checkpoint, and the adapter where there is one.
-  Result<std::string> digest() const;
+  // Identifies the checkpoint, and the adapter where there is one. `memory`: as remembered_digest's
+  // folder; where it is empty, all is read.
+  Result<std::string> digest(const std::string& memory = "") const;
   // All tensors as a folder of plain floats holds them: merged, and each quantized module as its
   // weight. Each is made when it is loaded; their floats are of `type`, or keep the type they have.
   Result<std::vector<PendingTensor>> float_tensors(std::optional<DType> type = {}) const;
