@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from nibble import TALES, refused, run, run_json, start
+from nibble import SHARED, TALES, needs_shared, refused, run, run_json, start
 from test_export import export, made  # noqa: F401 (made is a fixture)
 
 TEXT = ["--eval", TALES / "held_out.txt", "--tokens", 2000]
@@ -139,3 +139,11 @@ def test_openvino_is_a_flavour_of_onnx(made, tmp_path):  # noqa: F811
         assert (out / name).read_bytes() == (tmp_path / "dq" / name).read_bytes()
     assert run("verify", out, "--against", made("w4g128"), "--lossless").stdout.startswith("lossless")
     assert export(TALES, "openvino", tmp_path, "--force")[0]["flavour"] == "f32"
+
+
+@needs_shared
+@pytest.mark.parametrize("model, said", [(TALES, 0), (SHARED / "models/golden/llama", 1)])
+def test_bitsandbytes_says_where_its_own_packing_would_stop(model, said, tmp_path):
+    for flavour, expected in (("nf4", said), ("int8", 0)):
+        seen, _ = export(model, f"bitsandbytes:{flavour}", tmp_path, "--force")
+        assert sum("AVX512_BF16" in note for note in seen["notes"]) == expected

@@ -163,6 +163,7 @@ def test_genai_folder(made, tmp_path):  # noqa: F811
     config = json.loads((out / "genai_config.json").read_text())
     decoder = config["model"]["decoder"]
     assert config["model"]["type"] == "llama" and (out / "tokenizer.json").exists()
+    assert decoder["session_options"]["session.qdq_matmulnbits_accuracy_level"] == "1"
     onnx = OnnxFolder(out)
     names = set(decoder["inputs"].values())
     for layer in range(decoder["num_hidden_layers"]):

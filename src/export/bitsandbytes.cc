@@ -61,6 +61,12 @@ Result<bool> all_int8_rows(const ExportRequest& request, const Model& model) {
   return true;
 }
 
+// What bitsandbytes' _convert_weight_packed_for_cpu asserts, with blocks of 64.
+bool packs_for_bfloat16(const Model& model) {
+  return std::ranges::all_of(model.linears,
+                             [](const ExportMatrix& m) { return m.n % 32 == 0 && m.k % 64 == 0; });
+}
+
 Status check_family(const DecoderConfig& config, const std::string& what) {
   for (const LayerConfig& layer : config.blocks)
     if (layer.experts > 0)
@@ -84,6 +90,11 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   out.notes.emplace_back(
       "transformers 5.23 leaves norms and embeddings in the file's type whatever type is asked "
       "for, and gives biases that one: load it with dtype=\"auto\".");
+  if (out.flavour != kInt8 && !packs_for_bfloat16(model))
+    out.notes.emplace_back(
+        "On CPUs with AVX512_BF16 bitsandbytes 0.50 packs linears for a kernel that takes outputs "
+        "in 32s and inputs in 64s alone, and some here are not: set support_avx512bf16_for_cpu of "
+        "its modules to False.");
   return out;
 }
 

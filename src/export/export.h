@@ -3,6 +3,7 @@
 // reading back) is export_model's.
 #pragma once
 
+#include <any>
 #include <optional>
 #include <set>
 #include <span>
@@ -42,6 +43,7 @@ struct ExportPlan {
   std::vector<std::string> notes{};  // what is lost, traps of the target; a sentence each
   // What `exact` rests on where a request has no values: "its scales are float16 numbers".
   std::set<std::string> open{};
+  std::any draft{};  // of plan() for write(), where the format makes one
 };
 
 // How a target treats a linear's inputs, as far as our own kernels can do the same.

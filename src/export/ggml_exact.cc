@@ -124,17 +124,21 @@ void exact_ggml_row(const GgmlType& type, const QuantizedMatrix& w, int64_t row,
   }
   const ExactType& t = *find(type);
   const GgmlGrids& form = *ggml_grids(type);
-  std::vector<uint8_t> codes(static_cast<size_t>(w.cols()));
+  thread_local std::vector<uint8_t> codes;
+  codes.resize(static_cast<size_t>(w.cols()));
   w.codes(row, codes.data());
-  std::vector<Grid> grids(static_cast<size_t>(w.groups()));
+  thread_local std::vector<Grid> grids;
+  grids.resize(static_cast<size_t>(w.groups()));
   w.grids(row, grids);
-  for (int64_t b = 0; b < w.cols() / kBlock; ++b, out += type.bytes) {
-    const Grid& g = grids[w.groups() > 1 ? static_cast<size_t>(b * kBlock / w.group_size()) : 0];
-    uint8_t* q = codes.data() + b * kBlock;
-    if (int moved = (1 << (t.bits - 1)) - g.zero; !t.affine && moved != 0)
-      for (int64_t j = 0; j < kBlock; ++j) q[j] = static_cast<uint8_t>(q[j] + moved);
+  int64_t size = grids.size() > 1 ? w.group_size() : w.cols(), at = 0;
+  for (const Grid& g : grids) {
+    int moved = t.affine ? 0 : (1 << (t.bits - 1)) - g.zero;
     Grid own = ggml_grid_of(form, {g.scale, static_cast<float>(g.zero) * g.scale}, 1, 1);
-    put_ggml_block(type, std::span(&own, 1), q, out);
+    for (int64_t end = std::min(w.cols(), at + size); at < end; at += kBlock, out += type.bytes) {
+      uint8_t* q = codes.data() + at;
+      for (int64_t j = 0; moved != 0 && j < kBlock; ++j) q[j] = static_cast<uint8_t>(q[j] + moved);
+      put_ggml_block(type, std::span(&own, 1), q, out);
+    }
   }
 }
 

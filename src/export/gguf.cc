@@ -11,13 +11,9 @@ constexpr auto kFlavours = [] {
   return names;
 }();
 
-Result<GgufDraft> draft(const ExportRequest& request) {
-  const GgufMix* mix = find_gguf_mix(request.flavour);
-  return draft_gguf(request.model, mix, request.values, mix);
-}
-
 Result<ExportPlan> plan(const ExportRequest& request) {
-  GgufDraft d = NB_TRY(draft(request));
+  const GgufMix* mix = find_gguf_mix(request.flavour);
+  GgufDraft d = NB_TRY(draft_gguf(request.model, mix, request.values, mix));
   NB_OK(check_gguf_names(d.pending(request.model), request.folder()));
   ExportPlan out;
   out.flavour = request.flavour.empty() ? lower_ascii(d.tensors.type_names) : request.flavour;
@@ -31,11 +27,13 @@ Result<ExportPlan> plan(const ExportRequest& request) {
     out.notes.push_back(
         fmt::format("{} matrices have rows that are no whole blocks of the type and took another.",
                     d.tensors.fallbacks));
+  out.draft = std::move(d);
   return out;
 }
 
-Status write(const ExportRequest& request, const ExportPlan&, OutputFolder& out) {
-  return write_gguf_draft(NB_TRY(draft(request)), request.model, out.staging(), request.part_bytes);
+Status write(const ExportRequest& request, const ExportPlan& plan, OutputFolder& out) {
+  return write_gguf_draft(std::any_cast<const GgufDraft&>(plan.draft), request.model, out.staging(),
+                          request.part_bytes);
 }
 
 // Of llama.cpp's CPU kernels.

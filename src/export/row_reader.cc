@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "export/same_integers.h"
 
 namespace nibble {
 namespace {
@@ -49,6 +50,10 @@ bool RowReader::same_bytes(const RowReader& other) const {
   return own == other_own && a.code_flip() == b.code_flip() &&
          equal_tensors(a.code_view(), b.code_view()) &&
          equal_tensors(a.scale_view(), b.scale_view()) && std::ranges::equal(a.zeros(), b.zeros());
+}
+
+bool RowReader::same_integers(const RowReader& other) const {
+  return quantized_ && other.quantized_ && nibble::same_integers(*quantized_, *other.quantized_);
 }
 
 void RowReader::operator()(int64_t row, float* out) const {

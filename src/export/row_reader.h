@@ -17,6 +17,8 @@ class RowReader {
   const TensorView* floats() const { return quantized_ ? nullptr : &floats_; }
   // Whether both store the same values in the same bytes, so that nothing needs to be decoded.
   bool same_bytes(const RowReader& other) const;
+  // Whether both are integers, and nibble::same_integers.
+  bool same_integers(const RowReader& other) const;
   // out: (k). From any thread.
   void operator()(int64_t row, float* out) const;
   // Gives mapped pages back.

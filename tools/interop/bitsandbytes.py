@@ -15,8 +15,14 @@ def logits(folder, texts):
 
     As loaded, the model computes in the type of the file, bfloat16 in most: norms and embeddings keep it, since
     transformers 5.23 sends everything named `weight` through bitsandbytes' deserializer, which casts nothing. The
-    kernels of four bits are therefore held, in that type, against the dequantized model's linears."""
+    kernels of four bits are therefore held, in that type, against the dequantized model's linears.
+
+    On CPUs with AVX512_BF16 a first pass packs all codes anew, for a kernel with scales in bfloat16, and transformers'
+    dequantize() then reads them as if they were not: there bitsandbytes is told not to, and computes as elsewhere."""
     model, misplaced = load_in_transformers(folder, "auto")
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     packed = logits_of(model, texts)
     model = model.dequantize()
     wrong = f"without {misplaced[0]}" if misplaced else None

@@ -26,20 +26,24 @@ Json inputs_of(const DecoderConfig& c) {
   return j;
 }
 
+// Products of flavour dq keep float inputs by this; onnxruntime's own level is 4, which rounds them
+// to int8.
+constexpr const char* kDqLevel = "session.qdq_matmulnbits_accuracy_level";
+
 Json decoder_of(const DecoderConfig& c) {
-  return {
-      {"session_options", {{"log_id", "onnxruntime-genai"}, {"provider_options", Json::array()}}},
-      {"filename", "model.onnx"},
-      {"head_size", c.head_dim},
-      {"hidden_size", c.hidden},
-      {"num_attention_heads", c.heads},
-      {"num_key_value_heads", c.kv_heads},
-      {"num_hidden_layers", c.layers},
-      {"inputs", inputs_of(c)},
-      {"outputs",
-       {{"logits", "logits"},
-        {"present_key_names", "present.%d.key"},
-        {"present_value_names", "present.%d.value"}}}};
+  return {{"session_options",
+           {{"log_id", "onnxruntime-genai"}, {"provider_options", Json::array()}, {kDqLevel, "1"}}},
+          {"filename", "model.onnx"},
+          {"head_size", c.head_dim},
+          {"hidden_size", c.hidden},
+          {"num_attention_heads", c.heads},
+          {"num_key_value_heads", c.kv_heads},
+          {"num_hidden_layers", c.layers},
+          {"inputs", inputs_of(c)},
+          {"outputs",
+           {{"logits", "logits"},
+            {"present_key_names", "present.%d.key"},
+            {"present_value_names", "present.%d.value"}}}};
 }
 
 // A number of generation_config.json's, or what else holds.

@@ -91,6 +91,13 @@ Result<RoundTrip> read_back_tensorrt(const ExportRequest& request, const std::st
   return read_back_onnx(request.model, kTensorRt, folder);
 }
 
+Result<ExportPlan> plan_genai(const ExportRequest& request) {
+  ExportPlan out = NB_TRY(plan(request));
+  if (flavour_of(out.flavour) == OnnxFlavour::kDq)
+    out.notes.emplace_back("genai_config.json sets that session option.");
+  return out;
+}
+
 Status write_genai(const ExportRequest& request, const ExportPlan& plan, OutputFolder& out) {
   NB_OK(write(request, plan, out));
   Json config = NB_TRY(genai_config(request));
@@ -153,7 +160,7 @@ extern const ExportFormat kExport_ort_genai = {
     .consumer = "onnxruntime-genai",
     .library = "onnxruntime-genai",
     .flavours = kFlavours,
-    .plan = plan,
+    .plan = plan_genai,
     .write = write_genai,
     .read_back = read_back,
     .arithmetic = arithmetic,
