@@ -24,6 +24,7 @@ OPENVINO = [("w4g128-asym", "onnx:nbits"), ("w4g128-asym", "openvino"), ("w4g128
             ("w3g32", "openvino"), ("", "openvino"), ("w4g128", "openvino:nbits"), ("w4g128", "openvino:f32")]
 GENAI = [("w4g64-asym", "ort-genai"), ("w4g128", "ort-genai:dq"), ("", "ort-genai")]
 PROMPT = "Once upon a time"
+WINDOWS = 16  # of a ratio of KL
 
 
 def session(folder, optimized=True):
@@ -108,24 +109,33 @@ def family(folder, scheme, target):
     return row(name_of(target, scheme, folder), EXACT, body)
 
 
-def int8(model, scheme, target, activations):
-    """The KL to the float model, over that of nibble's own integer arithmetic on the same artifact.
+def kl_ratio(model, source, activations, work, logits):
+    """logits(ids): the consumer's. -> their KL to the float model beside that of nibble's own integer arithmetic on
+    the same artifact, their ratio. Rounding to bytes is chaotic: of one window alone it is off by 6 %."""
+    theirs, ours = 0, 0
+    for ids in texts_of(model, WINDOWS):
+        wanted = logits_of_nibble(model, ids, work)
+        ours += kl(wanted, logits_of_nibble(source, ids, work, activations)) / WINDOWS
+        theirs += kl(wanted, logits(ids)) / WINDOWS
+    return f"KL {theirs:.5f}, {activations} {ours:.5f}", theirs / ours
 
-    TensorRT's weights are signed, whose products saturate in onnxruntime's fused kernels on CPUs without
+
+def int8(model, scheme, target, activations):
+    """TensorRT's weights are signed, whose products saturate in onnxruntime's fused kernels on CPUs without
     VNNI: its graph runs as its operators say. Of dynamic ranges onnxruntime has one for all tokens of a call, nibble one
     for each token, so each has a call of its own."""
     def body(work):
         source, out = export(model, scheme, target, work)
-        [ids] = texts_of(model, 1)
-        wanted = logits_of_nibble(model, ids, work)
-        ours = kl(wanted, logits_of_nibble(source, ids, work, activations))
-        loaded, width = session(out, optimized=target != "tensorrt"), 1 if activations == "int8-token" else len(ids)
-        seen, past = [], None
-        for begin in range(0, len(ids), width):
-            logits, past = step(loaded, np.array([ids[begin:begin + width]], np.int64), past)
-            seen.append(logits[0])
-        theirs = kl(wanted, np.concatenate(seen))
-        return f"KL {theirs:.5f}, {activations} {ours:.5f}", theirs / ours
+        loaded = session(out, optimized=target != "tensorrt")
+
+        def logits(ids):
+            width = 1 if activations == "int8-token" else len(ids)
+            seen, past = [], None
+            for begin in range(0, len(ids), width):
+                one, past = step(loaded, np.array([ids[begin:begin + width]], np.int64), past)
+                seen.append(one[0])
+            return np.concatenate(seen)
+        return kl_ratio(model, source, activations, work, logits)
     return row(name_of(target, scheme, model) + ": KL ratio", 1.05, body, refusal(target, model))
 
 
@@ -140,20 +150,19 @@ def saturation(scheme, target):
     return row(f"{target} {scheme}: KL", EXACT, body)
 
 
-def logits_of_openvino(folder, ids):
+def load_openvino(folder):
+    """-> ids: logits."""
     compiled = openvino.Core().compile_model(
         str(folder / "model.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"})
-    return compiled(inputs(session(folder), np.array([ids], np.int64)))["logits"][0]
+    described = session(folder)
+    return lambda ids: compiled(inputs(described, np.array([ids], np.int64)))["logits"][0]
 
 
 def int8_in_openvino(model):
     def body(work):
         source, out = export(model, CALIBRATED, "openvino:int8-qdq", work)
-        [ids] = texts_of(model, 1)
-        wanted = logits_of_nibble(model, ids, work)
-        ours = kl(wanted, logits_of_nibble(source, ids, work, "int8-static"))
-        theirs = kl(wanted, logits_of_openvino(out, ids))
-        return f"OpenVINO: KL {theirs:.5f}, int8-static {ours:.5f}", theirs / ours
+        result, ratio = kl_ratio(model, source, "int8-static", work, load_openvino(out))
+        return f"OpenVINO: {result}", ratio
     return row(name_of("openvino:int8-qdq", CALIBRATED, model) + ": KL ratio", 1.05, body)
 
 
@@ -161,7 +170,7 @@ def in_openvino(model, scheme, target):
     def body(work):
         source, out = export(model, scheme, target, work)
         [ids] = texts_of(model, 1)
-        seen, wanted = logits_of_openvino(out, ids), logits_of_nibble(source, ids, work)
+        seen, wanted = load_openvino(out)(ids), logits_of_nibble(source, ids, work)
         return "OpenVINO", np.abs(seen - wanted).max() / wanted.std()
     return row(name_of(target, scheme, model), EXACT, body)
 
@@ -206,9 +215,7 @@ def check():
     for model in models():
         for scheme, target in OPENVINO:
             yield in_openvino(model, fitting(scheme, model), target)
-        # Not in CI yet: 1.06 on a CPU without VNNI, for a reason that is not found out.
-        if not os.environ.get("NIBBLE_INTEROP_LIGHT"):
-            yield int8_in_openvino(model)
+        yield int8_in_openvino(model)
     for folder in families:
         yield in_openvino(folder, "", "openvino")
         yield in_openvino(folder, "w4g16-asym", "openvino")
