@@ -67,6 +67,16 @@ def test_a_memory_limit_leaves_it_out_and_says_so(tmp_path):
     assert any("left out" in note and "--max-memory" in note for note in seen["notes"])
 
 
+@pytest.mark.parametrize("scheme, name, more", [("w2g64-asym", "out", ["--embedding", "w8"]), ("q2_k", "out.gguf", [])])
+def test_the_embedding_stays_quantized(scheme, name, more, tmp_path):
+    job = [scheme if part == "w2g64-asym" else part for part in QUANTIZE]
+    run(*job, *more, "-o", tmp_path / name, "--distill", "none")
+    plain = run_json("inspect", tmp_path / name)
+    assert run_json(*job, *more, "-o", tmp_path / name, "--distill", "scales", "--force")["distillation"]["kept"]
+    learned = run_json("inspect", tmp_path / name)
+    assert learned["stored"]["dtypes"] == plain["stored"]["dtypes"]
+
+
 def test_too_few_windows_are_refused(tmp_path):
     done = run(*BEST[:8], "--distill", "codes", "--windows", 4, "-o", tmp_path / "out", code=1)
     assert "too few" in done.stderr

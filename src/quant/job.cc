@@ -63,7 +63,9 @@ Status run_distillation(const Weights& weights, const Embedding& embedding, cons
       r.kept ? "kept" : "not kept"));
   note("{}", record.notes.back());
   if (!r.kept) return {};
-  record.modules.clear();
+  // Blocks are reported anew; the embedding, which is quantized already, stays.
+  std::erase_if(record.modules,
+                [&](const ModuleReport& m) { return m.module != embedding_module(c); });
   report.zeros = report.weights = 0;
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     QuantizedBlock& block = blocks[static_cast<size_t>(layer)];
