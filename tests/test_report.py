@@ -6,7 +6,7 @@ import pytest
 from nibble import SHARED, TALES, needs_shared, refused, run, run_json
 
 TEXT = ["--text", TALES / "held_out.txt", "--tokens", 1200]
-VOID = {"meta", "link", "br", "line"}
+VOID = {"meta", "link", "br", "line", "circle", "polyline"}
 
 
 class Page(html.parser.HTMLParser):
@@ -84,3 +84,26 @@ def test_bad_input(tmp_path):
     refused("report", TALES, "--against", SHARED / "models/stories260K", "-o", tmp_path / "r.html", *TEXT,
             words=["not the same model"], leaves=tmp_path)
     assert "--text" in run(*args, code=2).stderr
+
+
+def test_other_versions_are_measured_on_the_same_text(made, tmp_path):
+    folder, alone = made
+    others = {"w8": "w8", "a & <b>": "w2g64-asym"}
+    for name, scheme in others.items():
+        run("quantize", TALES, "-o", tmp_path / name, "--scheme", scheme, "--method", "rtn")
+    beside = [part for name in others for part in ("--beside", tmp_path / name)]
+    seen = run_json("report", folder / "small", "--against", TALES, *TEXT, *beside, "-o", tmp_path / "r.html",
+                    "--markdown", tmp_path / "r.md")
+    assert alone["beside"] == [] and seen["kl_mean"] == alone["kl_mean"]
+    assert [v["model"] for v in seen["beside"]] == ["a & <b>", "w8"], "by bytes"
+    for version in seen["beside"]:
+        measured = run_json("eval", tmp_path / version["model"], "--against", TALES, *TEXT)
+        for key in ("kl_mean", "top1", "bpw"):
+            assert version[key] == pytest.approx(measured[key], abs=1e-12), key
+    text = (tmp_path / "r.html").read_text()
+    Page(text)
+    assert text.count("a &amp; &lt;b&gt;") == 2 and "http" not in text
+    assert text.count("<circle") == 4, "three versions, and a ring around this one"
+    assert f"{seen['beside'][0]['kl_mean']:.6f}" in (tmp_path / "r.md").read_text()
+    refused("report", folder / "small", "--against", TALES, *TEXT, "--beside", tmp_path / "none", "-o",
+            tmp_path / "x.html", words=["none"])

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/common.h"
-#include "cli/pareto_svg.h"
+#include "report/pareto_svg.h"
 #include "runtime/limits.h"
 
 namespace nibble {

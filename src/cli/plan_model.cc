@@ -8,11 +8,11 @@
 #include "cli/common.h"
 #include "cli/machine.h"
 #include "cli/measured_recipe.h"
-#include "cli/pareto_svg.h"
 #include "cli/plan_matrix.h"
 #include "cli/plan_validation.h"
 #include "cli/sizes.h"
 #include "quant/loss_estimate.h"
+#include "report/pareto_svg.h"
 
 namespace nibble {
 namespace {

@@ -15,7 +15,15 @@ struct Flags {
 };
 
 Json figures(const Report& r) {
+  Json beside = Json::array();
+  for (const ReportVersion& v : r.versions)
+    beside.push_back({{"model", v.name},
+                      {"bytes", v.bytes},
+                      {"bpw", v.bits},
+                      {"kl_mean", v.kl},
+                      {"top1", v.top1}});
   return {{"model", r.name},
+          {"beside", beside},
           {"bpw", r.loss.size.bits_per_weight()},
           {"bytes", r.loss.size.file_bytes},
           {"kl_mean", r.loss.scores.kl_mean},
@@ -27,6 +35,7 @@ Json figures(const Report& r) {
 
 Result<int> write_report(Flags& f) {
   f.report.model = NB_TRY(model_folder(f.report.model));
+  for (std::string& other : f.report.beside) other = NB_TRY(model_folder(other));
   std::vector<DeviceProfile> devices;
   if (auto folder = find_data("devices")) devices = NB_TRY(read_devices(*folder));
   Report r = NB_TRY(gather_report(f.report, devices, cpu_name()));
@@ -48,6 +57,11 @@ CommandBody setup(CLI::App& app) {
   app.add_option("--text", f->report.text, "UTF-8 text that calibration never saw")->required();
   app.add_option("--tokens", f->report.windows.tokens, "Use only the first N tokens of the text")
       ->check(CLI::PositiveNumber);
+  app.add_option("--beside", f->report.beside,
+                 "Another quantized version, measured on the same text for a picture of size and "
+                 "loss; may be given several times")
+      ->type_name("MODEL")
+      ->allow_extra_args(false);
   app.add_option(
          "-p,--prompt", f->report.prompts,
          "A text that both models continue; may be given several times (default: beginnings "

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <numeric>
 #include <set>
+#include <tuple>
 
 #include "base/file.h"
 #include "report/report.h"
@@ -141,12 +142,47 @@ std::vector<DeviceFit> fits_on(const std::vector<DeviceProfile>& devices, const 
   return out;
 }
 
+std::string name_of(const std::string& folder) {
+  return std::filesystem::path(folder + "/.").parent_path().filename().string();
+}
+
+// On the same windows, one after another.
+Result<std::vector<ReportVersion>> measure_beside(const ReportOptions& o,
+                                                  const TextModel& reference) {
+  std::vector<ReportVersion> out;
+  for (const std::string& folder : o.beside) {
+    Decoder other = NB_TRY(Decoder::load(folder, o.activations, o.windows.context));
+    std::vector<Window> windows = NB_TRY(held_out_windows(
+        other, &reference.decoder, *NB_TRY(reference.need_tokenizer()), o.text, o.windows));
+    TokenScores scores = score_windows(other, &reference.decoder, windows);
+    out.push_back(version_of(name_of(folder),
+                             NB_TRY(evaluation_of(other, &reference.decoder, windows, scores))));
+  }
+  std::ranges::stable_sort(out, {}, &ReportVersion::bytes);
+  return out;
+}
+
 }  // namespace
+
+ReportVersion version_of(const std::string& name, const Evaluation& loss) {
+  return {name, loss.size.file_bytes, loss.size.bits_per_weight(), loss.scores.kl_mean,
+          loss.scores.top1};
+}
+
+std::vector<ReportVersion> front_of(std::vector<ReportVersion> versions) {
+  std::ranges::sort(versions, [](const ReportVersion& a, const ReportVersion& b) {
+    return std::tie(a.bytes, a.kl) < std::tie(b.bytes, b.kl);
+  });
+  std::vector<ReportVersion> out;
+  for (ReportVersion& v : versions)
+    if (out.empty() || v.kl < out.back().kl) out.push_back(std::move(v));
+  return out;
+}
 
 Result<Report> gather_report(const ReportOptions& o, const std::vector<DeviceProfile>& devices,
                              const std::string& cpu) {
   Report r;
-  r.name = std::filesystem::path(o.model + "/.").parent_path().filename().string();
+  r.name = name_of(o.model);
   r.cpu = cpu;
   TextModel model = NB_TRY(TextModel::load(o.model, o.activations, o.windows.context));
   TextModel reference = NB_TRY(TextModel::load(o.against, Activations::kFloat, o.windows.context));
@@ -161,6 +197,7 @@ Result<Report> gather_report(const ReportOptions& o, const std::vector<DevicePro
   r.loss = NB_TRY(evaluation_of(model.decoder, &reference.decoder, windows, scores));
   r.worst = NB_TRY(worst_of(scores, windows, tokenizer));
   r.kl = std::move(scores.kl);
+  r.versions = NB_TRY(measure_beside(o, reference));
   std::vector<std::string> prompts = o.prompts;
   if (prompts.empty()) prompts = NB_TRY(prompts_from(windows, tokenizer));
   auto [small, small_rate] = NB_TRY(write_samples(model, prompts, o.sample_tokens));

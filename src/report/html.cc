@@ -1,4 +1,5 @@
 #include "report/page.h"
+#include "report/pareto_svg.h"
 #include "report/pictures.h"
 #include "report/report.h"
 
@@ -38,6 +39,33 @@ std::string loss(const Report& r) {
       "<p>How many tokens have which KL:</p>\n{}",
       s.perplexity, s.reference_perplexity, s.ratio_low, s.ratio_high, s.kl_mean, s.kl_p99,
       s.kl_max, r.loss.tokens, html_text(r.arithmetic), histogram_svg(histogram_of(r.kl)));
+}
+
+std::string versions(const Report& r) {
+  if (r.versions.empty()) return "";
+  std::vector<ReportVersion> all = r.versions;
+  all.push_back(version_of(r.name, r.loss));
+  ParetoPicture picture{.title = "size and loss of each version",
+                        .x_label = "MB of all tensors",
+                        .y_label = "KL, nats a token"};
+  auto point = [](const ReportVersion& v) {
+    return ParetoPoint{static_cast<double>(v.bytes) / 1e6, v.kl, v.name};
+  };
+  for (const ReportVersion& v : all) picture.points.push_back(point(v));
+  for (const ReportVersion& v : front_of(all)) picture.line.push_back(point(v));
+  picture.chosen = point(all.back());
+  std::string out =
+      "<h2>Beside other versions</h2>\n<p>Measured on the same text. The line joins those that no "
+      "other is as small as and closer to the float model; this one has a ring.</p>\n"
+      "<div class=\"wide\">" +
+      pareto_figure(picture) +
+      "</div>\n<div class=\"wide\"><table><tr><th>version</th><th>MB</th><th>bits per weight</th>"
+      "<th>KL</th><th>same likeliest</th></tr>\n";
+  for (const ReportVersion& v : all)
+    out += fmt::format(
+        "<tr><td>{}</td><td>{:.2f}</td><td>{:.3f}</td><td>{:.5f}</td><td>{:.2f}&nbsp;%</td></tr>\n",
+        html_text(v.name), static_cast<double>(v.bytes) / 1e6, v.bits, v.kl, 100 * v.top1);
+  return out + "</table></div>\n";
 }
 
 std::string worst(const Report& r) {
@@ -106,7 +134,7 @@ std::string report_html(const Report& r) {
         "<h2>Bits and errors of each linear</h2>\n<p>Bits, and below the relative error of its "
         "weights or outputs as quantize reported it; stronger is larger.</p>\n" +
         heat_map(r.linears);
-  out += loss(r) + worst(r) + samples(r) + device_table(r) + provenance(r);
+  out += loss(r) + versions(r) + worst(r) + samples(r) + device_table(r) + provenance(r);
   return html_page(r.name + ": nibble's report", out);
 }
 

@@ -53,6 +53,16 @@ std::string report_markdown(const Report& r) {
                          l.block < 0 ? std::string("-") : std::to_string(l.block), plain(l.name),
                          plain(l.scheme), l.error);
   }
+  if (!r.versions.empty()) {
+    out +=
+        "\n## Beside other versions\n\n| version | bytes | bits per weight | KL | same likeliest "
+        "token |\n|---|---|---|---|---|\n";
+    std::vector<ReportVersion> all = r.versions;
+    all.push_back(version_of(r.name, r.loss));
+    for (const ReportVersion& v : all)
+      out += fmt::format("| {} | {} | {:.3f} | {:.6f} | {:.2f} % |\n", plain(v.name), v.bytes,
+                         v.bits, v.kl, 100 * v.top1);
+  }
   out +=
       "\n## Where it moved most\n\n| KL | float | this | text | token |\n|---|---|---|---|---|\n";
   for (const WorstToken& w : r.worst)

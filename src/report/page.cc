@@ -27,6 +27,7 @@ svg { width: 100%; max-width: 760px; height: auto; }
 svg rect { fill: rgb(var(--mark)); }
 svg text { fill: var(--soft); font-size: 11px; }
 svg line { stroke: var(--line); }
+svg.pareto { min-width: 560px; } svg.pareto polyline { stroke: rgb(var(--mark)); }
 .worst { overflow-wrap: anywhere; }
 mark { background: rgb(var(--mark) / .3); color: inherit; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: 12px; }

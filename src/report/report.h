@@ -15,6 +15,7 @@ struct ReportOptions {
   std::string text;            // held-out
   WindowOptions windows;
   Activations activations = Activations::kFloat;  // of the candidate's scores and samples
+  std::vector<std::string> beside;   // other quantized versions, for the picture of size and loss
   std::vector<std::string> prompts;  // continued greedily by both; empty: taken from the text
   int64_t sample_tokens = 40;
 };
@@ -38,6 +39,13 @@ struct Sample {
   std::string prompt, by_float, by_model;
 };
 
+// A version in the picture of size and loss.
+struct ReportVersion {
+  std::string name;
+  int64_t bytes = 0;  // of all tensors
+  double bits = 0, kl = 0, top1 = 0;
+};
+
 struct DeviceFit {
   std::string device;
   bool fits = false;         // weights and a cache of 2,048 tokens in the memory beside the system
@@ -53,11 +61,17 @@ struct Report {
   std::vector<ReportLinear> linears;
   std::vector<double> kl;  // of every scored token
   std::vector<WorstToken> worst;
+  std::vector<ReportVersion> versions;  // the others', by bytes; this one is none of them
   std::vector<Sample> samples;
   double tokens_per_second = 0, float_tokens_per_second = 0;  // while the samples were written
   std::string cpu;
   std::vector<DeviceFit> devices;
 };
+
+// As one of the versions.
+ReportVersion version_of(const std::string& name, const Evaluation& loss);
+// Those that no other is as small as and closer to the float model, by bytes.
+std::vector<ReportVersion> front_of(std::vector<ReportVersion> versions);
 
 // Measures all of it. `devices`: the profiles to judge.
 Result<Report> gather_report(const ReportOptions& options,

@@ -52,13 +52,15 @@ def check():
         return
     with tempfile.TemporaryDirectory() as scratch, Browser() as browser:
         folder = pathlib.Path(scratch)
-        nibble("quantize", TALES, "-o", folder / "small", "--scheme", "w3g128", "--method", "rtn")
+        for name, scheme in (("small", "w3g128"), ("larger", "w4g32"), ("smaller", "w2g64-asym")):
+            nibble("quantize", TALES, "-o", folder / name, "--scheme", scheme, "--method", "rtn")
         page = folder / "report.html"
         nibble("report", folder / "small", "--against", TALES, "--text", TALES / "held_out.txt", "--tokens", 2000,
-               "-o", page)
+               "--beside", folder / "larger", "--beside", folder / "smaller", "-o", page)
         kilobytes = page.stat().st_size / 1000
         yield Row("size", f"{kilobytes:.0f} kB, at most 2000", kilobytes < 2000)
         pictures = pathlib.Path(os.environ.get("NIBBLE_SCREENSHOTS", folder))
+        pictures.mkdir(parents=True, exist_ok=True)
         for width, height in ((380, 800), (1400, 900)):
             for dark in (False, True):
                 browser.problems.clear()

@@ -1,7 +1,9 @@
-#include "cli/pareto_svg.h"
+#include "report/pareto_svg.h"
 
 #include <algorithm>
 #include <cmath>
+
+#include "report/pictures.h"
 
 namespace nibble {
 namespace {
@@ -87,17 +89,9 @@ std::string draw_axes(const Axes& a, const ParetoPicture& picture) {
                    (kTop + bottom) / 2, picture.y_label);
 }
 
-}  // namespace
-
-std::string pareto_svg(const ParetoPicture& picture) {
+std::string drawing(const ParetoPicture& picture) {
   Axes a(picture);
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
-      "height=\"{1}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n"
-      "<rect width=\"{0}\" height=\"{1}\" fill=\"white\"/>\n",
-      kWidth, kHeight);
-  out += text(kLeft, 24, "start", picture.title);
-  out += draw_axes(a, picture);
+  std::string out = draw_axes(a, picture);
   out += "<polyline fill=\"none\" stroke=\"#1f6fb4\" stroke-width=\"2\" points=\"";
   double last = -1;
   for (const ParetoPoint& p : picture.line) {
@@ -118,7 +112,26 @@ std::string pareto_svg(const ParetoPicture& picture) {
         "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"7\" fill=\"none\" stroke=\"#1a7f37\" "
         "stroke-width=\"2.5\"/>\n",
         a.x(picture.chosen->x), a.y(picture.chosen->y));
-  return out + "</svg>\n";
+  return out;
+}
+
+}  // namespace
+
+std::string pareto_svg(const ParetoPicture& picture) {
+  return fmt::format(
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
+             "height=\"{1}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n"
+             "<rect width=\"{0}\" height=\"{1}\" fill=\"white\"/>\n",
+             kWidth, kHeight) +
+         text(kLeft, 24, "start", picture.title) + drawing(picture) + "</svg>\n";
+}
+
+std::string pareto_figure(ParetoPicture picture) {
+  for (ParetoPoint& p : picture.points) p.label = html_text(p.label);
+  return fmt::format(
+             "<svg class=\"pareto\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n",
+             kWidth, kHeight, html_text(picture.title)) +
+         drawing(picture) + "</svg>\n";
 }
 
 }  // namespace nibble

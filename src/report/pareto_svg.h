@@ -21,5 +21,7 @@ struct ParetoPicture {
 
 // A whole SVG file. There is one point at least.
 std::string pareto_svg(const ParetoPicture& picture);
+// The same as part of a page, whose style gives texts and lines their colours. Labels are text.
+std::string pareto_figure(ParetoPicture picture);
 
 }  // namespace nibble
