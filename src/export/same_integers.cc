@@ -52,7 +52,7 @@ bool same_row(const QuantizedMatrix& a, const QuantizedMatrix& b, int64_t row, i
 bool same_integers(const QuantizedMatrix& a, const QuantizedMatrix& b) {
   NB_CHECK(a.rows() == b.rows() && a.cols() == b.cols());
   constexpr int64_t kRows = 64;
-  auto [step, longer] = std::minmax(group_size(a), group_size(b));
+  auto [step, longer] = std::minmax({group_size(a), group_size(b)});  // values, not references
   if (longer % step != 0) return false;
   std::atomic<bool> same = true;
   parallel_for(ceil_div(a.rows(), kRows), [&, step = step](int64_t i) {

@@ -1,7 +1,5 @@
 #include "export/same_integers.h"
 
-#include <limits>
-
 #include "base/test_util.h"
 #include "export/ggml_exact.h"
 
