@@ -38,7 +38,8 @@ Result<std::string> remembered_digest(const Checkpoint& checkpoint, const std::s
   std::string path = fmt::format("{}/{}.digest", folder, name);
   if (auto kept = read_file(path, kDigits); kept && is_digest(*kept)) return *kept;
   std::string digest = NB_TRY(checkpoint.digest());
-  NB_OK(write_file(path, digest));
+  // A folder that takes no note, a read-only one, costs the next start this reading and no more.
+  static_cast<void>(write_file(path, digest));
   return digest;
 }
 
