@@ -130,11 +130,12 @@ void exact_ggml_row(const GgmlType& type, const QuantizedMatrix& w, int64_t row,
   thread_local std::vector<Grid> grids;
   grids.resize(static_cast<size_t>(w.groups()));
   w.grids(row, grids);
-  int64_t size = grids.size() > 1 ? w.group_size() : w.cols(), at = 0;
+  int64_t at = 0;
   for (const Grid& g : grids) {
     int moved = t.affine ? 0 : (1 << (t.bits - 1)) - g.zero;
     Grid own = ggml_grid_of(form, {g.scale, static_cast<float>(g.zero) * g.scale}, 1, 1);
-    for (int64_t end = std::min(w.cols(), at + size); at < end; at += kBlock, out += type.bytes) {
+    for (int64_t end = std::min(w.cols(), at + w.group_size()); at < end;
+         at += kBlock, out += type.bytes) {
       uint8_t* q = codes.data() + at;
       for (int64_t j = 0; moved != 0 && j < kBlock; ++j) q[j] = static_cast<uint8_t>(q[j] + moved);
       put_ggml_block(type, std::span(&own, 1), q, out);

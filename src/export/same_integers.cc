@@ -22,8 +22,6 @@ struct Row {
   }
 };
 
-int64_t group_size(const QuantizedMatrix& w) { return w.groups() == 1 ? w.cols() : w.group_size(); }
-
 // Codes a and b of columns that share the grids p and q.
 bool same_columns(const uint8_t* a, const Grid& p, const uint8_t* b, const Grid& q, size_t count) {
   if (p.scale != q.scale || p.low != q.low || p.levels != q.levels) return false;
@@ -38,7 +36,7 @@ bool same_row(const QuantizedMatrix& a, const QuantizedMatrix& b, int64_t row, i
   thread_local Row x, y;
   x.read(a, row);
   y.read(b, row);
-  int64_t size_a = group_size(a), size_b = group_size(b);
+  int64_t size_a = a.group_size(), size_b = b.group_size();
   for (int64_t at = 0; at < a.cols(); at += step)
     if (!same_columns(x.codes.data() + at, x.grids[static_cast<size_t>(at / size_a)],
                       y.codes.data() + at, y.grids[static_cast<size_t>(at / size_b)],
@@ -52,7 +50,7 @@ bool same_row(const QuantizedMatrix& a, const QuantizedMatrix& b, int64_t row, i
 bool same_integers(const QuantizedMatrix& a, const QuantizedMatrix& b) {
   NB_CHECK(a.rows() == b.rows() && a.cols() == b.cols());
   constexpr int64_t kRows = 64;
-  auto [step, longer] = std::minmax({group_size(a), group_size(b)});  // values, not references
+  auto [step, longer] = std::minmax({a.group_size(), b.group_size()});  // values, not references
   if (longer % step != 0) return false;
   std::atomic<bool> same = true;
   parallel_for(ceil_div(a.rows(), kRows), [&, step = step](int64_t i) {

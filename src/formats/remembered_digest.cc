@@ -1,14 +1,10 @@
 #include "formats/remembered_digest.h"
 
-#include <xxhash.h>
-
 namespace nibble {
 namespace {
 
 constexpr std::chrono::nanoseconds kStep = std::chrono::seconds(2);
 constexpr size_t kDigits = 32;
-
-std::string hex(XXH128_hash_t h) { return fmt::format("{:016x}{:016x}", h.high64, h.low64); }
 
 // A name for the checkpoint as its files are; empty where only reading tells.
 Result<std::string> name_of(const Checkpoint& checkpoint,
@@ -22,7 +18,7 @@ Result<std::string> name_of(const Checkpoint& checkpoint,
     text += fmt::format("\n{} {} {} {} {} {}", s.device, s.inode, s.size, s.modified, s.changed,
                         t.name);
   }
-  return hex(XXH3_128bits(text.data(), text.size()));
+  return digest_of(text, {});
 }
 
 bool is_digest(const std::string& text) {

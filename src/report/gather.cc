@@ -146,18 +146,13 @@ std::string name_of(const std::string& folder) {
   return std::filesystem::path(folder + "/.").parent_path().filename().string();
 }
 
-// On the same windows, one after another.
-Result<std::vector<ReportVersion>> measure_beside(const ReportOptions& o,
-                                                  const TextModel& reference) {
+Result<std::vector<ReportVersion>> measure_beside(const ReportOptions& o) {
   std::vector<ReportVersion> out;
-  for (const std::string& folder : o.beside) {
-    Decoder other = NB_TRY(Decoder::load(folder, o.activations, o.windows.context));
-    std::vector<Window> windows = NB_TRY(held_out_windows(
-        other, &reference.decoder, *NB_TRY(reference.need_tokenizer()), o.text, o.windows));
-    TokenScores scores = score_windows(other, &reference.decoder, windows);
-    out.push_back(version_of(name_of(folder),
-                             NB_TRY(evaluation_of(other, &reference.decoder, windows, scores))));
-  }
+  for (const std::string& folder : o.beside)
+    out.push_back(
+        version_of(name_of(folder),
+                   NB_TRY(evaluate(NB_TRY(Weights::open(folder)), NB_TRY(Weights::open(o.against)),
+                                   o.against, {o.text, o.windows, o.activations}))));
   std::ranges::stable_sort(out, {}, &ReportVersion::bytes);
   return out;
 }
@@ -167,6 +162,12 @@ Result<std::vector<ReportVersion>> measure_beside(const ReportOptions& o,
 ReportVersion version_of(const std::string& name, const Evaluation& loss) {
   return {name, loss.size.file_bytes, loss.size.bits_per_weight(), loss.scores.kl_mean,
           loss.scores.top1};
+}
+
+std::vector<ReportVersion> all_versions(const Report& r) {
+  std::vector<ReportVersion> out = r.versions;
+  out.push_back(version_of(r.name, r.loss));
+  return out;
 }
 
 std::vector<ReportVersion> front_of(std::vector<ReportVersion> versions) {
@@ -197,7 +198,7 @@ Result<Report> gather_report(const ReportOptions& o, const std::vector<DevicePro
   r.loss = NB_TRY(evaluation_of(model.decoder, &reference.decoder, windows, scores));
   r.worst = NB_TRY(worst_of(scores, windows, tokenizer));
   r.kl = std::move(scores.kl);
-  r.versions = NB_TRY(measure_beside(o, reference));
+  r.versions = NB_TRY(measure_beside(o));
   std::vector<std::string> prompts = o.prompts;
   if (prompts.empty()) prompts = NB_TRY(prompts_from(windows, tokenizer));
   auto [small, small_rate] = NB_TRY(write_samples(model, prompts, o.sample_tokens));

@@ -43,8 +43,7 @@ std::string loss(const Report& r) {
 
 std::string versions(const Report& r) {
   if (r.versions.empty()) return "";
-  std::vector<ReportVersion> all = r.versions;
-  all.push_back(version_of(r.name, r.loss));
+  std::vector<ReportVersion> all = all_versions(r);
   ParetoPicture picture{.title = "size and loss of each version",
                         .x_label = "MB of all tensors",
                         .y_label = "KL, nats a token"};

@@ -57,9 +57,7 @@ std::string report_markdown(const Report& r) {
     out +=
         "\n## Beside other versions\n\n| version | bytes | bits per weight | KL | same likeliest "
         "token |\n|---|---|---|---|---|\n";
-    std::vector<ReportVersion> all = r.versions;
-    all.push_back(version_of(r.name, r.loss));
-    for (const ReportVersion& v : all)
+    for (const ReportVersion& v : all_versions(r))
       out += fmt::format("| {} | {} | {:.3f} | {:.6f} | {:.2f} % |\n", plain(v.name), v.bytes,
                          v.bits, v.kl, 100 * v.top1);
   }

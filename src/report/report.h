@@ -70,6 +70,8 @@ struct Report {
 
 // As one of the versions.
 ReportVersion version_of(const std::string& name, const Evaluation& loss);
+// The report's others, and last this one.
+std::vector<ReportVersion> all_versions(const Report& report);
 // Those that no other is as small as and closer to the float model, by bytes.
 std::vector<ReportVersion> front_of(std::vector<ReportVersion> versions);
 

@@ -41,6 +41,15 @@ def kl(wanted, seen):
     return float((np.exp(p) * (p - q)).sum(-1).mean())
 
 
+def kl_means(model, texts, work, *candidates):
+    """The mean KL to the float model over the texts of each candidate, ids -> logits."""
+    seen = []
+    for ids in texts:
+        wanted = logits_of_nibble(model, ids, work)
+        seen.append([kl(wanted, logits(ids)) for logits in candidates])
+    return np.mean(seen, axis=0).tolist()
+
+
 def name_of(target, scheme, model, *more):
     return " ".join(part for part in (target, scheme, model.name, *more) if part)
 

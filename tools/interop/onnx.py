@@ -8,7 +8,7 @@ import onnxruntime
 import openvino
 from safetensors.numpy import load_file
 
-from interop.arrays import EXACT, export, kl, logits_of_nibble, name_of, row
+from interop.arrays import EXACT, export, kl, kl_means, logits_of_nibble, name_of, row
 from interop.common import BLOOM, GOLDEN, TALES, fitting, models, nibble, refusal, texts_of, windows
 
 CALIBRATED = "w8 --input-ranges minmax"
@@ -112,11 +112,8 @@ def family(folder, scheme, target):
 def kl_ratio(model, source, activations, work, logits):
     """logits(ids): the consumer's. -> their KL to the float model beside that of nibble's own integer arithmetic on
     the same artifact, their ratio. Rounding to bytes is chaotic: of one window alone it is off by 6 %."""
-    theirs, ours = 0, 0
-    for ids in texts_of(model, WINDOWS):
-        wanted = logits_of_nibble(model, ids, work)
-        ours += kl(wanted, logits_of_nibble(source, ids, work, activations)) / WINDOWS
-        theirs += kl(wanted, logits(ids)) / WINDOWS
+    ours, theirs = kl_means(model, texts_of(model, WINDOWS), work,
+                            lambda ids: logits_of_nibble(source, ids, work, activations), logits)
     return f"KL {theirs:.5f}, {activations} {ours:.5f}", theirs / ours
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from safetensors.numpy import load_file
 
-from interop.arrays import EXACT, export, kl, logits_of_nibble, name_of, row
+from interop.arrays import EXACT, export, kl_means, logits_of_nibble, name_of, row
 from interop.common import GOLDEN, ROOT, TALES, fitting, models, nibble, texts_of, windows
 
 sys.path.append(str(ROOT / "tests"))
@@ -108,11 +108,9 @@ def divergence(model, scheme, target, resolver):
     def body(work):
         source, out = with_shape(scheme, target, model, work, 256, 64)
         texts = windows(4, 192) if model == TALES else windows(2)
-        loaded, ours, theirs = Model(out, resolver), 0., 0.
-        for ids in texts:
-            wanted = logits_of_nibble(model, ids, work)
-            ours += kl(wanted, logits_of_nibble(source, ids, work, "int8-token")) / len(texts)
-            theirs += kl(wanted, loaded.step(ids, loaded.empty(), 0)[0]) / len(texts)
+        loaded = Model(out, resolver)
+        ours, theirs = kl_means(model, texts, work, lambda ids: logits_of_nibble(source, ids, work, "int8-token"),
+                                lambda ids: loaded.step(ids, loaded.empty(), 0)[0])
         return f"KL {theirs:.5f}, int8-token {ours:.5f}", theirs / ours
     return row(name_of(target, scheme, model, resolver) + ": KL ratio", 1.05, body)
 
@@ -123,11 +121,9 @@ def rounded(model, scheme, target, resolver):
         ranges = [] if "block32" in target else ["--calibration", TALES / "calibration.txt", "--windows", 32]
         source, out = export(model, scheme, target, work, "--context", 128, "--prefill", 32, *ranges)
         texts = windows(4, 96) if model == TALES else windows(2)
-        loaded, file, ours, theirs = Model(out, resolver), TfliteFile(out / "model.tflite"), 0., 0.
-        for ids in texts:
-            wanted = logits_of_nibble(model, ids, work)
-            ours += kl(wanted, file.logits(ids)[0]) / len(texts)
-            theirs += kl(wanted, loaded.step(ids, loaded.empty(), 0)[0]) / len(texts)
+        loaded, file = Model(out, resolver), TfliteFile(out / "model.tflite")
+        ours, theirs = kl_means(model, texts, work, lambda ids: file.logits(ids)[0],
+                                lambda ids: loaded.step(ids, loaded.empty(), 0)[0])
         return f"KL {theirs:.5f}, ours {ours:.5f}", theirs / ours
     return row(name_of(target, scheme, model, resolver) + ": KL ratio", 1.05, body)
 
