@@ -3,7 +3,8 @@ import os
 import re
 
 import pytest
-from nibble import TALES, run, run_json
+from nibble import TALES, needs_shared, run, run_json
+from test_golden import GOLDEN
 
 QUICK = ["bench", TALES, "--runs", 3, "--warmup", 1]
 
@@ -64,6 +65,15 @@ def test_profile_covers_the_time(quantized):
         assert operators["down"]["macs"] == 2 * test["tokens"] * 4 * 256 * 768
         assert re.match(r"\d+ % of the time (reads|multiplies|is bound)", test["bottleneck"])
         assert operators["down"]["bytes"] > 0 and operators["the rest"]["bound"] == "-"
+
+
+@needs_shared
+@pytest.mark.parametrize("model", ["llama", "mistral-window", "mixtral"])
+def test_operators_read_what_the_row_counts(model):
+    """Windows shorter than the sequence, and experts, of which 40 tokens choose each."""
+    seen = run_json("bench", GOLDEN / model, "-p", 40, "-n", 4, "--depth", 40, "--runs", 2, "--warmup", 0, "--profile")
+    for test in seen["tests"]:
+        assert sum(o["bytes"] for o in test["operators"]) == 2 * test["read_bytes"], test["test"]
 
 
 def test_tables_in_markdown(quantized):

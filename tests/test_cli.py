@@ -101,6 +101,18 @@ def test_packed_weights_are_kept_and_change_nothing(tmp_path):
     assert "delete it" in run(*args, "--packed", kept, code=1).stderr
 
 
+def test_packed_weights_of_static_inputs_are_kept_apart(tmp_path):
+    """A head has no stored range and stays float then, so that one thing less is packed."""
+    model, kept = tmp_path / "m", tmp_path / "kept"
+    run("quantize", TALES, "-o", model, "--scheme", "w8", "--method", "rtn", "--head", "w8", "--input-ranges",
+        "minmax", "--calibration", TALES / "calibration.txt", "--windows", 2)
+    kept.mkdir()
+    for way in ("int8", "int8-static") * 2:
+        args = ["run", model, "-p", "Once upon a time", "-n", 8, "--temperature", 0, "--activations", way]
+        assert run_json(*args)["ids"] == run_json(*args, "--packed", kept)["ids"]
+    assert len(list(kept.glob("*.packed"))) == 2
+
+
 def test_run_reads_prompts_line_by_line():
     out = run("run", TALES, "-n", 4, "--temperature", 0, stdin=b"Once upon a time\nOnce upon a time\n")
     assert out.stdout.count(", there was a") == 2

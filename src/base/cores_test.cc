@@ -10,12 +10,18 @@ namespace {
 
 class Cores : public testing::Test {
  protected:
-  void put(int core, const std::string& name, const std::string& text) {
-    std::filesystem::path path = sys_ / fmt::format("devices/system/cpu/cpu{}/{}", core, name);
+  void put(const std::string& name, const std::string& text) {
+    std::filesystem::path path = sys_ / name;
     std::filesystem::create_directories(path.parent_path());
     ASSERT_TRUE(succeeds(write_file(path.string(), text + "\n")));
   }
+  void put(int core, const std::string& name, const std::string& text) {
+    put(fmt::format("devices/system/cpu/cpu{}/{}", core, name), text);
+  }
+  // The groups' files lie in the same folder.
+  int threads() { return worthwhile_threads(sys_.path(), sys_.path()); }
   TempFolder sys_;
+  int all_ = static_cast<int>(usable_cores().size());
 };
 
 TEST_F(Cores, KeepTheirOrderWhereNothingIsKnown) {
@@ -44,6 +50,50 @@ TEST_F(Cores, UsableOnesStayTheSameWhenAThreadIsPinned) {
   ASSERT_TRUE(stay_on({cores.back()}));
   EXPECT_EQ(usable_cores(), cores);
   EXPECT_TRUE(stay_on(cores));
+}
+
+TEST_F(Cores, AllAreWorthAThreadWhereNoGroupLimitsThem) {
+  EXPECT_EQ(threads(), all_);
+  put("self/cgroup", "3:cpuset:/\n1:cpu:/\n0::/user.slice/a");
+  put("fs/cgroup/user.slice/a/cpu.max", "max 100000");
+  put("fs/cgroup/cpu/cpu.cfs_quota_us", "-1");
+  put("fs/cgroup/cpu/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(threads(), all_);
+  put("fs/cgroup/user.slice/a/cpu.max", "100000000 100000");
+  EXPECT_EQ(threads(), all_);
+}
+
+TEST_F(Cores, AGroupsTimeLimitsThreads) {
+  put("self/cgroup", "0::/a/b");
+  put("fs/cgroup/a/b/cpu.max", "100000 100000");
+  EXPECT_EQ(threads(), 1);
+  put("fs/cgroup/a/b/cpu.max", "20000 100000");  // a fifth of a core
+  EXPECT_EQ(threads(), 1);
+  put("fs/cgroup/a/b/cpu.max", "110000 100000");
+  EXPECT_EQ(threads(), std::min(2, all_));
+}
+
+TEST_F(Cores, SoDoesTheGroupAroundItAndTheRootOfAContainer) {
+  put("self/cgroup", "0::/a/b");
+  put("fs/cgroup/a/b/cpu.max", "max 100000");
+  put("fs/cgroup/a/cpu.max", "50000 100000");
+  EXPECT_EQ(threads(), 1);
+  put("fs/cgroup/a/cpu.max", "max 100000");
+  put("fs/cgroup/cpu.max", "50000 100000");
+  EXPECT_EQ(threads(), 1);
+}
+
+TEST_F(Cores, VersionOneSaysItInTwoFiles) {
+  put("self/cgroup", "4:cpuacct,cpu:/docker/0a\n3:memory:/docker/0a");
+  put("fs/cgroup/cpu/cpu.cfs_quota_us", "50000");
+  put("fs/cgroup/cpu/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(threads(), 1);
+}
+
+TEST_F(Cores, WrongWordsLimitNothing) {
+  put("self/cgroup", "0::a\n:\n\n1:cpu\nwords");
+  put("fs/cgroup/cpu.max", "words");
+  EXPECT_EQ(threads(), all_);
 }
 
 }  // namespace

@@ -140,6 +140,8 @@ class Pool {
   static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb");  // some ten nanoseconds, where YIELD takes none
 #else
     std::this_thread::yield();
 #endif
@@ -216,7 +218,10 @@ Status set_threads(int count, bool pin) {
 
 bool threads_pinned() { return !pinned.empty(); }
 
-int thread_count() { return wanted > 0 ? wanted : core_count(); }
+int thread_count() {
+  static const int worthwhile = worthwhile_threads();
+  return wanted > 0 ? wanted : worthwhile;
+}
 
 void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body) {
   if (inside_body || chunks <= 1 || thread_count() == 1) {

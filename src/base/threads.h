@@ -11,9 +11,10 @@
 
 namespace nibble {
 
-// Sets the number of threads that parallel_for uses, the caller included; 0 = all cores. With
-// `pin` each of them, the calling one at once, stays on a core of its own (best_first, cores.h);
-// where that makes more threads than this process has cores, it fails and changes nothing.
+// Sets the number of threads that parallel_for uses, the caller included; 0 = worthwhile_threads()
+// (cores.h). With `pin` each of them, the calling one at once, stays on a core of its own
+// (best_first); where that makes more threads than this process has cores, it fails and changes
+// nothing.
 Status set_threads(int count, bool pin = false);
 int thread_count();
 bool threads_pinned();

@@ -60,7 +60,7 @@ Result<int> bench(const BenchOptions& o) {
   head.activations = linears.int8() > 0 ? activations_name(o.activations) : "float";
   head.kernels = linears.integer > 0 ? NB_TRY(kernel_table_name()) : "float";
   head.arithmetic = NB_TRY(describe_arithmetic(o.activations, linears));
-  head.read_bytes = decoder.read_bytes();
+  head.read_bytes = decoder.read_bytes(1);
   LimitMeter limits = NB_TRY(LimitMeter::open());
   std::unique_ptr<EnergyMeter> energy = EnergyMeter::find();
   if (energy) head.meter = energy->name();

@@ -49,9 +49,10 @@ class Bench {
     row.passes = (plan_.prompt + kPrefillChunk - 1) / kPrefillChunk;
     KvCache cache = decoder_.make_cache(plan_.prompt, plan_.cache);
     std::vector<int32_t> ids = some_ids(plan_.prompt, decoder_.config().vocab);
-    row.read_bytes = row.passes * decoder_.read_bytes();
-    for (int64_t at = 0; at < plan_.prompt; at += kPrefillChunk)
-      row.read_bytes += cache_bytes(cache, std::min(plan_.prompt, at + kPrefillChunk));
+    for (int64_t at = 0; at < plan_.prompt; at += kPrefillChunk) {
+      int64_t count = std::min(plan_.prompt - at, kPrefillChunk);
+      row.read_bytes += decoder_.read_bytes(count) + cache_bytes(cache, at, count);
+    }
     row.macs = plan_.prompt * block_macs() + row.passes * head_macs();
     time(row, [&] { prefill(decoder_, ids, cache, 0, logits_); });
     return row;
@@ -67,9 +68,9 @@ class Bench {
     row.tokens = plan_.tokens * batch;
     row.passes = plan_.tokens;
     std::vector<KvCache> caches = filled(row.test, batch, depth);
-    row.read_bytes = row.passes * decoder_.read_bytes();
+    row.read_bytes = row.passes * decoder_.read_bytes(batch);
     for (int64_t t = 0; t < plan_.tokens; ++t)
-      row.read_bytes += batch * cache_bytes(caches[0], depth + t + 1);
+      row.read_bytes += batch * cache_bytes(caches[0], depth + t, 1);
     row.macs = row.tokens * (block_macs() + head_macs());
     std::vector<int32_t> ids = some_ids(batch, decoder_.config().vocab);
     std::vector<Slice> slices;
@@ -96,12 +97,11 @@ class Bench {
     return caches;
   }
 
-  // Keys and values that a pass reads when the sequence then has `positions` of them.
-  int64_t cache_bytes(const KvCache& cache, int64_t positions) const {
+  // Keys and values that a pass over `count` tokens of a sequence reads.
+  int64_t cache_bytes(const KvCache& cache, int64_t position, int64_t count) const {
     int64_t bytes = 0;
     for (const LayerConfig& layer : decoder_.config().blocks)
-      bytes += cache.position_bytes() *
-               (layer.window > 0 ? std::min(layer.window, positions) : positions);
+      bytes += cache.position_bytes() * attended(position, count, layer.window).positions;
     return bytes;
   }
 

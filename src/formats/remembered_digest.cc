@@ -6,19 +6,25 @@ namespace {
 constexpr std::chrono::nanoseconds kStep = std::chrono::seconds(2);
 constexpr size_t kDigits = 32;
 
-// A name for the checkpoint as its files are; empty where only reading tells.
+// A name for the checkpoint as its files are; empty where only reading tells. What was made in
+// memory, as vectors of GGUF files are, is read for it.
 Result<std::string> name_of(const Checkpoint& checkpoint,
                             std::chrono::system_clock::time_point now) {
   std::string text = NB_TRY(checkpoint.config_text());
   int64_t settled = std::chrono::nanoseconds(now.time_since_epoch() - kStep).count();
+  std::vector<NamedTensor> made;
   for (const NamedTensor& t : checkpoint.tensors()) {
-    if (!t.view.file) return std::string();
+    if (!t.view.file) {
+      made.push_back(t);
+      continue;
+    }
     const FileStamp& s = t.view.file->stamp();
     if (s.changed > settled || s.modified > settled) return std::string();
     text += fmt::format("\n{} {} {} {} {} {}", s.device, s.inode, s.size, s.modified, s.changed,
                         t.name);
   }
-  return digest_of(text, {});
+  if (made.size() == checkpoint.tensors().size()) return std::string();
+  return digest_of(text, made);
 }
 
 bool is_digest(const std::string& text) {

@@ -57,6 +57,17 @@ TEST_F(RememberedDigestTest, TensorsInMemoryAreReadEachTime) {
   EXPECT_TRUE(notes().empty());
 }
 
+TEST_F(RememberedDigestTest, TensorsInMemoryBesideAFileCountByTheirValues) {
+  NamedTensor stored = open().tensors()[0];
+  auto both = [&](float value) {
+    return Checkpoint::of_tensors("both", {stored, {"b", own_floats(DType::kF32, {1}, {{value}})}});
+  };
+  for (float value : {1.f, 2.f, 1.f})
+    EXPECT_EQ(remembered_digest(both(value), notes_.path(), later_).value(),
+              both(value).digest().value());
+  EXPECT_EQ(notes().size(), 2u);
+}
+
 TEST_F(RememberedDigestTest, NotesThatAreNoDigestAreWrittenAnew) {
   std::string right = digest();
   for (const char* wrong : {"", "no digest", "0123456789abcdef0123456789abcdefff"}) {

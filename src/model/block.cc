@@ -69,8 +69,9 @@ struct Work {
 Work attention_work(const DecoderConfig& c, const Block& block, const Flow& flow) {
   Work w(block, {}, 0);
   for (const Slice& s : flow.slices) {
-    w.bytes += (s.position + s.count) * s.cache->position_bytes();
-    w.macs += 2 * c.q_dim() * s.count * (s.position + (s.count + 1) / 2);
+    Attended seen = attended(s.position, s.count, block.layer.window);
+    w.bytes += seen.positions * s.cache->position_bytes();
+    w.macs += 2 * c.q_dim() * seen.pairs;
   }
   return w;
 }

@@ -8,14 +8,16 @@ namespace nibble {
 
 namespace {
 
-// The name says all that decides what is packed: the weights, whether integer kernels run, and
-// which linears are left out.
-Result<PackedStore> open_store(const Weights& weights, const std::string& folder) {
+// The key tells all that decides what is packed: the weights, and which linears are left out (by
+// name, and with static inputs those without a stored range).
+Result<PackedStore> open_store(const Weights& weights, Activations mode,
+                               const std::string& folder) {
   if (!is_folder(folder)) return fail("{}: no such folder to keep packed weights in", folder);
-  std::string digest = NB_TRY(weights.digest(folder));
+  std::string what = NB_TRY(weights.digest(folder));
   for (const NamedTensor& t : weights.checkpoint().tensors()) t.view.release();
-  for (const std::string& name : weights.input_rules().float_inputs) digest += "-" + name;
-  return PackedStore::open(folder, digest);
+  for (const std::string& name : weights.input_rules().float_inputs) what += "\n" + name;
+  if (mode == Activations::kInt8Static) what += "\n static";
+  return PackedStore::open(folder, NB_TRY(digest_of(what, {})));
 }
 
 }  // namespace
@@ -36,7 +38,7 @@ Result<Decoder> Decoder::load(Weights weights, Activations mode, int64_t context
                 d.weights_->checkpoint().folder(), c.context, context);
   std::optional<PackedStore> kept;
   if (!packed.empty() && mode != Activations::kFloat)
-    kept.emplace(NB_TRY(open_store(*d.weights_, packed)));
+    kept.emplace(NB_TRY(open_store(*d.weights_, mode, packed)));
   PackedStore* store = kept ? &*kept : nullptr;
   for (int64_t layer = 0; layer < c.layers; ++layer)
     d.blocks_.push_back(NB_TRY(load_block(*d.weights_, layer, mode, store)));
@@ -91,7 +93,7 @@ void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slice
   head_.run(h.data(), count, logits.data());
 }
 
-int64_t Decoder::read_bytes() const {
+int64_t Decoder::read_bytes(int64_t rows) const {
   int64_t bytes = head_.read_bytes();
   for (const Block& b : blocks_) {
     auto add = [&](const Linear& linear) { bytes += linear.read_bytes(); };
@@ -104,8 +106,8 @@ int64_t Decoder::read_bytes() const {
       for (const auto& linear : expert)
         if (linear) experts += linear->read_bytes();
     b.each(add);
-    bytes +=
-        b.router->read_bytes() - experts + experts * config().experts_per_token / b.layer.experts;
+    int64_t chosen = std::min(b.layer.experts, rows * config().experts_per_token);
+    bytes += b.router->read_bytes() - experts + experts * chosen / b.layer.experts;
   }
   return bytes;
 }

@@ -44,8 +44,9 @@ class Decoder {
                     std::vector<float>& h, const Tap& tap = {}) const;
 
   const Head& head() const { return head_; }
-  // Weight bytes that one decode step reads, the head included, the KV cache not.
-  int64_t read_bytes() const;
+  // Weight bytes that a pass over `rows` tokens reads, the head included, the KV cache not; of
+  // mixtures of experts at most, as if no two tokens chose the same expert.
+  int64_t read_bytes(int64_t rows) const;
   // Of the blocks' linears.
   ArithmeticCounts arithmetic() const;
 

@@ -1,5 +1,6 @@
 #include "model/kv_cache.h"
 
+#include <algorithm>
 #include <new>
 
 #include "base/checked.h"
@@ -54,6 +55,14 @@ HeadCache KvCache::head(int64_t layer, int64_t head) const {
     c.value_scales = c.key_scales + padded_;
   }
   return c;
+}
+
+Attended attended(int64_t position, int64_t count, int64_t window) {
+  int64_t all = position + count;
+  if (window <= 0) window = all;
+  int64_t growing = std::clamp<int64_t>(window - position, 0, count);  // tokens that see all before
+  return {std::min(all, window + count - 1),
+          growing * position + growing * (growing + 1) / 2 + (count - growing) * window};
 }
 
 }  // namespace nibble

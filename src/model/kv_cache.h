@@ -52,4 +52,11 @@ struct Slice {
   int64_t position, count;
 };
 
+// What `count` tokens from `position` on attend to in a layer of this window (0: all before them).
+struct Attended {
+  int64_t positions;  // that any of them sees
+  int64_t pairs;      // of a token and a position that it sees
+};
+Attended attended(int64_t position, int64_t count, int64_t window);
+
 }  // namespace nibble

@@ -133,7 +133,7 @@ std::vector<DeviceFit> fits_on(const std::vector<DeviceProfile>& devices, const 
     fit.device = d.name;
     fit.fits =
         static_cast<double>(report.loss.size.file_bytes) + cached <= d.usable || d.kind == "tpu";
-    fit.milliseconds = 1e3 * static_cast<double>(model.read_bytes()) / d.bandwidth;
+    fit.milliseconds = 1e3 * static_cast<double>(model.read_bytes(1)) / d.bandwidth;
     fit.scheme_runs = std::all_of(widths.begin(), widths.end(), [&](const std::string& w) {
       return std::find(d.schemes.begin(), d.schemes.end(), w) != d.schemes.end();
     });
