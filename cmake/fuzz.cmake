@@ -1,5 +1,6 @@
 # nibble_fuzz_NAME of each fuzz/NAME.cc, under libFuzzer where clang has it, else over its corpus
-# alone. They need the rooms that read strangers' files, and of model/ the config alone.
+# alone. They need the rooms that read strangers' files, of model/ the config alone, and of export/
+# the readers of graphs.
 include(CheckCXXSourceCompiles)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -14,14 +15,16 @@ extern \"C\" int LLVMFuzzerTestOneInput(const uint8_t*, size_t) { return 0; }" N
 unset(CMAKE_REQUIRED_FLAGS)
 
 set(read "safetensors|gguf|ggml_blocks|pickle|pytorch_bin|zip")
+set(graphs "onnx/(file|graph|tensorrt)|tflite/file|lint/(edgetpu|hexagon|myriad_x|tensorrt)")
 list(FILTER sources INCLUDE REGEX
-  "/src/(base|tensor|kernels|text|jinja|model/archs)/|/formats/(${read})\\.cc$|/model/config[a-z_]*\\.cc$")
+  "/src/(base|tensor|kernels|text|jinja|model/archs)/|/formats/(${read})\\.cc$|/model/config[a-z_]*\\.cc$|/export/(${graphs})\\.cc$")
 set(instrument address,undefined)
 if(NIBBLE_HAS_LIBFUZZER)
   set(instrument fuzzer-no-link,address,undefined)
 endif()
 add_library(nibble_fuzzed STATIC ${sources})
 target_include_directories(nibble_fuzzed PUBLIC src)
+target_compile_definitions(nibble_fuzzed PUBLIC NIBBLE_VERSION="${PROJECT_VERSION}")
 # Half the time of -O2 and full debugging information; a report's lines stay.
 target_compile_options(nibble_fuzzed PUBLIC -Wall -Wextra -Wno-gnu-statement-expression
   -ffp-contract=off -fsanitize=${instrument} -fno-sanitize-recover=all -fno-omit-frame-pointer

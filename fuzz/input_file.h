@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <initializer_list>
 #include <string>
 
 namespace nibble {
@@ -30,6 +32,26 @@ class InputFile {
 
  private:
   int fd_;
+};
+
+// A fuzz input as a folder whose files, under several names, each are all of it.
+class InputFolder {
+ public:
+  InputFolder(const uint8_t* data, size_t size, std::initializer_list<const char*> names)
+      : file_(data, size) {
+    if (!mkdtemp(path_.data())) std::abort();
+    for (const char* name : names)
+      if (symlink(file_.path().c_str(), (path_ + "/" + name).c_str()) != 0) std::abort();
+  }
+  ~InputFolder() { std::filesystem::remove_all(path_); }
+  InputFolder(const InputFolder&) = delete;
+  InputFolder& operator=(const InputFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  InputFile file_;
+  std::string path_ = "/tmp/nibble-fuzz-XXXXXX";
 };
 
 }  // namespace nibble

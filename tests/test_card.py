@@ -2,7 +2,8 @@
 import json
 
 import pytest
-from nibble import SHARED, TALES, needs_shared, refused, run, run_json, start
+from folders import Folder
+from nibble import ROOT, SHARED, TALES, needs_shared, refused, run, run_json, start
 from test_export import export, made  # noqa: F401 (made is a fixture)
 
 TEXT = ["--eval", TALES / "held_out.txt", "--tokens", 2000]
@@ -147,3 +148,68 @@ def test_bitsandbytes_says_where_its_own_packing_would_stop(model, said, tmp_pat
     for flavour, expected in (("nf4", said), ("int8", 0)):
         seen, _ = export(model, f"bitsandbytes:{flavour}", tmp_path, "--force")
         assert sum("AVX512_BF16" in note for note in seen["notes"]) == expected
+
+
+def test_the_cards_head_is_yaml(tmp_path):
+    for name in ("a/b\nlicense: mit", "a b/c", "null", "/a/b", "./a/b", "a/b: c"):
+        done = run("export", TALES, "--to", "gguf", "-o", tmp_path / "out", "--base-model", name, code=2)
+        assert "--base-model" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+MIT = "MIT License\n\nCopyright (c) 2026 Somebody\n\n" + """Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the "Software"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+"""
+APACHE = (ROOT / "LICENSE").read_text()
+OTHER = "---\nlanguage: en\nlicense: other\nlicense_name: \"some-1.0\"\nlicense_link: https://a.b/c\ntags: [x]\n---\n# Model\n"
+
+
+# Files of the source -> the head's lines about its licence.
+@pytest.mark.parametrize("files,lines", [
+    ({}, []),
+    ({"LICENSE": APACHE}, ["license: apache-2.0"]),
+    ({"license.txt": MIT}, ["license: mit"]),
+    ({"LICENSE": "Modified " + MIT}, []),
+    ({"LICENSE": MIT + "\nExcept on Sundays.\n"}, []),
+    ({"LICENSE": APACHE.replace("worldwide", "local")}, []),
+    ({"LICENSE": MIT, "LICENSE-APACHE": APACHE}, []),
+    ({"README.md": "---\nlicense: gemma\n---\n", "LICENSE": "Terms of use\n"}, ["license: gemma"]),
+    ({"README.md": "---\nlicense: mit\n---\n", "LICENSE": APACHE}, []),
+    ({"README.md": "license: mit\n"}, []),
+    ({"README.md": "---\nlicense: [mit, gemma]\n---\n"}, []),
+    ({"README.md": OTHER}, ["license: other", 'license_name: "some-1.0"', 'license_link: "https://a.b/c"'])])
+def test_the_licence_where_it_is_certain(tmp_path, files, lines):
+    source = Folder(tmp_path / "model").path
+    for name, text in files.items():
+        (source / name).write_text(text)
+    _, out = export(source, "gguf:f16", tmp_path)
+    head = (out / "README.md").read_text().split("---\n")[1].splitlines()
+    assert [line for line in head if line.startswith("license")] == lines
+
+
+def test_licences_and_chat_templates_go_along(tmp_path):
+    source = Folder(tmp_path / "model").path
+    (source / "additional_chat_templates").mkdir()
+    copied = {"license.txt": APACHE, "Notice": "So noted.\n", "additional_chat_templates/tool_use.jinja": "{{ messages }}"}
+    for name, text in copied.items():
+        (source / name).write_text(text)
+    run("quantize", source, "-o", tmp_path / "a", "--scheme", "w4g32", "--method", "rtn")
+    _, out = export(tmp_path / "a", "gguf", tmp_path)
+    for folder in (tmp_path / "a", out):
+        assert all((folder / name).read_text() == text for name, text in copied.items())
+    assert "\nlicense: apache-2.0\n" in (out / "README.md").read_text()

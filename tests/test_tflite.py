@@ -1,11 +1,12 @@
 """nibble export --to tflite: the file's graphs run in numpy (tflite_files.py) against nibble's own logits, and its
 integers against the artifact's. LiteRT loads them in tools/interop/tflite.py."""
 import json
+import shutil
 
 import numpy as np
 import pytest
-from folders import read_safetensors
-from nibble import TALES, needs_shared, refused, run, run_json
+from folders import read_safetensors, write_safetensors
+from nibble import SHARED, TALES, needs_shared, refused, run, run_json
 from test_export import MODULES, artifact, export, made, tensors_of  # noqa: F401 (made is a fixture)
 from test_onnx import FAMILIES, GOLDEN, IDS, divergence, far, logits_of_nibble
 from tflite_files import INT4, INT8, UINT8, TfliteFile
@@ -171,3 +172,84 @@ def test_lint_of_edge_tpu(integers, made, tmp_path):  # noqa: F811
     assert any("28 FULLY_CONNECTED not mapped: it works on float32" in line or "29 FULLY_CONNECTED" in line
                for line in problems(out))
     refused("lint", TALES, "--target", "edgetpu", words=["model.tflite"])
+
+
+# A family whose linears have biases.
+BLOOM = SHARED / "models/tales-bloom-2m"
+QKV = "transformer.h.0.self_attention.query_key_value"
+FIXED = ["--prefill", 16, "--context", 32, "--calibration", TALES / "calibration.txt", "--windows", 8]
+
+
+def altered(path, change):
+    """A copy of it; change(tensors) edits the dict of (dtype, shape, bytes)."""
+    shutil.copytree(BLOOM, path)
+    tensors = read_safetensors(path / "model.safetensors")
+    change(tensors)
+    write_safetensors(path / "model.safetensors", tensors)
+    return path
+
+
+def stored_bias(out):
+    """-> codes, the step of each in float64."""
+    bias = TfliteFile(out / "model.tflite").weights()[f"{QKV}.bias"]
+    return bias.value, np.broadcast_to(bias.scales[:, 0], bias.value.shape).astype(np.float64)
+
+
+def floats_of(tensor):
+    _, shape, raw = tensor
+    return (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
+
+
+def with_small_row(path, factor):
+    """-> the model whose largest bias of the first projection stands beside a row of weights times the factor, its biases."""
+    biases = floats_of(read_safetensors(BLOOM / "model.safetensors")[f"{QKV}.bias"])
+
+    def shrink(tensors):
+        weights = floats_of(tensors[f"{QKV}.weight"]).copy()
+        weights[np.abs(biases).argmax()] *= np.float32(factor)
+        tensors[f"{QKV}.weight"] = "F32", list(weights.shape), weights.tobytes()
+    return altered(path, shrink), biases
+
+
+@needs_shared
+@pytest.mark.parametrize("factor,scheme,flavour", [
+    (0, None, "int8"), (0, None, "uint8"), (1e-30, None, "int8"), (0, "w8", "int8"), (0, "w8", "uint8")])
+def test_keeps_biases_beside_rows_of_zeros(tmp_path, factor, scheme, flavour):
+    model, wanted = with_small_row(tmp_path / "model", factor)
+    if scheme:
+        source, model = model, tmp_path / "artifact"
+        run("quantize", source, "-o", model, "--scheme", scheme, "--scale-type", "f32", "--method", "rtn")
+    seen, out = export(model, f"tflite:{flavour}", tmp_path, *FIXED)
+    codes, steps = stored_bias(out)
+    assert np.abs(codes.astype(np.int64)).max() <= 1 << 30
+    # Half a step, and what float32 rounds of it.
+    assert (np.abs(codes * steps - wanted) <= .51 * steps + 1e-6 * np.abs(wanted)).all()
+    assert (seen["round_trip"]["exact_matrices"] == seen["round_trip"]["matrices"]) == (scheme == "w8" and flavour == "int8")
+
+
+@needs_shared
+def test_refuses_biases_beyond_their_steps(tmp_path):
+    model, _ = with_small_row(tmp_path / "model", 1e-30)
+    run("quantize", model, "-o", tmp_path / "artifact", "--scheme", "w8", "--scale-type", "f32", "--method", "rtn")
+    refused("export", tmp_path / "artifact", "--to", "tflite:int8", "-o", tmp_path / "out", *FIXED,
+            words=[f"{QKV}.bias", "2^30 steps", "tflite:dynamic"], leaves=tmp_path)
+
+
+@needs_shared
+def test_reads_integer_biases_as_what_they_mean(tmp_path):
+    seen, out = export(BLOOM, "tflite:int8", tmp_path, *FIXED)
+    codes, steps = stored_bias(out)
+    whole = (codes * steps).astype(np.float32)
+    model = altered(tmp_path / "model", lambda tensors: tensors.update({f"{QKV}.bias": ("F32", [len(whole)], whole.tobytes())}))
+    again, _ = export(model, "tflite:int8", tmp_path, *FIXED, "--force")
+    assert again["round_trip"]["exact_vectors"] == seen["round_trip"]["exact_vectors"] + 1
+
+
+def test_context_is_whole_steps_of_the_prefill(tmp_path):
+    common = ["export", TALES, "--to", "tflite", "-o", tmp_path / "out", "--context", 200]
+    done = run(*common, "--prefill", 128, code=2)
+    assert "--context 200, --prefill 128: the context should be whole steps" in done.stderr
+    for prefill, wanted in (([], 100), (["--prefill", 50], 50)):
+        notes = run_json(*common, *prefill, "--dry-run")["notes"]
+        assert any(f"prefill takes {wanted}," in note for note in notes)
+    assert not list(tmp_path.iterdir())

@@ -178,6 +178,121 @@ def sentencepieces():
     yield "charsmap", b"".join(pieces(common)) + tag(3, 2) + bytes([len(normalizer) & 127 | 128, len(normalizer) >> 7]) + normalizer
 
 
+def onnx():
+    """A folder's model.onnx, which is its model.onnx.data too."""
+    def varint(v):
+        return bytes([v & 127 | 128]) + varint(v >> 7) if v > 127 else bytes([v])
+
+    def message(*fields):
+        """fields: (number, an int or bytes or a text)."""
+        out = b""
+        for number, value in fields:
+            if isinstance(value, int):
+                out += varint(number << 3) + varint(value)
+            else:
+                raw = value.encode() if isinstance(value, str) else value
+                out += varint(number << 3 | 2) + varint(len(raw)) + raw
+        return out
+
+    def tensor(name, kind, dims, *where):
+        return 5, message(*[(1, d) for d in dims], (2, kind), (8, name), *where)
+
+    def node(op, inputs, outputs=(), domain=""):
+        return 1, message(*[(1, i) for i in inputs], *[(2, o) for o in outputs], (3, f"/{op}"), (4, op), (7, domain))
+
+    def graph(*parts):
+        return message((1, 10), (8, message((1, ""), (2, 21))), (7, message((2, "decoder"), *parts)))
+
+    port = message((1, "x"), (2, message((1, message((1, 1), (2, message((1, message((2, "tokens"))), (1, message((1, 8))))))))))
+    outside = [(13, message((1, k), (2, v))) for k, v in (("location", "model.onnx.data"), ("offset", "4"), ("length", "8"))]
+    weights = [tensor("scale", 1, [2], (9, struct.pack("<2f", .5, -1))), tensor("codes", 3, [2, 4], *outside, (14, 1)),
+               tensor("zeros", 3, [2], (9, b"\1\0")), tensor("blocks", 1, [2, 1], (9, bytes(8))),
+               tensor("nibbles", 22, [3], (9, b"\x12\3")), tensor("one", 1, [], (9, bytes(4)))]
+    chain = [node("QuantizeLinear", ["x", "one", "zeros"], ["q"]), node("DequantizeLinear", ["q", "one", "zeros"], ["y"]),
+             node("DequantizeLinear", ["codes", "scale", "zeros"], ["w"]), node("MatMul", ["y", "w"], ["z"]),
+             node("DequantizeLinear", ["nibbles", "blocks"], ["v"]), node("MatMul", ["z", "v"], ["logits"])]
+    yield "chain", graph(*chain, *weights, (11, port))
+    yield "others", graph(node("MatMulNBits", ["x", "codes"], ["y"], "com.microsoft"),
+                          node("DynamicQuantizeLinear", ["y"], ["a", "b", "c"]), node("MatMulInteger", ["a", "codes"], ["d"]),
+                          *weights)
+    yield "bare", graph(*[node(op, []) for op in ("DequantizeLinear", "QuantizeLinear", "MatMul")],
+                        node("DequantizeLinear", ["codes"]), node("QuantizeLinear", ["x", "scale"]), *weights)
+
+
+class Flatbuffer:
+    """Front to back, a table before what it names. A table: {slot: value}, a value bytes (a scalar), a text, (format, numbers),
+    a table or a list of tables."""
+
+    def __init__(self, root, identifier):
+        self.out = bytearray(4) + identifier
+        self.refer(0, self.table(root))
+
+    def refer(self, place, target):
+        self.out[place:place + 4] = struct.pack("<I", target - place)
+
+    def table(self, fields):
+        slots, vtable = max(fields, default=-1) + 1, len(self.out)
+        self.out += bytes(4 + 2 * slots)
+        begin, places = len(self.out), {}
+        self.out += struct.pack("<i", begin - vtable)
+        for slot, value in fields.items():
+            places[slot] = len(self.out)
+            self.out += value if isinstance(value, bytes) else bytes(4)
+        offsets = [places[slot] - begin if slot in places else 0 for slot in range(slots)]
+        self.out[vtable:begin] = struct.pack(f"<{2 + slots}H", begin - vtable, len(self.out) - begin, *offsets)
+        for slot, value in fields.items():
+            if not isinstance(value, bytes):
+                self.refer(places[slot], self.put(value))
+        return begin
+
+    def put(self, value):
+        if isinstance(value, dict):
+            return self.table(value)
+        at = len(self.out)
+        if isinstance(value, str):
+            self.out += struct.pack("<I", len(value)) + value.encode() + b"\0"
+        elif isinstance(value, tuple):
+            kind, numbers = value
+            self.out += struct.pack(f"<I{len(numbers)}{kind}", len(numbers), *numbers)
+        else:
+            self.out += struct.pack("<I", len(value)) + bytes(4 * len(value))
+            for i, table in enumerate(value):
+                self.refer(at + 4 + 4 * i, self.table(table))
+        return at
+
+
+def tflite():
+    def u32(v):
+        return struct.pack("<I", v)
+
+    def tensor(name, kind, dims, buffer=0, grid=None):
+        return {0: ("i", dims), 1: struct.pack("b", kind), 2: u32(buffer), 3: name} | ({4: grid} if grid else {})
+
+    def operator(code, inputs, outputs):
+        return {0: u32(code), 1: ("i", inputs), 2: ("i", outputs)}
+
+    def model(codes, tensors, operators):
+        graph = {0: tensors, 1: ("i", [0]), 2: ("i", [len(tensors) - 1]), 3: operators, 4: "decode"}
+        return bytes(Flatbuffer({
+            0: u32(3), 1: [{0: struct.pack("b", min(c, 127)), 3: u32(c)} for c in codes], 2: [graph, graph],
+            4: [{}, {0: ("B", range(8))}, {0: ("B", [0, 60, 0, 56])}, {1: struct.pack("<Q", 4), 2: struct.pack("<Q", 4)}]},
+            b"TFL3").out)
+
+    floats, halves, ints, unsigned, signed, nibbles = 0, 1, 2, 3, 9, 17
+    grid = {2: ("f", [.5]), 3: ("q", [0])}
+    rows = {2: ("f", [.5, .25]), 3: ("q", [0, 0])}
+    yield "integers", model([9, 114, 6, 0], [
+        tensor("x", floats, [1, 4]), tensor("q", signed, [1, 4], 0, grid), tensor("w", signed, [2, 4], 1, rows),
+        tensor("size", ints, [1], 3), tensor("y", unsigned, [1, 2], 0, grid), tensor("z", floats, [1, 2])],
+        [operator(1, [0], [1]), operator(0, [1, 2, -1], [4]), operator(3, [4, 4], [4]), operator(2, [4], [5])])
+    blocks = {4: b"\2", 5: {0: u32(1), 1: struct.pack("<i", -1), 2: u32(8)}}
+    yield "blocks", model([9, 126, 151], [
+        tensor("x", floats, [1, 8]), tensor("scales", halves, [2, 1], 2), tensor("w", nibbles, [2, 8], 1, blocks),
+        tensor("y", floats, [-1, 2, 3, 4, 5])],
+        [operator(0, [0, 2], [3]), operator(1, [3, 3], [3]), operator(2, [3, 3, 0], [3])])
+    yield "bare", model([9, 40, 0], [tensor("x", signed, [1])], [operator(i, [], []) for i in range(3)])
+
+
 def main():
     for name, config in configs():
         put("config", name, json.dumps(config))
@@ -195,6 +310,10 @@ def main():
         put("tokenizer_json", name + "-text", json.dumps(data, ensure_ascii=False).encode() + b"\0 abc <ab  \xc3\xa9 12,3")
     for name, data in sentencepieces():
         put("sentencepiece", name, data)
+    for name, data in onnx():
+        put("onnx", name, data)
+    for name, data in tflite():
+        put("tflite", name, data)
     cases = json.loads((ROOT / "tests/jinja_cases.json").read_text())["cases"]
     good = [case["template"] for case in cases if "text" in case]
     for i in range(0, len(good), 6):

@@ -11,6 +11,7 @@ namespace {
 constexpr size_t kOffset = 4;      // bytes of a reference and of a length
 constexpr size_t kVtableHead = 4;  // a vtable begins with its own size and the table's
 constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+constexpr int64_t kMostReads = 16;  // of a file: FlatView::vector
 
 int64_t round_up(int64_t at, int64_t step) { return ceil_div(at, step) * step; }
 
@@ -168,6 +169,11 @@ Result<FlatView> FlatView::root(std::span<const std::byte> file, std::string_vie
   return whole.table_at(NB_TRY(whole.follow(0)));
 }
 
+FlatView::FlatView(std::span<const std::byte> file, const std::string& what)
+    : file_(file),
+      what_(what),
+      left_(std::make_shared<int64_t>(kMostReads * static_cast<int64_t>(file.size()))) {}
+
 std::unexpected<Error> FlatView::malformed() const {
   return fail("{}: is malformed: it points outside itself", what_);
 }
@@ -188,7 +194,7 @@ Result<T> FlatView::read(int64_t at) const {
 Result<int64_t> FlatView::follow(int64_t at) const { return at + NB_TRY(read<uint32_t>(at)); }
 
 Result<FlatView> FlatView::table_at(int64_t at) const {
-  FlatView out(file_, what_);
+  FlatView out = *this;
   out.at_ = at;
   out.vtable_ = at - NB_TRY(read<int32_t>(at));
   int64_t size = NB_TRY(read<uint16_t>(out.vtable_));
@@ -213,6 +219,7 @@ Result<std::span<const std::byte>> FlatView::vector(int slot, int64_t size) cons
   at = NB_TRY(follow(at));
   int64_t bytes = NB_TRY(read<uint32_t>(at)) * size;
   if (!holds(at + static_cast<int64_t>(kOffset), bytes)) return malformed();
+  if ((*left_ -= bytes) < 0) return fail("{}: is malformed: its tables share their parts", what_);
   return file_.subspan(static_cast<size_t>(at) + kOffset, static_cast<size_t>(bytes));
 }
 

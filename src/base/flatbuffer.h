@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -75,7 +76,8 @@ class FlatView {
     if (at > 0) std::memcpy(&absent, file_.data() + at, sizeof(T));
     return absent;
   }
-  // The bytes of a vector of elements of `size` bytes.
+  // The bytes of a vector of elements of `size` bytes. Refused once a file's vectors, which
+  // may be one and the same, come to sixteen times its own size.
   Result<std::span<const std::byte>> vector(int slot, int64_t size) const;
   template <class T>
   Result<std::vector<T>> values(int slot) const {
@@ -89,7 +91,7 @@ class FlatView {
   Result<std::vector<FlatView>> tables(int slot) const;
 
  private:
-  FlatView(std::span<const std::byte> file, const std::string& what) : file_(file), what_(what) {}
+  FlatView(std::span<const std::byte> file, const std::string& what);
   std::unexpected<Error> malformed() const;
   Result<FlatView> table_at(int64_t at) const;
   // Where a field of `size` bytes lies; 0 where the table lacks it.
@@ -102,6 +104,7 @@ class FlatView {
 
   std::span<const std::byte> file_;
   std::string what_;
+  std::shared_ptr<int64_t> left_;    // bytes of vectors that the file's views may still read
   int64_t at_ = 0, end_ = 0;         // of the table
   int64_t vtable_ = 0, fields_ = 0;  // where it begins, how many it names
 };

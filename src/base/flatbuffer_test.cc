@@ -95,6 +95,20 @@ TEST(Flatbuffer, SurvivesAnyByte) {
   }
 }
 
+// Tables that name one vector again and again must not grow beyond what the file holds.
+TEST(Flatbuffer, RefusesEndlessSharing) {
+  FlatTable root;
+  for (int slot = 0; slot < 64; ++slot) root.blob(slot, 0);
+  const std::array<std::string, 1> blobs = {std::string(4096, 'x')};
+  const std::array<int64_t, 1> sizes = {4096};
+  std::string file = whole(*lay_flat(root, "TST1", sizes, 16), blobs);
+  FlatView view = *FlatView::root(std::as_bytes(std::span(file)), "TST1", "test");
+  EXPECT_TRUE(view.vector(0, 1));
+  int slot = 1;
+  while (slot < 64 && view.vector(slot, 1)) ++slot;
+  EXPECT_LT(slot, 20);
+}
+
 TEST(Flatbuffer, RefusesTwoGigabytes) {
   FlatTable root;
   root.blob(0, 0);

@@ -55,8 +55,10 @@ CommandBody setup(CLI::App& app) {
   app.add_option("--context", fixed.context,
                  "tflite: the tokens that its cache holds (default: the model's, at most 2048)")
       ->check(CLI::PositiveNumber);
-  app.add_option("--prefill", fixed.prefill,
-                 "tflite: the tokens that a step of its prefill takes (default: 128)")
+  app.add_option(
+         "--prefill", fixed.prefill,
+         "tflite: the tokens that a step of its prefill takes; divides the context (default: the "
+         "largest such to 128)")
       ->check(CLI::PositiveNumber);
   app.add_option("--calibration", fixed.calibration.text,
                  "tflite:int8 and :uint8: the text whose activations' ranges they take")

@@ -141,6 +141,9 @@ Result<ExportReport> export_model(const ExportOptions& o) {
   if (o.fixed.given() && !target.format->fixed_shapes)
     return usage("--context, --prefill, --calibration: {} has no fixed shapes or ranges",
                  target.format->name);
+  if (!o.base_model.empty() && !is_hub_name(o.base_model))
+    return usage("--base-model {}: should be the Hub's name of a model, as org/name",
+                 in_quotes(o.base_model));
   NB_OK(check_output(o, o.model));
   Weights model = NB_TRY(Weights::open(o.model));
   if (o.part_bytes > 0 && std::string_view(target.format->name) != "gguf")

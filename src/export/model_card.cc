@@ -1,6 +1,9 @@
 #include "export/model_card.h"
 
+#include <algorithm>
 #include <filesystem>
+
+#include "export/source_license.h"
 
 namespace nibble {
 namespace {
@@ -14,23 +17,13 @@ Result<Json> source_record(const std::string& folder) {
   return j;
 }
 
-// Letters, digits and what names on the Hub have: safe in YAML as it is.
-bool is_hub_name(const std::string& s) {
-  return s.find('/') != s.npos && s.front() != '/' && s.front() != '.' && s.size() < 200 &&
-         std::all_of(
-             s.begin(), s.end(),
-             [](unsigned char c) {
-               return std::isalnum(c) != 0 || c == '/' || c == '-' || c == '_' || c == '.';
-             });
-}
-
 std::string base_of(const ExportRequest& request, const std::string& given) {
   if (!given.empty()) return given;
   const Json& config = request.model.checkpoint().config();
   auto it = config.find("_name_or_path");
   if (it == config.end() || !it->is_string()) return "";
   auto name = it->get<std::string>();
-  return !name.empty() && is_hub_name(name) ? name : "";
+  return is_hub_name(name) ? name : "";
 }
 
 Json record_of(const ExportRequest& request, const ExportReport& report, const Json& source,
@@ -83,17 +76,19 @@ std::string figures_text(const Evaluation& loss) {
   return out + fmt::format(", on {} held-out tokens", loss.tokens);
 }
 
-std::string header(const ExportReport& report, const std::string& base) {
-  std::string out = "---\n";
+std::string header(const ExportReport& report, const std::string& base,
+                   const std::string& license) {
+  std::string out = "---\n" + license;
   if (!base.empty()) out += fmt::format("base_model: {}\nbase_model_relation: quantized\n", base);
   out += fmt::format("library_name: {}\npipeline_tag: text-generation\nquantized_by: nibble\n",
                      report.format->library);
   return out + fmt::format("tags:\n- nibble\n- quantized\n- {}\n---\n", report.format->name);
 }
 
-std::string card(const ExportReport& report, const Json& record, const std::string& base) {
+std::string card(const ExportReport& report, const Json& record, const std::string& base,
+                 const std::string& license) {
   const ExportFormat& f = *report.format;
-  std::string out = header(report, base);
+  std::string out = header(report, base, license);
   out += fmt::format("\n# {}, {} ({})\n\n", base.empty() ? "Quantized model" : base, f.name,
                      report.plan.flavour);
   out += fmt::format("Written by nibble {} for {}.\n\n", NIBBLE_VERSION, f.consumer);
@@ -122,6 +117,17 @@ std::string card(const ExportReport& report, const Json& record, const std::stri
 }
 
 }  // namespace
+
+bool is_hub_name(const std::string& text) {
+  constexpr size_t kLongest = 200;
+  return text.find('/') != text.npos && text.front() != '/' && text.front() != '.' &&
+         text.size() < kLongest &&
+         std::ranges::all_of(
+             text,
+             [](unsigned char c) {
+               return std::isalnum(c) != 0 || c == '/' || c == '-' || c == '_' || c == '.';
+             });
+}
 
 Json loss_of(const ExportReport& report, const ExportOptions& o) {
   Json j;
@@ -162,7 +168,8 @@ Status describe_export(const ExportRequest& request, const ExportReport& report,
   Json record = record_of(request, report, NB_TRY(source_record(request.folder())), base,
                           NB_TRY(request.model.digest()), options);
   NB_OK(write_file(folder + "/nibble.json", record.dump(2) + "\n"));
-  return write_file(folder + "/README.md", card(report, record, base));
+  return write_file(folder + "/README.md",
+                    card(report, record, base, license_lines(request.folder())));
 }
 
 }  // namespace nibble

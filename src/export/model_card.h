@@ -12,6 +12,9 @@ std::string loss_text(const ExportReport& report);
 // The same of what its consumer computed.
 std::string consumer_text(const ConsumerLoss& consumer);
 
+// Whether a text has the form of a model's name on the Hub, org/name: safe in YAML as it is.
+bool is_hub_name(const std::string& text);
+
 // Writes both into `folder`. Of options.base_model: empty is what the source says of it, if
 // anything.
 Status describe_export(const ExportRequest& request, const ExportReport& report,

@@ -1,9 +1,11 @@
 #include "quant/artifact.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <set>
 
+#include "base/text.h"
 #include "formats/compressed_tensors.h"
 #include "formats/ggml_tensors.h"
 #include "formats/safetensors.h"
@@ -21,8 +23,10 @@ bool is_side_file(const std::string& name) {
       "special_tokens_map.json", "vocab.json",          "merges.txt",
       "added_tokens.json",       "chat_template.jinja", "chat_template.json",
       "generation_config.json"};
-  return kNames.contains(name) || name.starts_with("LICENSE") || name.starts_with("LICENCE") ||
-         name.starts_with("NOTICE") || name.starts_with("USE_POLICY");
+  static constexpr std::array kBegins = {"license", "licence", "notice", "use_policy"};
+  std::string lower = lower_ascii(name);
+  return kNames.contains(name) ||
+         std::ranges::any_of(kBegins, [&](const char* begin) { return lower.starts_with(begin); });
 }
 
 Json calibration_json(const ArtifactRecord& r) {
@@ -98,6 +102,14 @@ Status copy_side_files(OutputFolder& out, const std::string& model) {
   }
   for (const std::string& name : NB_TRY(list_files(model)))
     if (is_side_file(name)) NB_OK(out.copy_in(model + "/" + name, name));
+  std::string templates = "additional_chat_templates", from = model + "/" + templates;
+  if (!is_folder(from)) return {};
+  std::string to = out.staging() + "/" + templates;
+  std::error_code ec;
+  std::filesystem::create_directory(to, ec);
+  if (ec) return fail("{}: cannot create: {}", to, ec.message());
+  for (const std::string& name : NB_TRY(list_files(from)))
+    NB_OK(out.copy_in(from + "/" + name, templates + "/" + name));
   return {};
 }
 

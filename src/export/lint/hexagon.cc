@@ -46,6 +46,8 @@ class Linter {
     for (const char* op : {"DynamicQuantizeLinear", "MatMulInteger"})
       if (node.op == op)
         return say(node, fmt::format("QNN has no {}: its scales are constants", op));
+    if (node.op == "DequantizeLinear" && node.inputs.empty())
+      return say(node, "it has no operands");
     if (node.op == "DequantizeLinear" && file_.has(node.inputs[0])) return weight(node);
     if (node.op == "MatMul" && node.inputs.size() == 2 &&
         producers_[node.inputs[1]] == "DequantizeLinear" &&

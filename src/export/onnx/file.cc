@@ -156,8 +156,7 @@ Status OnnxFile::read_tensor(std::string_view bytes) {
     t.bytes = NB_TRY(external(std::move(entries), name));
     weight_bytes_ += static_cast<int64_t>(t.bytes.size());
   }
-  std::optional<int64_t> elements = checked_product(t.dims);
-  if (!elements || onnx_bytes(t.type, *elements) != static_cast<int64_t>(t.bytes.size()))
+  if (onnx_bytes(t.type, t.dims) != static_cast<int64_t>(t.bytes.size()))
     return fail("{}: the bytes of {} disagree with its shape", path_, in_quotes(name));
   tensors_[name] = std::move(t);
   return {};

@@ -118,9 +118,11 @@ Result<OnnxRows> OnnxRows::open(const Weights& model, const ExportMatrix& m, con
   if (form.exact) {
     out.exact_.emplace(NB_TRY(model.quantized(m.module, m.n, m.k)), form.layout);
     out.groups_ = out.exact_->groups();
+    if (!form.one_scale) out.least_ = form.least_scales;
   } else {
     out.floats_ = NB_TRY(RowReader::open(model, m.module, m.n, m.k));
     out.groups_ = form.layout.groups(m.k);
+    out.least_ = form.least_scales;
     if (form.one_scale) out.only_ = out.whole_grid(m.n);
   }
   return out;
@@ -129,9 +131,19 @@ Result<OnnxRows> OnnxRows::open(const Weights& model, const ExportMatrix& m, con
 void OnnxRows::row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const {
   if (!exact_) return rounded_row(r, codes, scales, zeros);
   if (codes) exact_->codes(r, codes);
-  if (scales) exact_->scales(r, scales, 1);
+  if (scales) exact_scales(r, scales);
   if (!zeros) return;
   for (int64_t g = 0; g < groups_; ++g) zeros[g] = static_cast<uint8_t>(exact_->zero(r, g));
+}
+
+// A row of zeros means the same with any scale.
+void OnnxRows::exact_scales(int64_t r, float* out) const {
+  exact_->scales(r, out, 1);
+  if (least_.empty() || out[0] >= least_[static_cast<size_t>(r)]) return;
+  std::vector<uint8_t> codes(static_cast<size_t>(k_));
+  exact_->codes(r, codes.data());
+  if (std::ranges::all_of(codes, [&](uint8_t c) { return c == exact_->zero(r, 0); }))
+    out[0] = least_[static_cast<size_t>(r)];
 }
 
 void OnnxRows::rounded_row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const {
@@ -142,6 +154,8 @@ void OnnxRows::rounded_row(int64_t r, uint8_t* codes, float* scales, uint8_t* ze
     auto group =
         std::span(values).subspan(static_cast<size_t>(g * size), static_cast<size_t>(size));
     Grid grid = only_ ? *only_ : fit_minmax(group, rounded_);
+    if (!only_ && !least_.empty())
+      grid.scale = std::max(grid.scale, least_[static_cast<size_t>(r)]);
     for (int64_t j = 0; codes && j < size; ++j)
       codes[g * size + j] =
           static_cast<uint8_t>(encode(group[static_cast<size_t>(j)], grid, rounded_));
@@ -159,7 +173,9 @@ Grid OnnxRows::whole_grid(int64_t n) const {
     low = std::min(low, *least);
     high = std::max(high, *most);
   }
-  return grid_from_range(low, high, rounded_);
+  Grid out = grid_from_range(low, high, rounded_);
+  for (float s : least_) out.scale = std::max(out.scale, s);
+  return out;
 }
 
 void OnnxRows::release() const {

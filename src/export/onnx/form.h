@@ -32,6 +32,9 @@ struct OnnxForm {
   float input_scale = 0;           // kStatic
   DType scale_type = DType::kF32;  // of scales that are made here
   bool one_scale = false;          // those are one for the whole matrix
+  // Of rows: scales that are made here, and the scale of a row of zeros, are no smaller; empty:
+  // any.
+  std::vector<float> least_scales{};
 };
 
 // Refuses what the flavour cannot hold. m.in_block tells linears of blocks from embedding and head.
@@ -53,8 +56,10 @@ class OnnxRows {
  private:
   Grid whole_grid(int64_t n) const;
   void rounded_row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) const;
+  void exact_scales(int64_t r, float* out) const;
   int64_t k_ = 0, groups_ = 1;
   Scheme rounded_;
+  std::vector<float> least_;  // OnnxForm::least_scales
   std::optional<Grid> only_;  // of a form with one scale
   std::optional<IntegerRows> exact_;
   std::optional<RowReader> floats_;

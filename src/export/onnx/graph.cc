@@ -99,10 +99,17 @@ int64_t onnx_bytes(OnnxType type, int64_t elements) {
   return 0;
 }
 
-int64_t OnnxWeight::bytes() const {
+std::optional<int64_t> onnx_bytes(OnnxType type, std::span<const int64_t> dims) {
+  constexpr int64_t kWidest = sizeof(int64_t);
   std::optional<int64_t> elements = checked_product(dims);
-  NB_CHECK(elements);  // of matrices that Weights has checked
+  if (!elements || !checked_mul(*elements, kWidest)) return std::nullopt;
   return onnx_bytes(type, *elements);
+}
+
+int64_t OnnxWeight::bytes() const {
+  std::optional<int64_t> out = onnx_bytes(type, dims);
+  NB_CHECK(out);  // of matrices that Weights has checked
+  return *out;
 }
 
 OnnxValue OnnxGraph::input(const std::string& name, OnnxType type, std::vector<OnnxDim> dims) {

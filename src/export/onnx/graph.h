@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -29,6 +30,8 @@ enum class OnnxType : uint8_t {
 };
 // Of `elements` in C order; two of the 4-bit types share a byte.
 int64_t onnx_bytes(OnnxType type, int64_t elements);
+// Of a tensor of any dimensions; none where one is negative or there are too many to count.
+std::optional<int64_t> onnx_bytes(OnnxType type, std::span<const int64_t> dims);
 
 // What its fields are called in a file: operators of com.microsoft stand beside those of ONNX.
 inline constexpr int64_t kOnnxIrVersion = 10, kOnnxOpset = 21;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/checked.h"
 #include "base/json.h"
 
 namespace nibble {
@@ -92,9 +91,8 @@ Result<TfliteFile::Tensor> TfliteFile::read_tensor(const FlatView& view) const {
       }
   }
   const Type* type = known(t.type);
-  std::optional<int64_t> elements = checked_product(t.dims);
   if (type && !out.bytes.empty() &&
-      (!elements || onnx_bytes(type->onnx, *elements) != static_cast<int64_t>(out.bytes.size())))
+      onnx_bytes(type->onnx, t.dims) != static_cast<int64_t>(out.bytes.size()))
     return fail("{}: the bytes of {} disagree with its shape", path(), in_quotes(t.name));
   return out;
 }

@@ -1,8 +1,6 @@
 #include "export/tflite/lower_linear.h"
 
-#include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace nibble {
 
@@ -65,10 +63,14 @@ Result<int32_t> integer_bias(Builder& b, int32_t x, int32_t w, const OnnxValue& 
   double in = grid_of(b, x).scales[0];
   std::vector<int32_t> steps;
   for (size_t i = 0; i < values.size(); ++i) {
-    double step = in * scales[scales.size() > 1 ? i : 0];
-    constexpr double kMost = std::numeric_limits<int32_t>::max();
-    steps.push_back(
-        static_cast<int32_t>(std::clamp(std::nearbyint(values[i] / step), -kMost, kMost)));
+    double step = in * scales[scales.size() > 1 ? i : 0],
+           rounded = std::nearbyint(values[i] / step);
+    if (!(std::abs(rounded) <= kMostBiasSteps))
+      return fail(
+          "{}: {:g} in row {} is more than 2^30 steps of {:g}, beside weights that small; take "
+          "tflite:dynamic",
+          bias, values[i], i, step);
+    steps.push_back(static_cast<int32_t>(rounded));
   }
   int32_t out = b.numbers(bias, steps);
   grid_of(b, out).scales.assign(scales.size(), 0);

@@ -5,7 +5,10 @@
 
 namespace nibble {
 
-// kFullyConnectedOp (export/tflite/lower.h).
+// Integer biases have at most so many steps: room for the sum that they are added to, in 32 bits.
+inline constexpr double kMostBiasSteps = 1 << 30;
+
+// kFullyConnectedOp (export/tflite/lower.h). Refuses an integer bias of more steps.
 Status lower_fully_connected(TfliteBuilder& b, const OnnxOperation& op);
 // QuantizeLinear and DequantizeLinear of values: x, scale, zero point, the latter two constants.
 Status lower_quantize(TfliteBuilder& b, const OnnxOperation& op);

@@ -1,8 +1,12 @@
 #include "export/tflite/matrices.h"
 
+#include <cmath>
+#include <limits>
+
 #include "export/onnx/integer_weights.h"
 #include "export/onnx/weight_bytes.h"
 #include "export/tflite/lower.h"
+#include "export/tflite/lower_linear.h"
 
 namespace nibble {
 
@@ -17,6 +21,16 @@ Grid grid_of(const ActivationRange& range) {
                          .group = Scheme::kTensor,
                          .scale_type = DType::kF32};
   return grid_from_range(range.low, range.high, kByte);
+}
+
+// The scales of rows from which on each bias is at most kMostBiasSteps steps of both scales.
+std::vector<float> scales_for(std::span<const float> bias, double input_scale) {
+  std::vector<float> out;
+  for (float b : bias) {
+    auto least = static_cast<float>(std::abs(b) / (kMostBiasSteps * input_scale));
+    out.push_back(std::nextafter(least, std::numeric_limits<float>::infinity()));
+  }
+  return out;
 }
 
 }  // namespace
@@ -37,6 +51,13 @@ OnnxValue TfliteMatrices::floats(const MatrixSpec& spec) {
 Result<OnnxValue> TfliteMatrices::apply(const LinearSpec& spec, bool in_block, const OnnxValue& x) {
   ExportMatrix m{spec.module, spec.n, spec.k, model_.scheme_of(spec.module), in_block};
   OnnxForm form = NB_TRY(tflite_form(model_, flavour_, m));
+  std::vector<float> b = NB_TRY(model_.bias(spec));
+  bool between = form.kind == OnnxForm::Kind::kStatic;
+  Grids grids;
+  if (between) {
+    grids = NB_TRY(this->grids(m.module));
+    form.least_scales = scales_for(b, grids.input.scale);
+  }
   OnnxValue w, scales, bias;
   if (form.kind == OnnxForm::Kind::kFloats) {
     w = floats({spec.module, spec.n, spec.k});
@@ -49,9 +70,8 @@ Result<OnnxValue> TfliteMatrices::apply(const LinearSpec& spec, bool in_block, c
     OnnxType type = form.layout.group > 0 ? OnnxType::kFloat16 : OnnxType::kFloat;
     scales = graph_.weight(integers.scales(m.module + kScales, /*turned=*/false, type));
   }
-  if (std::vector<float> b = NB_TRY(model_.bias(spec)); !b.empty())
-    bias = graph_.weight(float_weight(spec.module + kBias, {spec.n}, std::move(b)));
-  if (form.kind == OnnxForm::Kind::kStatic) return between_integers(m.module, x, {w, scales, bias});
+  if (!b.empty()) bias = graph_.weight(float_weight(spec.module + kBias, {spec.n}, std::move(b)));
+  if (between) return between_integers(grids, x, {w, scales, bias});
   return graph_.node(kFullyConnectedOp, {x, w, scales, bias});
 }
 
@@ -61,17 +81,18 @@ OnnxValue TfliteMatrices::zero_point(int zero) {
                      static_cast<uint8_t>(is_signed ? zero - 128 : zero));
 }
 
-Result<OnnxValue> TfliteMatrices::between_integers(const std::string& module, const OnnxValue& x,
-                                                   std::vector<OnnxValue> weights) {
-  LinearRanges ranges{{-1, 1}, {-1, 1}};
-  if (ranges_) {
-    auto at = ranges_->find(module);
-    if (at == ranges_->end())
-      return fail("{}: {} is of an expert that no token of the calibration reached; give more text",
-                  model_.checkpoint().folder(), module);
-    ranges = at->second;
-  }
-  Grid in = grid_of(ranges.input), out = grid_of(ranges.output);
+Result<TfliteMatrices::Grids> TfliteMatrices::grids(const std::string& module) const {
+  if (!ranges_) return Grids{grid_of({-1, 1}), grid_of({-1, 1})};
+  auto at = ranges_->find(module);
+  if (at == ranges_->end())
+    return fail("{}: {} is of an expert that no token of the calibration reached; give more text",
+                model_.checkpoint().folder(), module);
+  return Grids{grid_of(at->second.input), grid_of(at->second.output)};
+}
+
+OnnxValue TfliteMatrices::between_integers(const Grids& grids, const OnnxValue& x,
+                                           std::vector<OnnxValue> weights) {
+  const auto& [in, out] = grids;
   auto [at, fresh] = rounded_.try_emplace({x, in.scale});
   if (fresh)
     at->second = graph_.node("QuantizeLinear", {x, graph_.real(in.scale), zero_point(in.zero)});

@@ -22,9 +22,13 @@ class TfliteMatrices : public DecoderMatrices {
  private:
   Result<OnnxValue> apply(const LinearSpec& spec, bool in_block, const OnnxValue& x);
   OnnxValue floats(const MatrixSpec& spec);
-  // Fully connected of x rounded to its range, in integers, and made float again.
-  Result<OnnxValue> between_integers(const std::string& module, const OnnxValue& x,
-                                     std::vector<OnnxValue> weights);
+  struct Grids {
+    Grid input, output;  // unsigned integers of 8 bits over what the calibration saw
+  };
+  Result<Grids> grids(const std::string& module) const;
+  // Fully connected of x rounded to its grid, in integers, and made float again.
+  OnnxValue between_integers(const Grids& grids, const OnnxValue& x,
+                             std::vector<OnnxValue> weights);
   OnnxValue zero_point(int zero);
 
   const Weights& model_;

@@ -1,6 +1,7 @@
 #include "export/tflite/read_back.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/checked.h"
 #include "export/onnx/matrices.h"
@@ -99,11 +100,25 @@ class TfliteWeights : public ExportedWeights {
   Matrix embedding(const ExportMatrix& m) const override { return rows_->embedding(m); }
   Matrix floats(const ExportMatrix& m) const override { return rows_->floats(m); }
   Result<std::vector<float>> vector(const std::string& name) const override {
-    return rows_->vector(name);
+    const TfliteFile::Tensor& t = *NB_TRY(file_.constant(name));
+    return t.shown.type == TfliteType::kInt32 ? integers(t) : rows_->vector(name);
   }
   int64_t weight_bytes() const override { return rows_->weight_bytes(); }
 
  private:
+  // A bias of integers: code x scale.
+  static Result<std::vector<float>> integers(const TfliteFile::Tensor& t) {
+    const std::vector<float>& scales = t.shown.grid.scales;
+    std::vector<int32_t> codes(t.bytes.size() / sizeof(int32_t));
+    std::memcpy(codes.data(), t.bytes.data(), t.bytes.size());
+    if (scales.size() != 1 && scales.size() != codes.size())
+      return fail("{}: has other scales than the model", t.shown.name);
+    std::vector<float> out;
+    for (size_t i = 0; i < codes.size(); ++i)
+      out.push_back(static_cast<float>(codes[i] * double{scales[scales.size() > 1 ? i : 0]}));
+    return out;
+  }
+
   const Weights& model_;
   TfliteFlavour flavour_;
   const TfliteFile& file_;

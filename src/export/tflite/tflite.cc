@@ -44,18 +44,28 @@ Result<std::string> flavour_name(const ExportRequest& request) {
   return "dynamic";
 }
 
+// The longest usual step that divides a context.
+int64_t usual_prefill(int64_t context) {
+  int64_t out = std::min(context, kPrefill);
+  while (context % out != 0) --out;
+  return out;
+}
+
 Result<FixedShape> shape_of(const ExportRequest& request) {
   int64_t most = request.model.config().context;
   FixedShape out;
   out.context = request.fixed.context > 0 ? request.fixed.context : std::min(most, kMostContext);
-  out.sequence =
-      request.fixed.prefill > 0 ? request.fixed.prefill : std::min(out.context, kPrefill);
+  out.sequence = request.fixed.prefill > 0 ? request.fixed.prefill : usual_prefill(out.context);
   if (out.context > most)
     return fail("{}: a context of {} is more than the model's {}", request.folder(), out.context,
                 most);
   if (out.sequence > out.context)
     return fail("{}: a prefill of {} is more than the context of {}", request.folder(),
                 out.sequence, out.context);
+  // Else the last step of a long prompt would reach beyond the cache.
+  if (out.context % out.sequence != 0)
+    return usage("--context {}, --prefill {}: the context should be whole steps of the prefill",
+                 out.context, out.sequence);
   return out;
 }
 
