@@ -61,16 +61,16 @@ def llama_source(cache):
     return folder / f"llama_cpp_python-{SDIST}" / "vendor" / "llama.cpp"
 
 
-def llama_programs(cache, avx2):
+def llama_programs(cache, avx2, targets=TARGETS):
     """The folder of llama.cpp's programs, built as its README does for this machine, or for AVX2
     without VNNI and AVX-512."""
     build = cache / ("llama-avx2" if avx2 else "llama-native")
-    if not all((build / "bin" / name).exists() for name in TARGETS):
+    if not all((build / "bin" / name).exists() for name in targets):
         run("cmake", "-S", llama_source(cache), "-B", build, "-G", "Ninja",
             "-DCMAKE_BUILD_TYPE=Release", "-DGGML_LLAMAFILE=ON", "-DLLAMA_CURL=OFF",
             "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF",
             *(COMPILERS if shutil.which("clang++-19") else []), *(AVX2 if avx2 else NATIVE))
-        run("ninja", "-C", build, *TARGETS, log=build / "build.log")
+        run("ninja", "-C", build, *targets, log=build / "build.log")
     return build / "bin"
 
 

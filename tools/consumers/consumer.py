@@ -83,6 +83,8 @@ def in_onnxruntime(folder, _):
     runtime, name = package("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 4
+    # As genai_config.json has it and the notes of dq say: products of float inputs, by default they are rounded to int8.
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     session = runtime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
     sizes = {i.name: (i.shape[1], i.shape[3]) for i in session.get_inputs() if i.name.startswith("past")}
 

@@ -8,10 +8,12 @@ import importlib
 import os
 import time
 
+from interop import table
+
 FORMATS = {
     "native": "the folder that quantize writes, in transformers with compressed-tensors",
     "gguf": "GGUF files in transformers",
-    "llama.cpp": "GGUF files in llama.cpp's programs, where NIBBLE_LLAMA names their folder",
+    "llama.cpp": "GGUF files in llama.cpp's programs",
     "gptq": "GPTQ folders in transformers with gptqmodel",
     "awq": "AWQ folders in transformers with gptqmodel",
     "compressed_tensors": "compressed-tensors exports in transformers",
@@ -38,16 +40,22 @@ def show(row):
     number = "{:.1e}".format
     table_line(row.kind, row.result, "" if row.difference is None else number(row.difference),
                "" if row.allowed is None else number(row.allowed),
-               "passed" if row.passed else "FAILED")
+               "skipped" if row.skipped else "passed" if row.passed else "FAILED")
+
+
+def counts(rows):
+    """-> how many passed, and how many failed."""
+    judged = [r.passed for r in rows if not r.skipped]
+    return sum(judged), len(judged) - sum(judged)
 
 
 def summary(rows):
-    """rows: format -> its rows. Prints the README's table: Markdown, a line each format."""
+    """rows: format -> its rows. Prints how many passed: Markdown, a line each format."""
     print("| format | checked | passed | failed | largest difference of a logit |\n|---|---|---|---|---|")
     for name, seen in rows.items():
-        passed = sum(r.passed for r in seen)
+        passed, failed = counts(seen)
         far = max((r.difference for r in seen if r.difference is not None), default=None)
-        print(f"| {name} | {FORMATS[name]} | {passed} | {len(seen) - passed} | {'' if far is None else f'{far:.1e}'} |")
+        print(f"| {name} | {FORMATS[name]} | {passed} | {failed} | {'' if far is None else f'{far:.1e}'} |")
     print()
 
 
@@ -69,11 +77,14 @@ def main():
             rows[name].append(row)
         print()
     summary(rows)
-    passed = [row.passed for seen in rows.values() for row in seen]
     print(f"difference: the largest of any logit, in standard deviations of nibble's logits; "
-          f"{time.monotonic() - began:.0f} s")
-    print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
-    return not all(passed)
+          f"{time.monotonic() - began:.0f} s\n")
+    seen = [row for some in rows.values() for row in some]
+    table.show(seen)
+    passed, failed = counts(seen)
+    skipped = len(seen) - passed - failed
+    print(f"{passed} passed, {failed} failed" + f", {skipped} skipped" * bool(skipped))
+    return bool(failed)
 
 
 if __name__ == "__main__":

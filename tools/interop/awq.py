@@ -7,4 +7,4 @@ FAMILIES = ["qwen3", "phi3", "gemma"]
 
 
 def check():
-    yield from rows(KINDS, FAMILIES, "w4g16-asym", "awq", logits, NOISE)
+    yield from rows(KINDS, FAMILIES, "w4g16-asym", "awq", logits, NOISE, "gptqmodel")

@@ -25,8 +25,28 @@ REFUSALS = {
     ("compressed-tensors w4g128-asym", "qwen3-moe"):
         "is an expert of w4g128-asym, which it does not join with the others",
     ("onnx:int8-dynamic", "qwen3-moe"): "int8-dynamic cannot hold a mixture of experts",
+    ("ort-genai:int8-dynamic", "qwen3-moe"): "int8-dynamic cannot hold a mixture of experts",
     ("tensorrt", "qwen3-moe"): "TensorRT has no sum over scattered tokens, which a mixture of experts needs",
 }
+
+
+@dataclasses.dataclass
+class Place:
+    """Where a row stands in the table of all formats (table.py)."""
+    target: str   # as export was asked for it
+    scheme: str
+    family: str   # the model's folder
+    consumer: str
+
+
+@dataclasses.dataclass
+class Seen:
+    """What it says there: of the consumer's logits beside nibble's, or in words where none were compared."""
+    logits: float | None = None  # the largest difference of any, in standard deviations of nibble's
+    kl: float | None = None      # of the consumer's distribution from nibble's
+    ratio: float | None = None   # of the consumer's KL to the float model, over that of nibble's own evaluation
+    words: str = ""
+    flavour: str = ""            # FORMAT:FLAVOUR as nibble.json has it
 
 
 @dataclasses.dataclass
@@ -36,6 +56,9 @@ class Row:
     passed: bool
     difference: float | None = None
     allowed: float | None = None
+    place: Place | None = None
+    seen: Seen | None = None
+    skipped: bool = False  # then neither passed nor failed
 
 
 class Refused(RuntimeError):
@@ -74,15 +97,24 @@ def refusal(target, model, scheme=""):
     return words[0] if words else None
 
 
-def outcome(name, words, check):
+def flavour_of(folder):
+    """-> FORMAT:FLAVOUR of an exported folder."""
+    record = json.loads((folder / "nibble.json").read_text())
+    return f"{record['format']}:{record['flavour']}"
+
+
+def outcome(name, words, check, place=None):
     """check() -> its row. What it raises is a failure, but for nibble's refusal in these words where there are any."""
     try:
         row = check()
     except Exception as error:
         if words and isinstance(error, Refused) and words in str(error):
-            return Row(name, f"refused: {words}", True)
-        return Row(name, f"{type(error).__name__}: {error}".splitlines()[0][:90], False)
-    return Row(name, f"not refused: {words}", False) if words else row
+            return Row(name, f"refused: {words}", True, place=place)
+        return Row(name, f"{type(error).__name__}: {error}".splitlines()[0][:90], False, place=place)
+    if words:
+        return Row(name, f"not refused: {words}", False, place=place)
+    row.place = place
+    return row
 
 
 @functools.cache

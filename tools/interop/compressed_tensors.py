@@ -4,6 +4,7 @@ import torch
 from interop.common import GOLDEN, fitting, models
 from interop.exported import as_it_is, check_one
 
+CONSUMER = "compressed-tensors"
 EXACT = 1e-4
 # "dequantize" multiplies in the type of the stored scales, float16: one rounding a weight, to 11 bits. So does
 # transformers 5.23 with experts, which it packs into one tensor as it loads them (CompressedTensorsDequantize): with scales
@@ -24,7 +25,7 @@ def allowed(model, scheme):
 def check():
     for model in models():
         for scheme, target in KINDS:
-            yield check_one(model, fitting(scheme, model), target, as_it_is(torch.float32), allowed(model, scheme))
+            yield check_one(model, fitting(scheme, model), target, as_it_is(torch.float32), allowed(model, scheme), CONSUMER)
     for family in FAMILIES:
         if (GOLDEN / family).is_dir():
-            yield check_one(GOLDEN / family, "w4g16", "compressed-tensors", as_it_is(torch.float32), EXACT)
+            yield check_one(GOLDEN / family, "w4g16", "compressed-tensors", as_it_is(torch.float32), EXACT, CONSUMER)

@@ -7,7 +7,8 @@ import tempfile
 
 import torch
 
-from interop.common import GOLDEN, Row, fitting, models, nibble, outcome, refusal, texts_of
+from interop.arrays import kl, place
+from interop.common import GOLDEN, Row, Seen, fitting, flavour_of, models, nibble, outcome, refusal, texts_of
 from interop.logits import difference, load_in_transformers, logits_of, logits_of_nibble
 
 
@@ -29,7 +30,7 @@ def as_it_is(dtype):
     return logits
 
 
-def check_one(model, scheme, target, logits, allowed):
+def check_one(model, scheme, target, logits, allowed, consumer):
     """logits: folder, texts -> the consumer's, what is wrong with how it loaded them (or None), how it did."""
     name = f"{target} {scheme} {model.name}".replace("  ", " ")
 
@@ -38,16 +39,18 @@ def check_one(model, scheme, target, logits, allowed):
             folder, texts = export(model, scheme, target, pathlib.Path(work)), texts_of(model)
             ours = torch.stack([logits_of_nibble(folder, ids) for ids in texts])
             theirs, wrong, how = logits(folder, texts)
+            flavour = flavour_of(folder)
         far = difference(theirs, ours)
-        return Row(name, wrong or how, not wrong and far <= allowed, far, allowed)
-    return outcome(name, refusal(target, model, scheme), check)
+        seen = Seen(far, kl(ours.numpy(), theirs.numpy()), flavour=flavour)
+        return Row(name, wrong or how, not wrong and far <= allowed, far, allowed, seen=seen)
+    return outcome(name, refusal(target, model, scheme), check, place(target, scheme, model, consumer))
 
 
-def rows(kinds, families, scheme, target, logits, allowed):
+def rows(kinds, families, scheme, target, logits, allowed, consumer):
     """Every model in all kinds (scheme, target), golden families in one."""
     for model in models():
         for kind, to in kinds:
-            yield check_one(model, fitting(kind, model), to, logits, allowed)
+            yield check_one(model, fitting(kind, model), to, logits, allowed, consumer)
     for family in families:
         if (GOLDEN / family).is_dir():
-            yield check_one(GOLDEN / family, scheme, target, logits, allowed)
+            yield check_one(GOLDEN / family, scheme, target, logits, allowed, consumer)

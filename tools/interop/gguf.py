@@ -5,7 +5,8 @@ import tempfile
 import torch
 from transformers import AutoConfig
 
-from interop.common import GOLDEN, Row, fitting, models, texts_of
+from interop.arrays import kl, place
+from interop.common import GOLDEN, Row, Seen, fitting, flavour_of, models, texts_of
 from interop.exported import export
 from interop.logits import difference, load_in_transformers, logits_of, logits_of_nibble
 
@@ -63,19 +64,21 @@ def logits_of_transformers(folder, model_folder, texts):
 
 def check_one(model, scheme, target):
     name, unknown = f"{target} {scheme} {model.name}".replace("  ", " "), UNKNOWN.get(model.name)
+    where, flavour = place(target, scheme, model, "transformers"), ""
     with tempfile.TemporaryDirectory() as work:
         try:
             folder, texts = export(model, scheme, target, pathlib.Path(work)), texts_of(model)
+            flavour = flavour_of(folder)
             ours = torch.stack([logits_of_nibble(folder, ids) for ids in texts])
             theirs, how = logits_of_transformers(folder, model, texts)
         except Exception as error:
             refused = unknown is not None and str(error) == unknown
             return Row(name, f"transformers: {unknown}" if refused else f"{type(error).__name__}: {error}".splitlines()[0][:90],
-                       refused)
+                       refused, place=where, seen=Seen(words="not read there", flavour=flavour))
     if theirs is None or unknown:
-        return Row(name, how, False)
+        return Row(name, how, False, place=where)
     far = difference(theirs, ours)
-    return Row(name, how, far <= EXACT, far, EXACT)
+    return Row(name, how, far <= EXACT, far, EXACT, where, Seen(far, kl(ours.numpy(), theirs.numpy()), flavour=flavour))
 
 
 def check():

@@ -8,7 +8,8 @@ import gguf
 import numpy as np
 from safetensors.numpy import load_file
 
-from interop.common import Row, fitting, models, nibble, outcome, refusal
+from interop.arrays import place
+from interop.common import Row, Seen, fitting, flavour_of, models, nibble, outcome, refusal
 
 KINDS = [("", f"gguf:{flavour}") for flavour in (
     "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "iq4_xs", "q3_k",
@@ -79,8 +80,10 @@ def one(model, scheme, target):
                     wanted = in_llama_order(ours[place], t.name, reader)
                 seen = gguf.quants.dequantize(t.data, t.tensor_type).reshape(wanted.shape)
                 far = max(far, float(np.abs(seen - wanted).max() / wanted.std()))
-        return Row(name, f"{len(reader.tensors)} tensors", far <= 1e-6, far, 1e-6)
-    return outcome(name, refusal(target, model), check)
+            flavour = flavour_of(work / "out")
+        return Row(name, f"{len(reader.tensors)} tensors", far <= 1e-6, far, 1e-6,
+                   seen=Seen(words="the same weights", flavour=flavour))
+    return outcome(name, refusal(target, model), check, place(target, scheme, model, "gguf"))
 
 
 def check():

@@ -66,4 +66,4 @@ def logits(folder, texts):
 
 
 def check():
-    yield from rows(KINDS, FAMILIES, "w4g32", "gptq", logits, NOISE)
+    yield from rows(KINDS, FAMILIES, "w4g32", "gptq", logits, NOISE, "gptqmodel")

@@ -1,7 +1,6 @@
 """llama.cpp's own programs on GGUF files that nibble quantizes: types of every tensor as llama-quantize chooses them,
 greedy text, perplexity by the same rules, importance matrices both ways, parts; and on exported files of every model
-(llama_logits.py). NIBBLE_LLAMA names the folder of llama-completion, llama-perplexity, llama-quantize and llama-imatrix;
-without it nothing is checked."""
+(llama_logits.py)."""
 import json
 import pathlib
 import re
@@ -11,7 +10,7 @@ import gguf
 
 from interop import llama_logits
 from interop.common import TALES, Row, nibble
-from interop.llama_program import PROGRAMS, program
+from interop.llama_program import Absent, program, programs
 
 TEXT = TALES / "held_out.txt"
 CALIBRATION = TALES / "calibration.txt"
@@ -81,7 +80,13 @@ def tried(kind, check, *args):
 
 
 def check():
-    if not PROGRAMS:
+    try:
+        programs()
+    except Absent as error:
+        yield Row("llama.cpp", f"skipped: {error}", False, skipped=True)
+        return
+    except RuntimeError as error:
+        yield Row("llama.cpp, built", str(error), False)
         return
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)

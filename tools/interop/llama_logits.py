@@ -7,8 +7,8 @@ import tempfile
 import gguf
 import numpy as np
 
-from interop.arrays import EXACT, export, log_softmax, logits_of_nibble, name_of, row
-from interop.common import TALES, fitting, models, refusal
+from interop.arrays import EXACT, export, log_softmax, logits_of_nibble, name_of, place, row
+from interop.common import TALES, Seen, fitting, models, refusal
 from interop.llama_program import program
 
 FLOATS = {"gguf:f32": EXACT, "gguf:f16": 5e-3, "gguf:bf16": 4e-2}  # inputs of linears are rounded to the file's type
@@ -44,16 +44,22 @@ def of_nibble(source, ids, work, activations="float"):
     return logits_of_nibble(source, ids, work, activations)[CONTEXT // 2:-1]
 
 
+def farthest(theirs, ours, kept):
+    """The largest difference of the log-probabilities that the file has, in standard deviations of our logits."""
+    return float(np.abs(theirs - log_softmax(ours))[kept].max() / ours.std())
+
+
 def same_logits(model, target, text):
     def body(work):
         _, out = export(model, "", target, work)
-        far = 0.
+        far = moved = 0.
         for ids, theirs in in_llama_cpp(out / "model.gguf", text):
             ours, kept = of_nibble(out, ids, work), theirs > theirs.min(-1, keepdims=True)
-            far = max(far, np.abs(theirs - log_softmax(ours))[kept].max() / ours.std())
-        return "llama-perplexity", far
+            far = max(far, farthest(theirs, ours, kept))
+            moved += divergence(ours, theirs, kept) / CHUNKS
+        return "llama-perplexity", far, Seen(far, moved)
     allowed = max(FLOATS[target], BY_TABLE * (model.name in GELU))
-    return row(name_of(target, "", model), allowed, body, refusal(target, model))
+    return row(name_of(target, "", model), allowed, body, refusal(target, model), place(target, "", model, "llama.cpp"))
 
 
 def divergence(wanted, log_probabilities, kept):
@@ -67,13 +73,16 @@ def same_loss(model, scheme, target, text):
     """The KL to the float model, over that of nibble's own evaluation of the file."""
     def body(work):
         _, out = export(model, scheme, target, work)
-        ours = theirs = 0.
+        ours = theirs = far = 0.
         for ids, logits in in_llama_cpp(out / "model.gguf", text):
             wanted, kept = of_nibble(model, ids, work), logits > logits.min(-1, keepdims=True)
+            own = of_nibble(out, ids, work, "int8")
             theirs += divergence(wanted, logits, kept) / CHUNKS
-            ours += divergence(wanted, log_softmax(of_nibble(out, ids, work, "int8")), kept) / CHUNKS
-        return f"KL {theirs:.5f}, int8 {ours:.5f}", theirs / ours
-    return row(name_of(target, scheme, model) + ": KL ratio", RATIO, body, refusal(target, model))
+            ours += divergence(wanted, log_softmax(own), kept) / CHUNKS
+            far = max(far, farthest(logits, own, kept))
+        return f"KL {theirs:.5f}, int8 {ours:.5f}", theirs / ours, Seen(far, ratio=theirs / ours)
+    return row(name_of(target, scheme, model) + ": KL ratio", RATIO, body, refusal(target, model),
+               place(target, scheme, model, "llama.cpp"))
 
 
 def check():

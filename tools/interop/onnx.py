@@ -8,8 +8,8 @@ import onnxruntime
 import openvino
 from safetensors.numpy import load_file
 
-from interop.arrays import EXACT, export, kl, kl_means, logits_of_nibble, name_of, row
-from interop.common import BLOOM, GOLDEN, TALES, fitting, models, nibble, refusal, texts_of, windows
+from interop.arrays import EXACT, difference, export, kl, logits_of_nibble, loss_ratio, name_of, place, row
+from interop.common import BLOOM, GOLDEN, TALES, Seen, fitting, models, nibble, refusal, texts_of, windows
 
 CALIBRATED = "w8 --input-ranges minmax"
 # scheme, target; all keep the integers.
@@ -22,7 +22,8 @@ INTEGERS = [(CALIBRATED, "onnx:int8-qdq", "int8-static"), (CALIBRATED, "tensorrt
             ("w8", "onnx:int8-dynamic", "int8-token"), ("w4g128", "onnx:nbits-int8", "int8")]
 OPENVINO = [("w4g128-asym", "onnx:nbits"), ("w4g128-asym", "openvino"), ("w4g128", "openvino"), ("w8", "openvino"),
             ("w3g32", "openvino"), ("", "openvino"), ("w4g128", "openvino:nbits"), ("w4g128", "openvino:f32")]
-GENAI = [("w4g64-asym", "ort-genai"), ("w4g128", "ort-genai:dq"), ("", "ort-genai")]
+GENAI = [("w4g64-asym", "ort-genai"), ("w4g128", "ort-genai:dq"), ("", "ort-genai"), ("w4g64-asym", "ort-genai:f32")]
+GENAI_INTEGERS = [("w4g128", "ort-genai:nbits-int8"), ("w8", "ort-genai:int8-dynamic"), (CALIBRATED, "ort-genai:int8-qdq")]
 PROMPT = "Once upon a time"
 WINDOWS = 16  # of a ratio of KL
 
@@ -70,10 +71,11 @@ def greedy(model, ids, count, short):
 
 
 def largest(model, ids, wanted):
-    """The largest difference of any logit: at once, token by token behind a cache, and behind padding."""
+    """The largest difference of any logit, at once, token by token behind a cache, and behind padding; what the table says."""
     ids, padding = np.array([ids], np.int64), 5
     half = ids.shape[1] // 2
-    seen = [step(model, ids)[0][0] - wanted]
+    whole = step(model, ids)[0][0]
+    seen = [whole - wanted]
     logits, past = step(model, ids[:, :half])
     for t in range(half, ids.shape[1]):
         logits, past = step(model, ids[:, t:t + 1], past)
@@ -83,15 +85,17 @@ def largest(model, ids, wanted):
     mask[0, :padding] = 0
     logits, _ = step(model, batch, mask=mask)
     seen += [logits[0, padding:] - wanted[:half], logits[1] - wanted[:half + padding]]
-    return max(np.abs(s).max() for s in seen) / wanted.std()
+    far = float(max(np.abs(s).max() for s in seen) / wanted.std())
+    return far, Seen(far, kl(wanted, whole))
 
 
 def floats(model, scheme, target):
     def body(work):
         source, out = export(model, scheme, target, work)
         [ids] = texts_of(model, 1)
-        return "onnxruntime", largest(session(out), ids, logits_of_nibble(source, ids, work))
-    return row(name_of(target, scheme, model), EXACT, body, refusal(target, model))
+        return "onnxruntime", *largest(session(out), ids, logits_of_nibble(source, ids, work))
+    return row(name_of(target, scheme, model), EXACT, body, refusal(target, model),
+               place(target, scheme, model, "onnxruntime"))
 
 
 def family(folder, scheme, target):
@@ -105,16 +109,15 @@ def family(folder, scheme, target):
             wanted = logits_of_nibble(source, ids, work)
         elif greedy(model, golden["greedy_prompt"].tolist(), 24, short) != golden["greedy_ids"].tolist():
             return "other greedy ids", float("inf")
-        return "onnxruntime" if scheme else "onnxruntime, greedy ids", largest(model, ids, wanted)
+        return "onnxruntime" if scheme else "onnxruntime, greedy ids", *largest(model, ids, wanted)
     return row(name_of(target, scheme, folder), EXACT, body)
 
 
 def kl_ratio(model, source, activations, work, logits):
     """logits(ids): the consumer's. -> their KL to the float model beside that of nibble's own integer arithmetic on
     the same artifact, their ratio. Rounding to bytes is chaotic: of one window alone it is off by 6 %."""
-    ours, theirs = kl_means(model, texts_of(model, WINDOWS), work,
-                            lambda ids: logits_of_nibble(source, ids, work, activations), logits)
-    return f"KL {theirs:.5f}, {activations} {ours:.5f}", theirs / ours
+    return loss_ratio(model, texts_of(model, WINDOWS), work, activations,
+                      lambda ids: logits_of_nibble(source, ids, work, activations), logits)
 
 
 def int8(model, scheme, target, activations):
@@ -133,7 +136,8 @@ def int8(model, scheme, target, activations):
                 seen.append(one[0])
             return np.concatenate(seen)
         return kl_ratio(model, source, activations, work, logits)
-    return row(name_of(target, scheme, model) + ": KL ratio", 1.05, body, refusal(target, model))
+    return row(name_of(target, scheme, model) + ": KL ratio", 1.05, body, refusal(target, model),
+               place(target, scheme, model, "onnxruntime"))
 
 
 def saturation(scheme, target):
@@ -158,9 +162,10 @@ def load_openvino(folder):
 def int8_in_openvino(model):
     def body(work):
         source, out = export(model, CALIBRATED, "openvino:int8-qdq", work)
-        result, ratio = kl_ratio(model, source, "int8-static", work, load_openvino(out))
-        return f"OpenVINO: {result}", ratio
-    return row(name_of("openvino:int8-qdq", CALIBRATED, model) + ": KL ratio", 1.05, body)
+        result, *rest = kl_ratio(model, source, "int8-static", work, load_openvino(out))
+        return f"OpenVINO: {result}", *rest
+    return row(name_of("openvino:int8-qdq", CALIBRATED, model) + ": KL ratio", 1.05, body,
+               place=place("openvino:int8-qdq", CALIBRATED, model, "OpenVINO"))
 
 
 def in_openvino(model, scheme, target):
@@ -168,12 +173,14 @@ def in_openvino(model, scheme, target):
         source, out = export(model, scheme, target, work)
         [ids] = texts_of(model, 1)
         seen, wanted = load_openvino(out)(ids), logits_of_nibble(source, ids, work)
-        return "OpenVINO", np.abs(seen - wanted).max() / wanted.std()
-    return row(name_of(target, scheme, model), EXACT, body)
+        far = difference(seen, wanted)
+        return "OpenVINO", far, Seen(far, kl(wanted, seen))
+    return row(name_of(target, scheme, model), EXACT, body, place=place(target, scheme, model, "OpenVINO"))
 
 
-def in_genai(model, scheme, target):
-    """The ids of greedy generation; of the trained models, whose tokens make a text, that too."""
+def in_genai(model, scheme, target, rounds=False):
+    """The ids of greedy generation; of the trained models, whose tokens make a text, that too. Where inputs are rounded: the
+    ids of onnxruntime on the same graph, in the same calls."""
     def body(work):
         import onnxruntime_genai
         source, out = export(model, scheme, target, work)
@@ -186,13 +193,16 @@ def in_genai(model, scheme, target):
         while not generator.is_done():
             generator.generate_next_token()
         seen = generator.get_sequence(0).tolist()
-        wanted = logits_of_nibble(source, seen, work)[len(ids) - 1:-1].argmax(1).tolist()
-        same = len(seen) > len(ids) and seen[len(ids):] == wanted
+        fresh = seen[len(ids):]
+        if rounds:
+            same = bool(fresh) and fresh == greedy(session(out), ids, len(fresh), -1)
+            return "GenAI, the ids of onnxruntime", 0. if same else float("inf"), Seen(words="the same ids")
+        same = bool(fresh) and fresh == logits_of_nibble(source, seen, work)[len(ids) - 1:-1].argmax(1).tolist()
         if same and model in (TALES, BLOOM):
             ours = nibble("run", source, "-p", PROMPT, "-n", 32, "--temperature", 0, "--activations", "float").strip()
-            return "GenAI, the same text", 0. if tokens.decode(seen).strip() == ours else float("inf")
-        return "GenAI, the same ids", 0. if same else float("inf")
-    return row(name_of(target, scheme, model), 0., body)
+            same = tokens.decode(seen).strip() == ours
+        return "GenAI, the same ids", 0. if same else float("inf"), Seen(words="the same ids")
+    return row(name_of(target, scheme, model), 0., body, refusal(target, model), place(target, scheme, model, "GenAI"))
 
 
 def check():
@@ -221,3 +231,5 @@ def check():
     for model in models():
         for scheme, target in GENAI:
             yield in_genai(model, fitting(scheme, model), target)
+        for scheme, target in GENAI_INTEGERS:
+            yield in_genai(model, fitting(scheme, model), target, rounds=True)

@@ -7,8 +7,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from safetensors.numpy import load_file
 
-from interop.arrays import EXACT, export, kl_means, logits_of_nibble, name_of, row
-from interop.common import GOLDEN, ROOT, TALES, fitting, models, nibble, texts_of, windows
+from interop.arrays import EXACT, difference, export, kl, logits_of_nibble, loss_ratio, name_of, place, row
+from interop.common import GOLDEN, ROOT, TALES, Seen, fitting, models, nibble, texts_of, windows
 
 sys.path.append(str(ROOT / "tests"))
 from tflite_files import TfliteFile  # noqa: E402 (our own evaluation of such a file)
@@ -99,8 +99,10 @@ def floats(model):
         source, out = with_shape("", "tflite", model, work, 128, 16)
         [ids] = texts_of(model, 1)
         wanted = logits_of_nibble(source, ids, work)
-        return "logits", np.abs(Model(out, "XNNPACK").logits(ids) - wanted).max() / wanted.std()
-    return row(name_of("tflite", "", model, "XNNPACK"), EXACT, body)
+        seen = Model(out, "XNNPACK").logits(ids)
+        far = difference(seen, wanted)
+        return "logits", far, Seen(far, kl(wanted, seen))
+    return row(name_of("tflite", "", model, "XNNPACK"), EXACT, body, place=place("tflite", "", model, "LiteRT"))
 
 
 def divergence(model, scheme, target, resolver):
@@ -109,10 +111,10 @@ def divergence(model, scheme, target, resolver):
         source, out = with_shape(scheme, target, model, work, 256, 64)
         texts = windows(4, 192) if model == TALES else windows(2)
         loaded = Model(out, resolver)
-        ours, theirs = kl_means(model, texts, work, lambda ids: logits_of_nibble(source, ids, work, "int8-token"),
-                                lambda ids: loaded.step(ids, loaded.empty(), 0)[0])
-        return f"KL {theirs:.5f}, int8-token {ours:.5f}", theirs / ours
-    return row(name_of(target, scheme, model, resolver) + ": KL ratio", 1.05, body)
+        return loss_ratio(model, texts, work, "int8-token", lambda ids: logits_of_nibble(source, ids, work, "int8-token"),
+                          lambda ids: loaded.step(ids, loaded.empty(), 0)[0])
+    return row(name_of(target, scheme, model, resolver) + ": KL ratio", 1.05, body,
+               place=place(target, scheme, model, "LiteRT"))
 
 
 def rounded(model, scheme, target, resolver):
@@ -122,10 +124,10 @@ def rounded(model, scheme, target, resolver):
         source, out = export(model, scheme, target, work, "--context", 128, "--prefill", 32, *ranges)
         texts = windows(4, 96) if model == TALES else windows(2)
         loaded, file = Model(out, resolver), TfliteFile(out / "model.tflite")
-        ours, theirs = kl_means(model, texts, work, lambda ids: file.logits(ids)[0],
-                                lambda ids: loaded.step(ids, loaded.empty(), 0)[0])
-        return f"KL {theirs:.5f}, ours {ours:.5f}", theirs / ours
-    return row(name_of(target, scheme, model, resolver) + ": KL ratio", 1.05, body)
+        return loss_ratio(model, texts, work, "ours", lambda ids: file.logits(ids)[0],
+                          lambda ids: loaded.step(ids, loaded.empty(), 0)[0])
+    return row(name_of(target, scheme, model, resolver) + ": KL ratio", 1.05, body,
+               place=place(target, scheme, model, "LiteRT"))
 
 
 def check():

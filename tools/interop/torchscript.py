@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from interop.arrays import EXACT, export, logits_of_nibble, name_of, row
+from interop.arrays import EXACT, export, logits_of_nibble, name_of, place, row
 from interop.common import GOLDEN, TALES, fitting, models, nibble, texts_of
 from interop.onnx import largest
 
@@ -47,8 +47,8 @@ def one(model, scheme, target="torchscript"):
         if not scheme and (model / "golden.safetensors").is_file():
             golden = load_file(model / "golden.safetensors")
             ids, wanted = golden["input_ids"].tolist(), golden["logits"]
-        return "torch.jit.load", largest(archive, ids, wanted)
-    return row(name_of(target, scheme, model), EXACT, body)
+        return "torch.jit.load", *largest(archive, ids, wanted)
+    return row(name_of(target, scheme, model), EXACT, body, place=place(target, scheme, model, "torch.jit"))
 
 
 def check():

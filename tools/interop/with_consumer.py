@@ -5,10 +5,14 @@ import pathlib
 import sys
 import tempfile
 
-from interop.common import TALES, Row, nibble
+from interop.arrays import export
+from interop.common import TALES, Row
 
-# scheme, target. TFLite's, GGUF's and LLM.int8()'s programs round the inputs, and so does nibble for these.
-KINDS = [("w4g128", "onnx"), ("w4g128", "openvino"), ("w4g128", "ort-genai"), ("w4g128", "torchscript"),
+# scheme, target. TFLite's, GGUF's, LLM.int8()'s programs and the last two of ONNX round the inputs, and so does nibble for
+# these.
+KINDS = [("w4g128", "onnx"), ("w4g128", "onnx:dq"), ("w4g128", "onnx:nbits-int8"),
+         ("w8 --input-ranges minmax", "onnx:int8-qdq"), ("w4g128", "openvino"), ("w4g128", "ort-genai"),
+         ("w4g128", "ort-genai:dq"), ("w4g128", "torchscript"),
          ("w8", "tflite"), ("w4g128", "gptq"), ("w4g128-asym", "awq"), ("w4g128", "compressed-tensors"),
          ("w4g128", "bitsandbytes:nf4"), ("w8", "bitsandbytes:int8")]
 RATIO = 1.05  # issue 7
@@ -17,11 +21,9 @@ RATIO = 1.05  # issue 7
 def one(scheme, target):
     name = f"{target} {scheme}: KL ratio"
     with tempfile.TemporaryDirectory() as work:
-        artifact, out = (pathlib.Path(work) / part for part in ("artifact", "out"))
         try:
-            nibble("quantize", TALES, "-o", artifact, "--scheme", scheme, "--method", "rtn")
-            nibble("export", artifact, "--to", target, "-o", out, "--eval", TALES / "held_out.txt", "--tokens", 4200,
-                   "--against", TALES, "--with-consumer", "--python", sys.executable)
+            _, out = export(TALES, scheme, target, pathlib.Path(work), "--eval", TALES / "held_out.txt", "--tokens", 4200,
+                            "--against", TALES, "--with-consumer", "--python", sys.executable)
             loss = json.loads((out / "nibble.json").read_text())["loss"]
             theirs, ours = loss["consumer"], loss["kl_mean"]
             if "unknown" in theirs:
