@@ -1,6 +1,8 @@
 """nibble report: the page holds what nibble eval prints, and nothing from elsewhere."""
 import html.parser
+import json
 import re
+import shutil
 
 import pytest
 from nibble import SHARED, TALES, needs_shared, refused, run, run_json
@@ -107,3 +109,74 @@ def test_other_versions_are_measured_on_the_same_text(made, tmp_path):
     assert f"{seen['beside'][0]['kl_mean']:.6f}" in (tmp_path / "r.md").read_text()
     refused("report", folder / "small", "--against", TALES, *TEXT, "--beside", tmp_path / "none", "-o",
             tmp_path / "x.html", words=["none"])
+
+
+def with_record(made, tmp_path, change):
+    """The made model with its record changed -> (folder, arguments of a report on it)."""
+    folder = tmp_path / "changed"
+    shutil.copytree(made[0] / "small", folder)
+    record = json.loads((folder / "nibble.json").read_text())
+    change(record["tensors"])
+    (folder / "nibble.json").write_text(json.dumps(record))
+    return ["report", folder, "--against", TALES, "--text", TALES / "held_out.txt", "--tokens", 600, "-o", tmp_path / "r.html"]
+
+
+def test_bits_are_those_of_the_scheme(made, tmp_path):
+    def change(tensors):
+        tensors[0]["scheme"], tensors[1]["scheme"] = "q6_k", "iq4_nl"
+
+    run(*with_record(made, tmp_path, change))
+    cells = re.findall(r'title="(\w+)"><b>(\d)</b>', (tmp_path / "r.html").read_text())
+    assert {("q6_k", "6"), ("iq4_nl", "4"), ("w3g128", "3")} == set(cells)
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda t: t[0].pop("scheme"), ["nibble.json", "scheme"]),
+    (lambda t: t[0].update(scheme=""), ["nibble.json", '"" of "model.layers.0', "is no scheme"]),
+    (lambda t: t[0].update(module="model.layers.100000000.mlp.up_proj"), ["nibble.json", "the model has 4"]),
+    (lambda t: t.insert(0, "x"), ["nibble.json", "an object for each"])])
+def test_a_bad_record_is_refused(made, tmp_path, change, words):
+    refused(*with_record(made, tmp_path, change), words=words)
+    assert not (tmp_path / "r.html").exists()
+
+
+def widths(markdown):
+    """-> device: whether its widths run, from the table of devices."""
+    return dict(re.findall(r"^\| ([^|]+) \| \w+ \| [\d.e+]+ \| ([^|]+) \|$", markdown.split("## Devices")[1], re.M))
+
+
+def test_widths_are_those_of_the_weights(made, tmp_path):
+    """Four bits in other programs' forms, and floats, which have no record of ours."""
+    run("quantize", TALES, "-o", tmp_path / "four", "--scheme", "w4g32", "--method", "rtn")
+    run("export", tmp_path / "four", "--to", "gptq", "-o", tmp_path / "gptq")
+    run("export", TALES, "--to", "gguf:q4_0", "-o", tmp_path / "gguf")
+    [gguf] = (tmp_path / "gguf").glob("*.gguf")
+    for model in (tmp_path / "gptq", gguf):
+        run("report", model, "--against", TALES, *TEXT[:2], "--tokens", 600, "-o", tmp_path / "r.html", "--markdown",
+            tmp_path / "r.md")
+        seen = widths((tmp_path / "r.md").read_text())
+        assert seen["Raspberry Pi 4 \\(8 GB\\)"] == "yes"
+        assert seen["Coral Edge TPU"] == seen["Intel Myriad X \\(NCS2\\)"] == "not listed"
+    run("report", TALES, "--against", TALES, *TEXT[:2], "--tokens", 600, "-o", tmp_path / "r.html", "--markdown",
+        tmp_path / "r.md")
+    assert set(widths((tmp_path / "r.md").read_text()).values()) == {"unknown"}
+    assert "unknown</span>" in (tmp_path / "r.html").read_text()
+
+
+def test_two_windows_give_two_prompts(made, tmp_path):
+    run("report", made[0] / "small", "--against", TALES, *TEXT, "-o", tmp_path / "r.html",
+        "--markdown", tmp_path / "r.md")
+    prompts = re.findall(r"^\n(.+)\n\n- float: ", (tmp_path / "r.md").read_text().split("## Side by side")[1], re.M)
+    assert len(prompts) == len(set(prompts)) == 2
+
+
+def test_it_writes_as_nibble_run_does(made, tmp_path):
+    folder, seen = made
+    assert seen["speed_arithmetic"].startswith("int8 activations")
+    for page in ("r.html", "r.md"):
+        assert (folder / page).read_text().count(seen["speed_arithmetic"]) >= 1, page
+    text = run_json("run", folder / "small", "-p", "Once <b>upon</b> & a \"time\"", "-n", 40, "--temperature", 0)["text"]
+    page = Page((folder / "r.html").read_text())
+    assert text.replace("\n", "⏎") in "".join(page.words)
+    floats = run_json("report", folder / "small", "--against", TALES, *TEXT, "--activations", "float", "-o", tmp_path / "r.html")
+    assert floats["speed_arithmetic"] == "float" and floats["kl_mean"] == seen["kl_mean"]

@@ -18,7 +18,7 @@ def completed(*words):
              '_nibble; printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(["bash", "-c", script, BINARY, "nibble", *words], capture_output=True, text=True, check=True)
     assert done.stderr == ""
-    return done.stdout.split()
+    return done.stdout.splitlines()
 
 
 def test_bash_completes_commands_and_options():
@@ -32,8 +32,10 @@ def test_bash_completes_commands_and_options():
 
 def test_bash_completes_files(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
+    (tmp_path / "my model").mkdir()
     monkeypatch.chdir(tmp_path)
     assert completed("eval", "fol") == ["folder"]
+    assert completed("eval", "my") == ["my model"]
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/process.h"
+#include "base/threads.h"
 #include "cli/common.h"
 
 namespace nibble {
@@ -11,7 +12,12 @@ Result<std::string> run_nibble(const std::vector<std::string>& arguments,
   constexpr int64_t kLongestOutput = int64_t{1} << 32;
   std::vector<std::string> argv = {"nibble"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
-  Process child = NB_TRY(Process::start("/proc/self/exe", argv, {}, messages));
+  // A child inherits the cores of the thread that starts it: a pinned one's would be one alone.
+  bool pinned = threads_pinned();
+  if (pinned) NB_OK(set_threads(thread_count()));
+  auto started = Process::start("/proc/self/exe", argv, {}, messages);
+  if (pinned) NB_OK(set_threads(thread_count(), /*pin=*/true));
+  Process child = NB_TRY(std::move(started));
   auto out = read_all(child.output(), "the output of nibble " + arguments[0], kLongestOutput);
   auto code = child.wait();
   if (!code) return fail("nibble {}: {}", arguments[0], code.error().message);

@@ -29,7 +29,8 @@ std::string bash() {
   }
   out += "  esac\n  if [[ $word == -* ]]; then\n";
   out += "    COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n  else\n";
-  out += "    COMPREPLY=($(compgen -f -- \"$word\"))\n  fi\n}\n";
+  // A name a line: a name may hold spaces.
+  out += "    mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n  fi\n}\n";
   return out + "complete -o filenames -F _nibble nibble\n";
 }
 

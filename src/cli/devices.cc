@@ -19,13 +19,14 @@ Json as_json(const DeviceProfile& d) {
               {"memory_bytes", d.memory},
               {"usable_bytes", d.usable},
               {"bandwidth_bytes_per_second", d.bandwidth},
-              {"expected_share", d.expected_share},
+              {"expected_bytes_per_second", d.expected_bandwidth()},
               {"peaks_operations_per_second", d.peaks},
               {"schemes", d.schemes},
               {"formats", d.formats},
               {"sources", d.sources}};
   for (const auto& [scheme, rate] : d.kernels)
     out["kernels_macs_per_second"][scheme] = {{"decode", rate.decode}, {"prefill", rate.prefill}};
+  out["measured_bytes_per_second"] = d.measured > 0 ? Json(d.measured) : Json(nullptr);
   out["watts"] = d.watts > 0 ? Json(d.watts) : Json(nullptr);
   out["power_modes"] = Json::array();
   for (const PowerMode& m : d.modes)
@@ -35,13 +36,16 @@ Json as_json(const DeviceProfile& d) {
 }
 
 void put_table(const std::vector<DeviceProfile>& devices) {
-  put_line("{:<18} {:>9} {:>9} {:>8} {:>7}  {:<17} {}", "device", "memory GB", "usable GB", "GB/s",
-           "watts", "schemes", "formats");
+  auto known = [](double value) {
+    return value > 0 ? fmt::format("{:.3g}", value) : std::string("unknown");
+  };
+  put_line("{:<18} {:>9} {:>9} {:>6} {:>8} {:>7}  {:<17} {}", "device", "memory GB", "usable GB",
+           "GB/s", "measured", "watts", "schemes", "formats");
   for (const DeviceProfile& d : devices)
-    put_line(
-        "{:<18} {:>9.3g} {:>9.3g} {:>8.3g} {:>7}  {:<17} {}", d.slug, d.memory / 1e9,
-        d.usable / 1e9, d.bandwidth / 1e9, d.watts > 0 ? fmt::format("{:.3g}", d.watts) : "unknown",
-        fmt::format("{}", fmt::join(d.schemes, " ")), fmt::format("{}", fmt::join(d.formats, " ")));
+    put_line("{:<18} {:>9.3g} {:>9.3g} {:>6.3g} {:>8} {:>7}  {:<17} {}", d.slug, d.memory / 1e9,
+             d.usable / 1e9, d.bandwidth / 1e9, known(d.measured / 1e9), known(d.watts),
+             d.schemes.empty() ? "floats" : fmt::format("{}", fmt::join(d.schemes, " ")),
+             fmt::format("{}", fmt::join(d.formats, " ")));
 }
 
 Result<int> devices(const DevicesOptions& o) {
@@ -54,7 +58,7 @@ Result<int> devices(const DevicesOptions& o) {
     else if (o.output.empty())
       put(text);
     else
-      put_line("{}: {:.3g} GB/s, {:.3g} GB of memory", o.output, profile.bandwidth / 1e9,
+      put_line("{}: {:.3g} GB/s, {:.3g} GB of memory", o.output, profile.measured / 1e9,
                profile.memory / 1e9);
     return 0;
   }

@@ -56,16 +56,16 @@ Result<DeviceProfile> measure_machine() {
   if (memory.available <= 0) return fail("/proc/meminfo: does not tell how much memory there is");
   out.memory = static_cast<double>(memory.total);
   out.usable = static_cast<double>(memory.available);
-  out.bandwidth = spread_of(reads).median;
-  out.expected_share = 1;
+  out.measured = spread_of(reads).median;
+  out.bandwidth = out.measured;
   if (double peak = spread_of(macs).median; peak > 0) out.peaks["int8"] = 2 * peak;
   out.schemes = {"w8", "w6", "w5", "w4", "w3", "w2"};
   out.formats = {"native", "gguf", "onnx"};
   std::string how = fmt::format("measured by nibble devices measure, {} threads, median of {}",
                                 thread_count(), kLooks);
-  out.sources = {{"bandwidth_gbs, peaks", how},
-                 {"memory_gb, usable_gb", "/proc/meminfo at that time"},
-                 {"expected_share", "bandwidth is what was read, not what the bus could do"}};
+  out.sources = {{"measured_gbs, peaks", how},
+                 {"bandwidth_gbs", "as measured: what the bus could do is not known"},
+                 {"memory_gb, usable_gb", "/proc/meminfo at that time"}};
   NB_OK(measure_kernels_of(out));
   return out;
 }

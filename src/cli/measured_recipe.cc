@@ -1,6 +1,7 @@
 #include "cli/measured_recipe.h"
 
 #include "base/json.h"
+#include "base/threads.h"
 #include "cli/child.h"
 #include "cli/work_folder.h"
 
@@ -9,6 +10,9 @@ namespace {
 
 Result<Json> run_json(std::vector<std::string> arguments) {
   arguments.push_back("--json");
+  // As many threads as this process was told to use, and as it was told to use them.
+  arguments.insert(arguments.end(), {"-t", fmt::format("{}", thread_count())});
+  if (threads_pinned()) arguments.push_back("--pin");
   std::string what = "the output of nibble " + arguments[0];
   return parse_json(NB_TRY(run_nibble(arguments)), what);
 }

@@ -1,17 +1,16 @@
 #include "cli/plan_model.h"
 
-#include <cmath>
+#include <cctype>
 
 #include "base/file.h"
-#include "base/log.h"
 #include "cli/child.h"
 #include "cli/common.h"
 #include "cli/machine.h"
 #include "cli/measured_recipe.h"
+#include "cli/plan_losses.h"
 #include "cli/plan_matrix.h"
 #include "cli/plan_validation.h"
 #include "cli/sizes.h"
-#include "quant/loss_estimate.h"
 #include "report/pareto_svg.h"
 
 namespace nibble {
@@ -19,68 +18,56 @@ namespace {
 
 constexpr int64_t kUsualContext = 2048;
 
+// A number without a unit.
+bool is_bare(const std::string& text) {
+  return !text.empty() &&
+         (std::isdigit(static_cast<unsigned char>(text.back())) || text.back() == '.');
+}
+
+// "4", "4GB", "500MB".
+Result<double> memory_of(const std::string& text) {
+  double out = NB_TRY(parse_size(is_bare(text) ? text + "GB" : text));
+  if (out > 1e15)
+    return usage("--ram: {} GB are beyond any device; bytes are written as 500MB", text);
+  return out;
+}
+
 Result<PlanBudget> budget_of(const PlanFlags& f) {
   PlanBudget out;
   if (f.latency > 0) out.latency = f.latency / 1e3;
-  if (!f.ram.empty()) out.memory = NB_TRY(parse_size(f.ram));
+  if (!f.ram.empty()) out.memory = NB_TRY(memory_of(f.ram));
   if (f.max_loss.empty()) return out;
-  out.increase = parse_share(f.max_loss);
+  out.increase = parse_share(f.max_loss.ends_with('%') ? f.max_loss : f.max_loss + "%");
   if (!out.increase || !(*out.increase >= 0))
-    return usage("--max-loss takes a share as 1% or 0.01, not {}", in_quotes(f.max_loss));
-  if (!f.quick && f.text.empty())
-    return usage("--max-loss needs a loss: give --text, or --quick for an estimate");
+    return usage("--max-loss takes per cent as 1 or 1%, not {}", in_quotes(f.max_loss));
   return out;
 }
 
-std::string method_of(const PlanFlags& f, const PlanRow& row) {
-  return f.calibration.empty() || row.form.blocks->bits == 8 ? "rtn" : "gptq";
-}
+// A plan as it is printed.
+struct Planned {
+  DeviceProfile device;  // in its power mode
+  std::string mode;      // empty: as the profile says
+  std::vector<PlanRow> rows;
+  const PlanRow* chosen = nullptr;  // of the rows
+  LossSource losses;
+};
 
-// The arguments of `nibble quantize MODEL` for this row.
-std::vector<std::string> recipe_of(const PlanFlags& f, const PlanRow& row) {
-  std::vector<std::string> out = row.arguments;
-  std::string method = method_of(f, row);
-  out.insert(out.end(), {"--method", method});
-  if (method != "rtn") out.insert(out.end(), {"--calibration", f.calibration});
-  return out;
-}
-
-// Of every row that is to be made, in place of making it. On a text of the model's own writing the
-// logarithm of perplexity would rise by just the KL; elsewhere it rises by less.
-Result<LossEstimate> estimate_row_losses(const PlanFlags& f, std::vector<PlanRow>& rows) {
-  std::vector<LossQuestion> questions;
-  std::vector<PlanRow*> made;
-  for (PlanRow& row : rows) {
-    if (row.arguments.empty()) continue;
-    const Method* method = NB_TRY(find_method(method_of(f, row)));
-    questions.push_back({*row.form.blocks, method});
-    made.push_back(&row);
+Status set_mode(Planned& plan, const std::string& name) {
+  for (const PowerMode& m : plan.device.modes) {
+    if (m.name != name) continue;
+    plan.mode = name;
+    plan.device = plan.device.in(m);
+    return {};
   }
-  if (made.empty()) return LossEstimate{};
-  const std::string& text = f.calibration.empty() ? f.text : f.calibration;
-  LossEstimate seen = NB_TRY(estimate_losses(f.model, text, questions, *made[0]->form.head));
-  for (size_t i = 0; i < made.size(); ++i)
-    made[i]->loss =
-        PlanLoss{.increase = std::expm1(seen.kl[i]), .kl = seen.kl[i], .estimated = true};
-  return seen;
-}
-
-Status measure_losses(const PlanFlags& f, std::vector<PlanRow>& rows) {
-  if (f.text.empty()) return {};
-  Progress progress("scheme", static_cast<int64_t>(rows.size()));
-  for (size_t i = 0; i < rows.size(); ++i) {
-    progress.step(static_cast<int64_t>(i), rows[i].name);
-    if (rows[i].arguments.empty()) continue;
-    MeasuredRecipe seen =
-        NB_TRY(measure_recipe({f.model, f.text, f.tokens, /*speed=*/false}, recipe_of(f, rows[i])));
-    rows[i].loss = PlanLoss{seen.ratio - 1, seen.kl, seen.top1};
-  }
-  return {};
+  std::string known;
+  for (const PowerMode& m : plan.device.modes) known += (known.empty() ? "" : ", ") + m.name;
+  return usage("{} has no power mode {}; known: {}", plan.device.slug, in_quotes(name),
+               known.empty() ? "none" : known);
 }
 
 Json known(double value) { return value > 0 ? Json(value) : Json(nullptr); }
 
-Json row_json(const PlanRow& r, const DeviceProfile& device) {
+Json row_json(const PlanRow& r) {
   Json j = {{"scheme", r.name},
             {"weights_bytes", r.cost.weights},
             {"kv_cache_bytes", r.cost.cache},
@@ -88,11 +75,12 @@ Json row_json(const PlanRow& r, const DeviceProfile& device) {
             {"runtime_bytes", r.cost.runtime},
             {"total_bytes", r.cost.held()},
             {"read_bytes", r.cost.read},
+            {"cache_read_bytes", r.cost.cache_read},
             {"decode_seconds_floor", known(r.time.decode_floor)},
             {"decode_seconds", known(r.time.decode)},
             {"prefill_seconds_floor", known(r.time.prefill_floor)},
             {"prefill_seconds", known(r.time.prefill)},
-            {"joules_a_token", known(device.watts * r.time.decode)},
+            {"joules_a_token", known(r.time.joules)},
             {"pareto", r.best_of_its_pace},
             {"refused", r.refused.empty() ? Json(nullptr) : Json(r.refused)}};
   j["loss"] = nullptr;
@@ -113,39 +101,55 @@ std::string rate_text(double tokens, double seconds) {
   return seconds > 0 ? fmt::format("{:.3g}", tokens / seconds) : "unknown";
 }
 
-void print_rows(const PlanFlags& f, const std::vector<PlanRow>& rows, const DeviceProfile& device,
-                const LossEstimate& estimate) {
-  put_line("{} on {} ({:.3g} GB/s, {} usable), {} tokens of context:", f.model, device.slug,
-           device.bandwidth / 1e9, bytes_text(static_cast<int64_t>(device.usable)), f.context);
-  put_line("  {:<13} {:>9} {:>9} {:>10} {:>9} {:>9} {:>9} {:>10}", "scheme", "weights", "in all",
-           "ms/token", "at best", "tokens/s", fmt::format("pp{}", f.prompt), "perplexity");
-  for (const PlanRow& r : rows)
-    put_line("{} {:<13} {:>9} {:>9} {:>10.3g} {:>9.3g} {:>9.3g} {:>9} {:>10}  {}",
+void print_losses(const LossSource& losses) {
+  if (!losses.unknown.empty())
+    put_line("  unknown: {}. Give --text and all are made, or --quick for an estimate",
+             losses.unknown);
+  if (!losses.text.empty())
+    put_line("  perplexity: every scheme was made and measured on {}{}", losses.text,
+             losses.tokens > 0 ? fmt::format(", {} tokens", losses.tokens) : "");
+  if (losses.estimate.tokens > 0)
+    put_line(
+        "  ~: an estimate. Each part alone was measured at {} on {} tokens ({}); other schemes by "
+        "how they round, parts added up",
+        losses.estimate.probe, losses.estimate.tokens, losses.estimate.windows);
+}
+
+void print_plan(const PlanFlags& f, const Planned& plan) {
+  const DeviceProfile& device = plan.device;
+  put_line("{} on {}{} ({:.3g} GB/s, {} usable), {} tokens of context:", f.model, device.slug,
+           plan.mode.empty() ? "" : " in power mode " + plan.mode, device.bandwidth / 1e9,
+           bytes_text(static_cast<int64_t>(device.usable)), f.context);
+  put_line("  {:<13} {:>9} {:>9} {:>10} {:>9} {:>9} {:>9} {:>9} {:>10}", "scheme", "weights",
+           "in all", "ms/token", "at best", "tokens/s", "J/token", fmt::format("pp{}", f.prompt),
+           "perplexity");
+  for (const PlanRow& r : plan.rows)
+    put_line("{} {:<13} {:>9} {:>9} {:>10.3g} {:>9.3g} {:>9.3g} {:>9} {:>9} {:>10}  {}",
              r.best_of_its_pace ? "*" : " ", r.name,
              bytes_text(static_cast<int64_t>(r.cost.weights)),
              bytes_text(static_cast<int64_t>(r.cost.held())), 1e3 * r.time.decode,
              1e3 * r.time.decode_floor, 1 / r.time.decode,
+             r.time.joules > 0 ? fmt::format("{:.3g}", r.time.joules) : "unknown",
              rate_text(static_cast<double>(f.prompt), r.time.prefill), loss_text(r), r.refused);
+  const ModelCost& cost = plan.rows[0].cost;
   put_line("  *: none is both faster and better; in all: with {} of cache and {} to work in",
-           bytes_text(static_cast<int64_t>(rows[0].cost.cache)),
-           bytes_text(static_cast<int64_t>(rows[0].cost.activations + rows[0].cost.runtime)));
-  if (estimate.tokens > 0)
-    put_line(
-        "  ~: an estimate. Each part alone was measured at {} on {} tokens ({}); other schemes by "
-        "how they round, parts added up",
-        estimate.probe, estimate.tokens, estimate.windows);
+           bytes_text(static_cast<int64_t>(cost.cache)),
+           bytes_text(static_cast<int64_t>(cost.activations + cost.runtime)));
+  put_line("  ms/token: of the {}th token, which reads {} of cache beside its weights", f.context,
+           bytes_text(static_cast<int64_t>(cost.cache_read)));
+  print_losses(plan.losses);
 }
 
-ParetoPicture picture_of(const std::vector<PlanRow>& rows, const PlanRow* chosen,
-                         const DeviceProfile& device) {
+ParetoPicture picture_of(const Planned& plan) {
   ParetoPicture out;
-  bool losses = std::all_of(rows.begin(), rows.end(), [](const PlanRow& r) { return !!r.loss; });
-  out.x_label = "ms a token, expected on " + device.name;
-  bool estimated = std::any_of(rows.begin(), rows.end(),
-                               [](const PlanRow& r) { return r.loss && r.loss->estimated; });
+  const PlanRow* chosen = plan.chosen;
+  bool losses = std::ranges::all_of(plan.rows, [](const PlanRow& r) { return !!r.loss; });
+  out.x_label = "ms a token, expected on " + plan.device.name;
+  bool estimated =
+      std::ranges::any_of(plan.rows, [](const PlanRow& r) { return r.loss && r.loss->estimated; });
   out.y_label = losses ? std::string("KL, nats a token") + (estimated ? ", estimated" : "")
                        : "bits read a weight (loss unknown)";
-  for (const PlanRow& r : rows) {
+  for (const PlanRow& r : plan.rows) {
     double bits = 8 * r.cost.read / (r.cost.block_macs + r.cost.head_macs);
     ParetoPoint point{1e3 * r.time.decode, losses ? r.loss->kl : bits, r.name};
     out.points.push_back(point);
@@ -165,18 +169,46 @@ std::string recommendation(const PlanFlags& f, const PlanRow& row) {
   return command_line(quantize_arguments(f.model, "OUT", recipe_of(f, row)));
 }
 
-Result<std::vector<PlanRow>> rows_of(PlanFlags& f, const DeviceProfile& device,
-                                     const PlanBudget& budget, LossEstimate& estimate) {
+Result<Planned> make_plan(PlanFlags& f, PlanGoal goal, const PlanBudget& budget) {
+  Planned plan;
+  plan.device = NB_TRY(find_device(f.device));
+  if (!f.power_mode.empty()) NB_OK(set_mode(plan, f.power_mode));
   DecoderConfig config = NB_TRY(read_model_config(f.model));
   NB_OK(parameters_by_role(config));  // sizes that are absurd
   if (f.context == 0) f.context = std::min(config.context, kUsualContext);
-  std::vector<PlanRow> rows = plan_rows(config, device, f.context, f.prompt);
-  if (f.quick)
-    estimate = NB_TRY(estimate_row_losses(f, rows));
-  else
-    NB_OK(measure_losses(f, rows));
-  judge_rows(rows, device, budget);
-  return rows;
+  plan.rows = plan_rows(config, plan.device, f.context, f.prompt);
+  plan.losses = NB_TRY(find_losses(f, config, plan.rows));
+  if (goal == PlanGoal::kEnergy && f.power_mode.empty())
+    if (const PowerMode* mode = thriftiest_mode(plan.rows, config, plan.device, budget, f.prompt)) {
+      NB_OK(set_mode(plan, std::string(mode->name)));
+      time_rows(plan.rows, config, plan.device, f.prompt);
+    }
+  judge_rows(plan.rows, plan.device, budget);
+  plan.chosen = choose_row(plan.rows, goal);
+  return plan;
+}
+
+Json plan_json(const PlanFlags& f, const Planned& plan, const PlanBudget& budget) {
+  Json list = Json::array();
+  for (const PlanRow& r : plan.rows) list.push_back(row_json(r));
+  Json j = {{"model", f.model},     {"device", plan.device.slug}, {"power_mode", nullptr},
+            {"context", f.context}, {"prompt", f.prompt},         {"goal", f.goal},
+            {"schemes", list}};
+  if (!plan.mode.empty()) j["power_mode"] = plan.mode;
+  const LossSource& l = plan.losses;
+  if (!l.text.empty())
+    j["measured_on"] = {{"text", l.text},
+                        {"tokens", l.tokens > 0 ? Json(l.tokens) : Json(nullptr)}};
+  if (!l.unknown.empty()) j["losses_unknown"] = l.unknown;
+  if (l.estimate.tokens > 0)
+    j["estimate"] = {{"probe", l.estimate.probe},
+                     {"tokens", l.estimate.tokens},
+                     {"windows", l.estimate.windows}};
+  const PlanRow* chosen = plan.chosen;
+  j["chosen"] = chosen ? Json(chosen->name) : Json(nullptr);
+  j["command"] = chosen ? Json(recommendation(f, *chosen)) : Json(nullptr);
+  j["reason"] = chosen ? Json(nullptr) : Json(refusal(plan.rows, plan.device, budget));
+  return j;
 }
 
 }  // namespace
@@ -189,24 +221,36 @@ void add_plan_options(CLI::App& app, PlanFlags& f) {
   app.add_option("--latency", f.latency, "Milliseconds that a token may take")
       ->check(CLI::PositiveNumber);
   app.add_option("--ram", f.ram,
-                 "Memory that all of it may take, as 4GB (default: what the device has to spare)");
-  app.add_option("--max-loss", f.max_loss, "How much perplexity may rise, as 1%");
+                 "Memory that all of it may take: GB, or as 500MB (default: what the device has to "
+                 "spare)")
+      ->type_name("GB");
+  app.add_option("--max-loss", f.max_loss, "How much perplexity may rise: per cent, as 1 or 1%")
+      ->type_name("%");
   app.add_option(
          "--context", f.context,
-         fmt::format("Tokens of the cache (default: the model's, at most {})", kUsualContext))
+         fmt::format("Tokens of the cache, at whose end a token is timed (default: the model's, at "
+                     "most {})",
+                     kUsualContext))
       ->check(CLI::Range(1, 1 << 20));
   app.add_option("--prompt", f.prompt,
                  "Tokens of the prompt whose time is predicted (default: 512)")
       ->check(CLI::Range(1, 1 << 20));
   app.add_option("--goal", f.goal,
                  "What is best among what meets the bounds: latency, size, quality or energy "
-                 "(default: quality)")
+                 "(joules, in the power mode that takes the fewest) (default: quality)")
       ->type_name("NAME");
-  app.add_option("--text", f.text,
-                 "Held-out UTF-8 text: every scheme is really made and measured on it (default: "
-                 "losses stay unknown)")
+  app.add_option("--power-mode", f.power_mode,
+                 "The device in this mode of its profile (default: as it is sold)")
+      ->type_name("NAME");
+  app.add_option(
+         "--text", f.text,
+         "Held-out UTF-8 text: every scheme is really made and measured on it (default, up "
+         "to 200 million parameters: the model's held_out.txt or the embedded one's; beyond, "
+         "losses stay unknown)")
       ->type_name("FILE");
-  app.add_option("--tokens", f.tokens, "Use only the first N tokens of the text")
+  app.add_option(
+         "--tokens", f.tokens,
+         "Use only the first N tokens of the text (default: all of --text, 2048 of another)")
       ->check(CLI::PositiveNumber);
   app.add_option("--calibration", f.calibration, "Text for GPTQ (default: plain rounding)")
       ->type_name("FILE");
@@ -237,29 +281,16 @@ Result<int> plan_model(PlanFlags& f) {
     return write_matrix({f.model, f.text, f.calibration, f.output, f.tokens, f.prompt, f.windows,
                          f.window_length, f.json});
   if (f.device.empty()) return usage("give --device; `nibble devices` lists them");
-  DeviceProfile device = NB_TRY(find_device(f.device));
-  LossEstimate estimate;
-  std::vector<PlanRow> rows = NB_TRY(rows_of(f, device, budget, estimate));
-  const PlanRow* chosen = choose_row(rows, goal);
-  if (!f.picture.empty())
-    NB_OK(write_file(f.picture, pareto_svg(picture_of(rows, chosen, device))));
+  Planned plan = NB_TRY(make_plan(f, goal, budget));
+  if (!f.picture.empty() && !plan.rows.empty())
+    NB_OK(write_file(f.picture, pareto_svg(picture_of(plan))));
   if (f.json) {
-    Json list = Json::array();
-    for (const PlanRow& r : rows) list.push_back(row_json(r, device));
-    Json j = {{"model", f.model},   {"device", device.slug}, {"context", f.context},
-              {"prompt", f.prompt}, {"goal", f.goal},        {"schemes", list}};
-    if (estimate.tokens > 0)
-      j["estimate"] = {
-          {"probe", estimate.probe}, {"tokens", estimate.tokens}, {"windows", estimate.windows}};
-    j["chosen"] = chosen ? Json(chosen->name) : Json(nullptr);
-    j["command"] = chosen ? Json(recommendation(f, *chosen)) : Json(nullptr);
-    j["reason"] = chosen ? Json(nullptr) : Json(refusal(rows, device, budget));
-    put_json(j);
+    put_json(plan_json(f, plan, budget));
   } else {
-    if (!rows.empty()) print_rows(f, rows, device, estimate);
-    if (chosen) put_line("{}", recommendation(f, *chosen));
+    if (!plan.rows.empty()) print_plan(f, plan);
+    if (plan.chosen) put_line("{}", recommendation(f, *plan.chosen));
   }
-  if (!chosen) return fail("{}", refusal(rows, device, budget));
+  if (!plan.chosen) return fail("{}", refusal(plan.rows, plan.device, budget));
   return 0;
 }
 

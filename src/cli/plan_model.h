@@ -8,6 +8,7 @@ namespace nibble {
 
 struct PlanFlags {
   std::string model, device, ram, max_loss, goal = "quality", text, calibration, picture;
+  std::string power_mode;                         // empty: as the profile says, or the goal picks
   std::string output, windows, window_length;     // of the matrix
   double latency = 0;                             // ms a token; 0: no bound
   int64_t context = 0, prompt = 512, tokens = 0;  // 0: the model's (at most 2048); all the text

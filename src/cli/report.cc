@@ -30,7 +30,8 @@ Json figures(const Report& r) {
           {"top1", r.loss.scores.top1},
           {"perplexity_ratio", r.loss.scores.ratio},
           {"tokens", r.loss.tokens},
-          {"tokens_per_second", r.tokens_per_second}};
+          {"tokens_per_second", r.tokens_per_second},
+          {"speed_arithmetic", r.writing_arithmetic}};
 }
 
 Result<int> write_report(Flags& f) {
@@ -40,6 +41,7 @@ Result<int> write_report(Flags& f) {
   if (auto folder = find_data("devices")) devices = NB_TRY(read_devices(*folder));
   Report r = NB_TRY(gather_report(f.report, devices, cpu_name()));
   r.arithmetic = NB_TRY(describe_arithmetic(f.report.activations, r.loss.linears));
+  r.writing_arithmetic = NB_TRY(describe_arithmetic(f.report.writing, r.writing));
   NB_OK(write_file(f.output, report_html(r)));
   if (!f.markdown.empty()) NB_OK(write_file(f.markdown, report_markdown(r)));
   if (f.json)
@@ -72,8 +74,13 @@ CommandBody setup(CLI::App& app) {
   add_activations_option(app, f->report.activations);
   add_threads_option(app);
   add_json_option(app, f->json);
-  app.footer("One file: no scripts, nothing from elsewhere.");
-  return [f] { return write_report(*f); };
+  app.footer(
+      "One file: no scripts, nothing from elsewhere. Without --activations the samples and their\n"
+      "speed are by int8, as nibble run writes, and the scores by float, as nibble eval measures.");
+  return [f, given = app.get_option("--activations")] {
+    if (given->count() > 0) f->report.writing = f->report.activations;
+    return write_report(*f);
+  };
 }
 
 }  // namespace

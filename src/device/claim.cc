@@ -20,6 +20,7 @@ struct Known {
   double called, read;
 };
 constexpr Known kKnown[] = {{7e9, 6.61e9}, {1.1e9, 1.03e9}, {.5e9, .49e9}};
+constexpr double kRounding = .01;
 constexpr const char* kForm =
     "a claim is SIZE SCHEME TIME DEVICE, as \"7B int8 12 ms jetson-nano\"";
 
@@ -125,7 +126,8 @@ Verdict judge(const Claim& claim, const DeviceProfile& device) {
   out.factor = out.bus_seconds / claim.seconds;
   // What only streams through a chip need not fit there.
   out.fits = claim.resident <= device.usable || device.kind == "tpu";
-  out.possible = out.fits && std::max(out.bus_seconds, out.compute_seconds) <= claim.seconds;
+  out.possible =
+      out.fits && std::max(out.bus_seconds, out.compute_seconds) <= claim.seconds * (1 + kRounding);
   return out;
 }
 
@@ -135,10 +137,10 @@ std::string verdict_text(const Claim& claim, const DeviceProfile& device, const 
       "{}: {} reads {:.3g} GB a token; {:.4g} ms need {:.3g} GB/s, {} gives {:.3g} ({})",
       v.possible ? "possible" : "impossible", what, claim.bytes / 1e9, claim.seconds * 1e3,
       v.needed_bandwidth / 1e9, device.slug, device.bandwidth / 1e9,
-      v.factor > 1 ? fmt::format("{:.1f} times too little", v.factor)
-                   : fmt::format("{:.0f} % of it", 100 * v.factor));
+      v.factor > 1 + kRounding ? fmt::format("{:.1f} times too little", v.factor)
+                               : fmt::format("{:.0f} % of it", 100 * v.factor));
   out += fmt::format("; at best {:.3g} ms", 1e3 * std::max(v.bus_seconds, v.compute_seconds));
-  if (v.compute_seconds > claim.seconds)
+  if (v.compute_seconds > claim.seconds * (1 + kRounding))
     out += fmt::format("; its arithmetic alone takes {:.3g} ms", 1e3 * v.compute_seconds);
   if (!v.fits)
     out += fmt::format("; {:.3g} GB do not fit in the {:.3g} GB beside the system",

@@ -32,6 +32,8 @@ struct Verdict {
   bool fits = false;                            // in the memory beside the system
 };
 
+// Sizes, times and buses are all stated rounded, to two or three figures: a claim that is short of
+// its least time by 1 % may be true.
 Verdict judge(const Claim& claim, const DeviceProfile& device);
 // One line: "impossible: 7B int8 reads 7.02 GB a token, needs 585 GB/s, the bus gives 25.6 ...".
 std::string verdict_text(const Claim& claim, const DeviceProfile& device, const Verdict& verdict);

@@ -21,6 +21,13 @@ double stored(const std::optional<Scheme>& scheme, int64_t n, int64_t k) {
                 : kFloatBytes * static_cast<double>(n) * static_cast<double>(k);
 }
 
+// Keys and values of so many positions of some layers.
+double cached(const DecoderConfig& c, int64_t layers, int64_t positions) {
+  if (positions == 0) return 0;
+  return static_cast<double>(
+      KvCache::bytes(layers, c.kv_heads, c.head_dim, positions, KvType::kF16));
+}
+
 // Multiply-accumulates a second of a scheme; that of the rated scheme of the nearest width where it
 // is not rated itself, as reading goes by bits.
 KernelRate rate_of(const DeviceProfile& device, const std::optional<Scheme>& scheme) {
@@ -65,8 +72,9 @@ ModelCost cost_of(const DecoderConfig& c, const PlanForm& form, int64_t context)
   for (const VectorSpec& v : norm_vectors(c))
     out.weights += kFloatBytes * static_cast<double>(v.size);
   for (const MatrixSpec& m : other_matrices(c)) out.weights += stored(std::nullopt, m.n, m.k);
-  out.cache =
-      static_cast<double>(KvCache::bytes(c.layers, c.kv_heads, c.head_dim, context, KvType::kF16));
+  out.cache = cached(c, c.layers, context);
+  for (const LayerConfig& layer : c.blocks)
+    out.cache_read += cached(c, 1, layer.window > 0 ? std::min(layer.window, context) : context);
   out.activations = prefill_chunk_bytes(c);
   out.runtime = kRuntimeBytes;
   return out;
@@ -76,23 +84,26 @@ Prediction predict(const DecoderConfig& c, const PlanForm& form, const ModelCost
                    const DeviceProfile& device, int64_t prompt) {
   auto tokens = static_cast<double>(prompt), layers = static_cast<double>(c.layers);
   double macs = cost.block_macs + cost.head_macs, peak = device.best_peak() / 2;
+  double expected = device.expected_bandwidth();
   Prediction out;
-  out.decode_floor = std::max(cost.read / device.bandwidth, peak > 0 ? macs / peak : 0);
+  out.decode_floor = std::max(cost.step_read() / device.bandwidth, peak > 0 ? macs / peak : 0);
   if (peak > 0) out.prefill_floor = (tokens * cost.block_macs + cost.head_macs) / peak;
   if (device.kernels.empty()) {
-    out.decode = std::max(out.decode_floor, cost.read / device.bandwidth / device.expected_share);
-    return out;
+    out.decode = std::max(out.decode_floor, cost.step_read() / expected);
+  } else {
+    KernelRate blocks = rate_of(device, form.blocks), head = rate_of(device, form.head);
+    double head_seconds = cost.head_macs / head.decode;
+    // A block's own time holds that of a short cache.
+    out.decode = cost.block_macs / blocks.decode + head_seconds +
+                 layers * device.block.decode_seconds + cost.cache_read / expected;
+    // A prompt is read in chunks; the last row alone passes the head. Each token looks at half of
+    // the others on average, for scores and for values.
+    double attention = layers * tokens * tokens * static_cast<double>(c.q_dim());
+    out.prefill = tokens * cost.block_macs / blocks.prefill + head_seconds +
+                  attention / device.block.attention +
+                  tokens * layers * static_cast<double>(c.hidden) / device.block.values;
   }
-  KernelRate blocks = rate_of(device, form.blocks), head = rate_of(device, form.head);
-  double head_seconds = cost.head_macs / head.decode;
-  out.decode =
-      cost.block_macs / blocks.decode + head_seconds + layers * device.block.decode_seconds;
-  // A prompt is read in chunks; the last row alone passes the head. Each token looks at half of the
-  // others on average, for scores and for values.
-  double attention = layers * tokens * tokens * static_cast<double>(c.q_dim());
-  out.prefill = tokens * cost.block_macs / blocks.prefill + head_seconds +
-                attention / device.block.attention +
-                tokens * layers * static_cast<double>(c.hidden) / device.block.values;
+  out.joules = device.watts * out.decode;
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "device/plan.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "model/roles.h"
@@ -29,12 +30,12 @@ std::string gigabytes(double bytes) { return fmt::format("{:.3g} GB", bytes / 1e
 
 // What of the budget the row breaks; empty: nothing.
 std::string breach(const PlanRow& r, const DeviceProfile& device, const PlanBudget& budget) {
-  // What only streams through a chip need not fit there.
-  if (device.kind != "tpu" && r.cost.held() > memory_of(device, budget))
+  bool must_fit = device.kind != "tpu" || budget.memory;
+  if (must_fit && r.cost.held() > memory_of(device, budget))
     return fmt::format("takes {}, there are {}", gigabytes(r.cost.held()),
                        gigabytes(memory_of(device, budget)));
   if (budget.latency && r.time.decode > *budget.latency) {
-    double needed = r.cost.read / *budget.latency;
+    double needed = r.cost.step_read() / *budget.latency;
     if (needed > device.bandwidth)
       return fmt::format("{:.3g} ms need {:.3g} GB/s, the bus gives {:.3g}", 1e3 * *budget.latency,
                          needed / 1e9, device.bandwidth / 1e9);
@@ -47,6 +48,12 @@ std::string breach(const PlanRow& r, const DeviceProfile& device, const PlanBudg
                        r.loss->estimated ? "about " : "", 100 * r.loss->increase,
                        100 * *budget.increase);
   return "";
+}
+
+// A CPU or a GPU does, whatever peaks its profile knows.
+bool runs_floats(const DeviceProfile& device) {
+  return device.kind == "cpu" || device.kind == "gpu" || device.peaks.contains("fp16") ||
+         device.peaks.contains("fp32");
 }
 
 }  // namespace
@@ -65,7 +72,7 @@ std::vector<PlanRow> plan_rows(const DecoderConfig& config, const DeviceProfile&
     row.time = predict(config, row.form, row.cost, device, prompt);
     out.push_back(std::move(row));
   };
-  if (device.kind == "cpu" || device.kind == "gpu") {
+  if (runs_floats(device)) {
     PlanRow whole;
     whole.name = "as it is";
     whole.loss = PlanLoss{.increase = 0, .kl = 0, .top1 = 1};
@@ -86,6 +93,11 @@ std::vector<PlanRow> plan_rows(const DecoderConfig& config, const DeviceProfile&
   return out;
 }
 
+void time_rows(std::vector<PlanRow>& rows, const DecoderConfig& config, const DeviceProfile& device,
+               int64_t prompt) {
+  for (PlanRow& r : rows) r.time = predict(config, r.form, r.cost, device, prompt);
+}
+
 void judge_rows(std::vector<PlanRow>& rows, const DeviceProfile& device, const PlanBudget& budget) {
   for (PlanRow& r : rows) {
     r.refused = breach(r, device, budget);
@@ -96,15 +108,33 @@ void judge_rows(std::vector<PlanRow>& rows, const DeviceProfile& device, const P
 }
 
 const PlanRow* choose_row(const std::vector<PlanRow>& rows, PlanGoal goal) {
-  // Energy goes by time: a device draws its watts while it works.
   auto serves_better = [&](const PlanRow& a, const PlanRow& b) {
     if (goal == PlanGoal::kQuality) return is_worse(b, a);
     if (goal == PlanGoal::kSize) return a.cost.weights < b.cost.weights;
+    // Where watts are unknown energy goes by time.
+    if (goal == PlanGoal::kEnergy && a.time.joules > 0) return a.time.joules < b.time.joules;
     return a.time.decode < b.time.decode;
   };
   const PlanRow* best = nullptr;
   for (const PlanRow& r : rows)
     if (r.refused.empty() && (!best || serves_better(r, *best))) best = &r;
+  return best;
+}
+
+const PowerMode* thriftiest_mode(std::vector<PlanRow> rows, const DecoderConfig& config,
+                                 const DeviceProfile& device, const PlanBudget& budget,
+                                 int64_t prompt) {
+  // Joules of what is chosen there; none where nothing is.
+  auto joules = [&](const DeviceProfile& there) {
+    time_rows(rows, config, there, prompt);
+    judge_rows(rows, there, budget);
+    const PlanRow* row = choose_row(rows, PlanGoal::kEnergy);
+    return row ? row->time.joules : std::numeric_limits<double>::infinity();
+  };
+  const PowerMode* best = nullptr;
+  double least = joules(device);
+  for (const PowerMode& mode : device.modes)
+    if (double here = joules(device.in(mode)); here < least) least = here, best = &mode;
   return best;
 }
 

@@ -14,8 +14,10 @@ Result<PlanGoal> parse_goal(const std::string& name);
 
 // What must hold; nothing: no bound.
 struct PlanBudget {
-  std::optional<double> latency;   // seconds a token
-  std::optional<double> memory;    // bytes; the device's usable memory where it is not given
+  std::optional<double> latency;  // seconds a token
+  // Bytes. Where it is not given: the device's usable memory, and of a TPU, which weights only
+  // stream through, none.
+  std::optional<double> memory;
   std::optional<double> increase;  // of perplexity, .01 for 1 %
 };
 
@@ -38,13 +40,22 @@ struct PlanRow {
   bool best_of_its_pace = false;  // no other one is both faster and better
 };
 
-// The forms that are worth a look on this device, best quality first.
+// The forms that are worth a look on this device, best quality first. `context`: tokens of the
+// cache, as cost_of.
 std::vector<PlanRow> plan_rows(const DecoderConfig& config, const DeviceProfile& device,
                                int64_t context, int64_t prompt);
+// Their times anew, on this device.
+void time_rows(std::vector<PlanRow>& rows, const DecoderConfig& config, const DeviceProfile& device,
+               int64_t prompt);
 // Fills in `refused` and `best_of_its_pace`.
 void judge_rows(std::vector<PlanRow>& rows, const DeviceProfile& device, const PlanBudget& budget);
 // The row that serves the goal best among those that meet every bound; null: there is none.
 const PlanRow* choose_row(const std::vector<PlanRow>& rows, PlanGoal goal);
+// The power mode in which the row that meets every bound at the fewest joules takes fewest; null:
+// none takes fewer than the device as its profile says.
+const PowerMode* thriftiest_mode(std::vector<PlanRow> rows, const DecoderConfig& config,
+                                 const DeviceProfile& device, const PlanBudget& budget,
+                                 int64_t prompt);
 // Why there is none, by the row that comes nearest.
 std::string refusal(const std::vector<PlanRow>& rows, const DeviceProfile& device,
                     const PlanBudget& budget);

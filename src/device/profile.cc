@@ -94,9 +94,13 @@ Result<DeviceProfile> profile_of(const YAML::Node& document, const std::string& 
   out.usable = 1e9 * NB_TRY(r.number("usable_gb"));
   if (document["watts"]) out.watts = NB_TRY(r.number("watts"));
   out.bandwidth = 1e9 * NB_TRY(r.number("bandwidth_gbs"));
-  out.expected_share = NB_TRY(r.number("expected_share"));
-  if (out.usable > out.memory || out.expected_share > 1)
-    return fail("{}: usable_gb should be within memory_gb, expected_share within 1", path);
+  if (document["measured_gbs"])
+    out.measured = 1e9 * NB_TRY(r.number("measured_gbs"));
+  else
+    out.expected_share = NB_TRY(r.number("expected_share"));
+  if (out.usable > out.memory || out.expected_bandwidth() > out.bandwidth)
+    return fail("{}: usable_gb should be within memory_gb, {}", path,
+                out.measured > 0 ? "measured_gbs within bandwidth_gbs" : "expected_share within 1");
   for (const auto& [type, node] : NB_TRY(r.map("peaks")))
     out.peaks[type] = 1e9 * NB_TRY(r.number(node, "peaks " + type));
   out.schemes = NB_TRY(r.list("schemes"));
@@ -128,6 +132,14 @@ double DeviceProfile::best_peak() const {
   return best;
 }
 
+DeviceProfile DeviceProfile::in(const PowerMode& mode) const {
+  DeviceProfile out = *this;
+  out.watts = mode.watts;
+  out.bandwidth = mode.bandwidth;
+  out.measured *= mode.bandwidth / bandwidth;
+  return out;
+}
+
 Result<DeviceProfile> read_device(const std::string& path) {
   // The library throws for what it cannot read.
   try {
@@ -153,7 +165,10 @@ std::string device_yaml(const DeviceProfile& p) {
   out["usable_gb"] = billions(p.usable);
   if (p.watts > 0) out["watts"] = p.watts;
   out["bandwidth_gbs"] = billions(p.bandwidth);
-  out["expected_share"] = p.expected_share;
+  if (p.measured > 0)
+    out["measured_gbs"] = billions(p.measured);
+  else
+    out["expected_share"] = p.expected_share;
   for (const auto& [type, peak] : p.peaks) out["peaks"][type] = billions(peak);
   out["schemes"] = flow(p.schemes);
   out["formats"] = flow(p.formats);

@@ -33,7 +33,8 @@ struct DeviceProfile {
   double memory = 0, usable = 0;        // bytes; the latter beside the system
   double watts = 0;                     // 0: unknown
   double bandwidth = 0;                 // bytes a second that weights can be read at, at most
-  double expected_share = 0;            // of it that good engines reach
+  double measured = 0;                  // bytes a second that were seen there; 0: unknown
+  double expected_share = 0;            // of the bandwidth that good engines reach; 0: as measured
   std::map<std::string, double> peaks;  // operations a second by type: fp32, fp16, int8
   std::vector<std::string> schemes, formats;
   std::vector<PowerMode> modes;
@@ -43,6 +44,10 @@ struct DeviceProfile {
 
   // The most operations a second of any type; 0 where none is known.
   double best_peak() const;
+  // Bytes a second to reckon with: as measured, else the share of the bandwidth.
+  double expected_bandwidth() const { return measured > 0 ? measured : bandwidth * expected_share; }
+  // The device in one of its modes: its watts and bus, of which the same share is expected.
+  DeviceProfile in(const PowerMode& mode) const;
 };
 
 // One file of devices/; the slug is its name. Every figure is checked to be above zero and sane.

@@ -6,6 +6,8 @@
 #include <tuple>
 
 #include "base/file.h"
+#include "base/text.h"
+#include "model/roles.h"
 #include "report/report.h"
 #include "runtime/session.h"
 
@@ -35,15 +37,28 @@ ReportLinear place_of(const std::string& module) {
   return out;
 }
 
-Result<std::vector<ReportLinear>> linears_of(const Json& record, const std::string& path) {
+Result<ReportLinear> linear_of(const Json& tensor, const std::string& path, int64_t layers) {
+  std::string module = NB_TRY(get_string(tensor, "module", std::nullopt, path));
+  ReportLinear out = place_of(module);
+  if (out.block >= layers || out.block < -1)
+    return fail("{}: {} is of no block: the model has {}", path, in_quotes(module), layers);
+  out.scheme = NB_TRY(get_string(tensor, "scheme", std::nullopt, path));
+  auto scheme = Scheme::parse(out.scheme);
+  if (!scheme)
+    return fail("{}: {} of {} is no scheme", path, in_quotes(out.scheme), in_quotes(module));
+  out.bits = scheme->bits;
+  out.error = NB_TRY(get_number(tensor, "error", 0, path));
+  return out;
+}
+
+Result<std::vector<ReportLinear>> linears_of(const Json& record, const std::string& path,
+                                             int64_t layers) {
   std::vector<ReportLinear> out;
   auto tensors = record.find("tensors");
   if (tensors == record.end() || !tensors->is_array()) return out;
   for (const Json& t : *tensors) {
-    ReportLinear l = place_of(NB_TRY(get_string(t, "module", std::nullopt, path)));
-    l.scheme = NB_TRY(get_string(t, "scheme", "", path));
-    l.error = NB_TRY(get_number(t, "error", 0, path));
-    out.push_back(std::move(l));
+    if (!t.is_object()) return fail("{}: tensors should hold an object for each", path);
+    out.push_back(NB_TRY(linear_of(t, path, layers)));
   }
   return out;
 }
@@ -93,8 +108,9 @@ Result<std::vector<WorstToken>> worst_of(const TokenScores& scores,
 Result<std::vector<std::string>> prompts_from(const std::vector<Window>& windows,
                                               const Tokenizer& tokenizer) {
   std::vector<std::string> out;
-  for (size_t i = 0; i < std::min(kPrompts, windows.size()); ++i) {
-    std::span<const int32_t> ids = windows[i * windows.size() / kPrompts].ids;
+  size_t count = std::min(kPrompts, windows.size());
+  for (size_t i = 0; i < count; ++i) {
+    std::span<const int32_t> ids = windows[i * windows.size() / count].ids;
     out.push_back(NB_TRY(tokenizer.decode(ids.first(std::min(kPromptTokens, ids.size())), true)));
   }
   return out;
@@ -120,10 +136,30 @@ Result<std::pair<std::vector<std::string>, double>> write_samples(
   return std::pair(std::move(texts), seconds > 0 ? tokens / seconds : 0);
 }
 
+// "w4" of each quantized matrix; "" of one whose values no such width tells.
+std::set<std::string> widths_of(const Weights& weights) {
+  std::set<std::string> out;
+  for (const MatrixSpec& m : all_matrices(weights.config())) {
+    if (!weights.quantizes(m.module)) continue;
+    std::optional<Scheme> scheme = weights.scheme_of(m.module);
+    auto blocks = Scheme::parse(lower_ascii(weights.form_of(m.module)));
+    if (!scheme && blocks) scheme = *blocks;
+    out.insert(scheme ? fmt::format("w{}", scheme->bits) : "");
+  }
+  return out;
+}
+
+std::optional<bool> runs(const DeviceProfile& device, const std::set<std::string>& widths) {
+  for (const std::string& width : widths)
+    if (!width.empty() && std::ranges::find(device.schemes, width) == device.schemes.end())
+      return false;
+  if (widths.empty() || widths.contains("")) return std::nullopt;
+  return true;
+}
+
 std::vector<DeviceFit> fits_on(const std::vector<DeviceProfile>& devices, const Report& report,
                                const Decoder& model) {
-  std::set<std::string> widths;
-  for (const ReportLinear& l : report.linears) widths.insert(l.scheme.substr(0, 2));
+  std::set<std::string> widths = widths_of(model.weights());
   const DecoderConfig& c = model.config();
   auto cached = static_cast<double>(
       KvCache::bytes(c.layers, c.kv_heads, c.head_dim, kCacheTokens, KvType::kF16));
@@ -134,9 +170,7 @@ std::vector<DeviceFit> fits_on(const std::vector<DeviceProfile>& devices, const 
     fit.fits =
         static_cast<double>(report.loss.size.file_bytes) + cached <= d.usable || d.kind == "tpu";
     fit.milliseconds = 1e3 * static_cast<double>(model.read_bytes(1)) / d.bandwidth;
-    fit.scheme_runs = std::all_of(widths.begin(), widths.end(), [&](const std::string& w) {
-      return std::find(d.schemes.begin(), d.schemes.end(), w) != d.schemes.end();
-    });
+    fit.scheme_runs = runs(d, widths);
     out.push_back(std::move(fit));
   }
   return out;
@@ -189,7 +223,8 @@ Result<Report> gather_report(const ReportOptions& o, const std::vector<DevicePro
   TextModel reference = NB_TRY(TextModel::load(o.against, Activations::kFloat, o.windows.context));
   std::string record = o.model + "/nibble.json";
   if (path_exists(record)) r.record = NB_TRY(read_json(record));
-  if (r.record.is_object()) r.linears = NB_TRY(linears_of(r.record, record));
+  if (r.record.is_object())
+    r.linears = NB_TRY(linears_of(r.record, record, model.decoder.config().layers));
 
   const Tokenizer& tokenizer = *NB_TRY(reference.need_tokenizer());
   std::vector<Window> windows =
@@ -199,14 +234,17 @@ Result<Report> gather_report(const ReportOptions& o, const std::vector<DevicePro
   r.worst = NB_TRY(worst_of(scores, windows, tokenizer));
   r.kl = std::move(scores.kl);
   r.versions = NB_TRY(measure_beside(o));
+  r.devices = fits_on(devices, r, model.decoder);
   std::vector<std::string> prompts = o.prompts;
   if (prompts.empty()) prompts = NB_TRY(prompts_from(windows, tokenizer));
+  if (o.writing != o.activations)
+    model = NB_TRY(TextModel::load(o.model, o.writing, o.windows.context));
+  r.writing = model.decoder.arithmetic();
   auto [small, small_rate] = NB_TRY(write_samples(model, prompts, o.sample_tokens));
   auto [whole, whole_rate] = NB_TRY(write_samples(reference, prompts, o.sample_tokens));
   for (size_t i = 0; i < prompts.size(); ++i) r.samples.push_back({prompts[i], whole[i], small[i]});
   r.tokens_per_second = small_rate;
   r.float_tokens_per_second = whole_rate;
-  r.devices = fits_on(devices, r, model.decoder);
   return r;
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 std::string shown(const std::string& text) { return html_text(with_breaks_shown(text)); }
 
-std::string tile(const std::string& figure, const char* what) {
+std::string tile(const std::string& figure, const std::string& what) {
   return fmt::format("<div><b>{}</b>{}</div>\n", figure, what);
 }
 
@@ -24,7 +24,8 @@ std::string tiles(const Report& r) {
   out += tile(fmt::format("{:.5f}", s.kl_mean), "KL, nats a token");
   out += tile(fmt::format("{:.2f} %", 100 * s.top1), "same likeliest token");
   out += tile(fmt::format("x {:.4f}", s.ratio), "perplexity");
-  out += tile(fmt::format("{:.0f}", r.tokens_per_second), "tokens/s here");
+  out += tile(fmt::format("{:.0f}", r.tokens_per_second),
+              "tokens/s here; " + html_text(r.writing_arithmetic));
   return out + "</div>\n";
 }
 
@@ -84,8 +85,9 @@ std::string worst(const Report& r) {
 std::string samples(const Report& r) {
   std::string out = fmt::format(
       "<h2>Side by side</h2>\n<p>Both continue each prompt with their likeliest tokens; the float "
-      "model writes {:.0f} tokens/s, this one {:.0f} on {}.</p>\n",
-      r.float_tokens_per_second, r.tokens_per_second, html_text(r.cpu));
+      "model writes {:.0f} tokens/s, this one {:.0f} on {}; arithmetic: {}.</p>\n",
+      r.float_tokens_per_second, r.tokens_per_second, html_text(r.cpu),
+      html_text(r.writing_arithmetic));
   for (const Sample& s : r.samples)
     out += fmt::format(
         "<p>{}</p>\n<div class=\"pair\"><div><span class=\"soft\">float</span><br>{}</div>"
@@ -94,8 +96,9 @@ std::string samples(const Report& r) {
   return out;
 }
 
-std::string mark(bool good, const char* yes, const char* no) {
-  return fmt::format("<span class=\"{}\">{}</span>", good ? "good" : "bad", good ? yes : no);
+std::string mark(std::optional<bool> good, const char* yes, const char* no) {
+  if (!good) return "<span class=\"soft\">unknown</span>";
+  return fmt::format("<span class=\"{}\">{}</span>", *good ? "good" : "bad", *good ? yes : no);
 }
 
 std::string device_table(const Report& r) {

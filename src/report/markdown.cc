@@ -29,8 +29,9 @@ std::string figures(const Report& r) {
   row("its ratio",
       fmt::format("{:.5f} ({:.5f}..{:.5f}, 95 %, paired)", s.ratio, s.ratio_low, s.ratio_high));
   row("tokens measured", fmt::format("{}, {}", r.loss.tokens, plain(r.arithmetic)));
-  row("tokens/s", fmt::format("{:.0f}, float {:.0f}, on {}", r.tokens_per_second,
-                              r.float_tokens_per_second, plain(r.cpu)));
+  row("tokens/s",
+      fmt::format("{:.0f}, float {:.0f}, on {}; {}", r.tokens_per_second, r.float_tokens_per_second,
+                  plain(r.cpu), plain(r.writing_arithmetic)));
   return out;
 }
 
@@ -76,7 +77,10 @@ std::string report_markdown(const Report& r) {
         "|\n|---|---|---|---|\n";
     for (const DeviceFit& d : r.devices)
       out += fmt::format("| {} | {} | {:.3g} | {} |\n", plain(d.device), d.fits ? "yes" : "no",
-                         d.milliseconds, d.scheme_runs ? "yes" : "not listed");
+                         d.milliseconds,
+                         !d.scheme_runs   ? "unknown"
+                         : *d.scheme_runs ? "yes"
+                                          : "not listed");
   }
   if (r.record.is_object()) {
     Json kept = r.record;

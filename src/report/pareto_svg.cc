@@ -59,7 +59,7 @@ class Axes {
 
 std::string text(double x, double y, const char* anchor, const std::string& words) {
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n", x, y, anchor,
-                     words);
+                     html_text(words));
 }
 
 std::string grid_line(double x1, double y1, double x2, double y2) {
@@ -86,7 +86,7 @@ std::string draw_axes(const Axes& a, const ParetoPicture& picture) {
   return out + fmt::format(
                    "<text transform=\"translate(18 {:.0f}) rotate(-90)\" text-anchor=\"middle\">"
                    "{}</text>\n",
-                   (kTop + bottom) / 2, picture.y_label);
+                   (kTop + bottom) / 2, html_text(picture.y_label));
 }
 
 std::string drawing(const ParetoPicture& picture) {
@@ -126,8 +126,7 @@ std::string pareto_svg(const ParetoPicture& picture) {
          text(kLeft, 24, "start", picture.title) + drawing(picture) + "</svg>\n";
 }
 
-std::string pareto_figure(ParetoPicture picture) {
-  for (ParetoPoint& p : picture.points) p.label = html_text(p.label);
+std::string pareto_figure(const ParetoPicture& picture) {
   return fmt::format(
              "<svg class=\"pareto\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n",
              kWidth, kHeight, html_text(picture.title)) +

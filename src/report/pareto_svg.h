@@ -19,9 +19,9 @@ struct ParetoPicture {
   std::optional<ParetoPoint> chosen;
 };
 
-// A whole SVG file. There is one point at least.
+// A whole SVG file. There is one point at least; title and labels are text.
 std::string pareto_svg(const ParetoPicture& picture);
-// The same as part of a page, whose style gives texts and lines their colours. Labels are text.
-std::string pareto_figure(ParetoPicture picture);
+// The same as part of a page, whose style gives texts and lines their colours.
+std::string pareto_figure(const ParetoPicture& picture);
 
 }  // namespace nibble

@@ -104,8 +104,7 @@ std::string heat_map(const std::vector<ReportLinear>& linears) {
       }
       const ReportLinear& l = *cell->second;
       out += fmt::format("<td style=\"--heat:{:.2f}\" title=\"{}\"><b>{}</b><br>{:.2g}</td>",
-                         most > 0 ? l.error / most : 0, html_text(l.scheme),
-                         html_text(l.scheme.substr(1, 1)), l.error);
+                         most > 0 ? l.error / most : 0, html_text(l.scheme), l.bits, l.error);
     }
     out += "</tr>\n";
   }

@@ -1,6 +1,7 @@
 // A page about one quantized model: what was done, what it cost, where it hurts, where it fits.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,9 @@ struct ReportOptions {
   std::string model, against;  // the quantized model's folder, the float one's
   std::string text;            // held-out
   WindowOptions windows;
-  Activations activations = Activations::kFloat;  // of the candidate's scores and samples
+  // Of the candidate: how it is scored, as `nibble eval` does, and how it writes, as `nibble run`.
+  Activations activations = Activations::kFloat;
+  Activations writing = Activations::kInt8Block32;
   std::vector<std::string> beside;   // other quantized versions, for the picture of size and loss
   std::vector<std::string> prompts;  // continued greedily by both; empty: taken from the text
   int64_t sample_tokens = 40;
@@ -25,6 +28,7 @@ struct ReportLinear {
   int64_t block = -1;  // -1: in none, as a head
   std::string name;    // "self_attn.q_proj"
   std::string scheme;
+  int bits = 0;
   double error = 0;  // relative, as quantize reported it
 };
 
@@ -48,9 +52,10 @@ struct ReportVersion {
 
 struct DeviceFit {
   std::string device;
-  bool fits = false;         // weights and a cache of 2,048 tokens in the memory beside the system
-  double milliseconds = 0;   // a token at least: the bytes that it reads, over the bus
-  bool scheme_runs = false;  // its profile lists the widths in use
+  bool fits = false;        // weights and a cache of 2,048 tokens in the memory beside the system
+  double milliseconds = 0;  // a token at least: the bytes that it reads, over the bus
+  // Its profile lists the widths in use; nothing where they are not known.
+  std::optional<bool> scheme_runs = {};
 };
 
 struct Report {
@@ -63,7 +68,10 @@ struct Report {
   std::vector<WorstToken> worst;
   std::vector<ReportVersion> versions;  // the others', by bytes; this one is none of them
   std::vector<Sample> samples;
-  double tokens_per_second = 0, float_tokens_per_second = 0;  // while the samples were written
+  // While the samples were written; how, in linears and in its caller's words.
+  double tokens_per_second = 0, float_tokens_per_second = 0;
+  ArithmeticCounts writing;
+  std::string writing_arithmetic;
   std::string cpu;
   std::vector<DeviceFit> devices;
 };
