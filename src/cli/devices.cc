@@ -42,7 +42,7 @@ void put_table(const std::vector<DeviceProfile>& devices) {
   put_line("{:<18} {:>9} {:>9} {:>6} {:>8} {:>7}  {:<17} {}", "device", "memory GB", "usable GB",
            "GB/s", "measured", "watts", "schemes", "formats");
   for (const DeviceProfile& d : devices)
-    put_line("{:<18} {:>9.3g} {:>9.3g} {:>6.3g} {:>8} {:>7}  {:<17} {}", d.slug, d.memory / 1e9,
+    put_line("{:<18} {:>9.3g} {:>9.3g} {:>6.4g} {:>8} {:>7}  {:<17} {}", d.slug, d.memory / 1e9,
              d.usable / 1e9, d.bandwidth / 1e9, known(d.measured / 1e9), known(d.watts),
              d.schemes.empty() ? "floats" : fmt::format("{}", fmt::join(d.schemes, " ")),
              fmt::format("{}", fmt::join(d.formats, " ")));

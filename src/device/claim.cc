@@ -134,7 +134,7 @@ Verdict judge(const Claim& claim, const DeviceProfile& device) {
 std::string verdict_text(const Claim& claim, const DeviceProfile& device, const Verdict& v) {
   std::string what = claim.model + (claim.scheme.empty() ? "" : " " + claim.scheme);
   std::string out = fmt::format(
-      "{}: {} reads {:.3g} GB a token; {:.4g} ms need {:.3g} GB/s, {} gives {:.3g} ({})",
+      "{}: {} reads {:.3g} GB a token; {:.4g} ms need {:.3g} GB/s, {} gives {:.4g} ({})",
       v.possible ? "possible" : "impossible", what, claim.bytes / 1e9, claim.seconds * 1e3,
       v.needed_bandwidth / 1e9, device.slug, device.bandwidth / 1e9,
       v.factor > 1 + kRounding ? fmt::format("{:.1f} times too little", v.factor)
