@@ -1,5 +1,4 @@
 #include <chrono>
-#include <filesystem>
 #include <memory>
 
 #include "base/log.h"
@@ -29,10 +28,10 @@ std::string export_folder(std::string output, const std::string& target) {
   return output + "-" + target_name(target);
 }
 
-Status check_free(const std::string& output, bool force) {
-  if (!force && path_exists(output))
-    return fail("{}: already exists; name another folder or give --force", output);
-  return {};
+Status check_free(const Arguments& a, const std::string& output) {
+  const QuantizeOptions& o = a.options;
+  return check_output(output, o.force,
+                      {o.model, o.lora, o.calibration, o.statistics, o.imatrix, a.measuring.text});
 }
 
 // Before the hours of quantizing.
@@ -54,17 +53,11 @@ Status finish_options(Arguments& a) {
   o.gguf = &kGgufWriter;
   if (!a.mixed.wanted()) o.recipe = NB_TRY(Recipe::build(NB_TRY(entries_of(a.recipe))));
   o.model = NB_TRY(model_folder(o.model));
-  std::error_code ec;
-  // --force would remove a GGUF file together with the folder that it lies in.
-  auto around = std::filesystem::absolute(o.model, ec).parent_path();
-  bool inside = !is_folder(o.model) && std::filesystem::equivalent(o.output, around, ec);
-  if (path_exists(o.output) && (inside || std::filesystem::equivalent(o.output, o.model, ec)))
-    return fail("{}: is the model itself; name another output folder", o.output);
-  NB_OK(check_free(o.output, o.force));
+  NB_OK(check_free(a, o.output));
   NB_OK(check_measuring(a));
   for (const std::string& target : a.exports) {
     NB_OK(check_export_target(target));
-    NB_OK(check_free(export_folder(o.output, target), o.force));
+    NB_OK(check_free(a, export_folder(o.output, target)));
   }
   return {};
 }

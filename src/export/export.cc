@@ -41,15 +41,6 @@ Result<Target> parse_target(const std::string& text) {
   return out;
 }
 
-Status check_output(const ExportOptions& o, const std::string& model) {
-  std::error_code ec;
-  if (path_exists(o.output) && std::filesystem::equivalent(o.output, model, ec))
-    return fail("{}: is the model itself; name another output folder", o.output);
-  if (!o.force && path_exists(o.output))
-    return fail("{}: already exists; name another folder or give --force", o.output);
-  return {};
-}
-
 Result<int64_t> folder_bytes(const std::string& folder) {
   int64_t sum = 0;
   for (const std::string& name : NB_TRY(list_files(folder))) {
@@ -141,7 +132,8 @@ Result<ExportReport> export_model(const ExportOptions& o) {
   if (o.fixed.given() && !target.format->fixed_shapes)
     return usage("--context, --prefill, --calibration: {} has no fixed shapes or ranges",
                  target.format->name);
-  NB_OK(check_output(o, o.model));
+  NB_OK(check_output(o.output, o.force,
+                     {o.model, o.eval_against, o.eval_text, o.fixed.calibration.text}));
   Weights model = NB_TRY(Weights::open(o.model));
   if (o.part_bytes > 0 && std::string_view(target.format->name) != "gguf")
     return usage("--split-size is of gguf, not of {}", target.format->name);
