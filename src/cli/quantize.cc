@@ -34,7 +34,31 @@ Status check_free(const Arguments& a, const std::string& output) {
                       {o.model, o.lora, o.calibration, o.statistics, o.imatrix, a.measuring.text});
 }
 
+// Where an export that needs ranges takes them from: the same text, which from standard input
+// cannot be read again, or the same statistics where those have what it fixes.
+RangeOptions ranges_for(const Arguments& a, const std::string& target) {
+  RangeOptions out;
+  if (!needs_ranges(target)) return out;
+  if (a.options.calibration != "-") out.calibration.text = a.options.calibration;
+  if (fixed_ranges(target) == FixedRanges::kInputs) out.statistics = a.options.statistics;
+  return out;
+}
+
 // Before the hours of quantizing.
+Status check_export(const Arguments& a, const std::string& target) {
+  NB_OK(check_export_target(target));
+  NB_OK(check_free(a, export_folder(a.options.output, target)));
+  // Of a mixture that is still to be chosen the recipe is not known.
+  bool own = fixed_ranges(target) == FixedRanges::kInputs &&
+             (a.mixed.wanted() || a.options.recipe.settings().ranges);
+  if (needs_ranges(target) && !own && !ranges_for(a, target).given())
+    return usage(
+        "--export {} needs ranges of activations: give a file as --calibration, or run nibble "
+        "export --calibration on what is quantized",
+        target);
+  return {};
+}
+
 Status check_measuring(const Arguments& a) {
   ExportOptions unused;
   NB_OK(set_measuring(a.measuring, unused));
@@ -55,10 +79,7 @@ Status finish_options(Arguments& a) {
   o.model = NB_TRY(model_folder(o.model));
   NB_OK(check_free(a, o.output));
   NB_OK(check_measuring(a));
-  for (const std::string& target : a.exports) {
-    NB_OK(check_export_target(target));
-    NB_OK(check_free(a, export_folder(o.output, target)));
-  }
+  for (const std::string& target : a.exports) NB_OK(check_export(a, target));
   return {};
 }
 
@@ -73,9 +94,7 @@ Result<std::vector<ExportOutcome>> write_exports(const Arguments& a) {
     o.force = a.options.force;
     NB_OK(set_measuring(a.measuring, o));
     if (!o.eval_text.empty()) o.eval_against = a.options.model;
-    // Standard input cannot be read again.
-    if (takes_ranges(target) && a.options.calibration != "-")
-      o.fixed.calibration.text = a.options.calibration;
+    o.ranges = ranges_for(a, target);
     out.push_back(NB_TRY(run_export(o)));
   }
   return out;

@@ -64,13 +64,7 @@ OnnxValue TfliteMatrices::zero_point(int zero) {
 Result<OnnxValue> TfliteMatrices::between_integers(const std::string& module, const OnnxValue& x,
                                                    std::vector<OnnxValue> weights) {
   LinearRanges ranges{{-1, 1}, {-1, 1}};
-  if (ranges_) {
-    auto at = ranges_->find(module);
-    if (at == ranges_->end())
-      return fail("{}: {} is of an expert that no token of the calibration reached; give more text",
-                  model_.checkpoint().folder(), module);
-    ranges = at->second;
-  }
+  if (ranges_) ranges = NB_TRY(range_of(model_, *ranges_, module));
   Grid in = grid_of(ranges.input), out = grid_of(ranges.output);
   auto [at, fresh] = rounded_.try_emplace({x, in.scale});
   if (fresh)
