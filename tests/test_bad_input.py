@@ -218,3 +218,23 @@ def test_a_refused_run_leaves_the_input_alone(tmp_path):
     before = digest(folder.path)
     refused("quantize", folder.path, "-o", tmp_path / "no/out", *SCHEME)
     assert digest(folder.path) == before
+
+
+def test_force_never_removes_what_is_read(tmp_path):
+    box, nested, beside = tmp_path / "box", tmp_path / "nested", tmp_path / "a-onnx"
+    run("export", TALES, "--to", "gguf", "-o", box)
+    Folder(nested / "art"), Folder(beside / "art")
+    texts = ["--calibration", nested / "text.txt"]
+    (nested / "text.txt").write_text("Once upon a time")
+    for out, args in ((box, ["export", box / "model.gguf", "--to", "onnx"]),
+                      (box, ["dequantize", box / "model.gguf"]),
+                      (nested, ["export", nested / "art", "--to", "onnx"]),
+                      (nested, ["export", TALES, "--to", "onnx", "--eval", texts[1], "--against", nested / "art"]),
+                      (nested, ["dequantize", nested / "art"]),
+                      (nested, ["calibrate", nested / "art"]),
+                      (nested, ["calibrate", TALES, *texts]),
+                      (tmp_path / "s", ["calibrate", TALES, "--imatrix", nested / "text.txt", *texts]),
+                      (nested, ["quantize", nested / "art", "--scheme", "w8"]),
+                      (nested, ["quantize", TALES, "--scheme", "w8", *texts]),
+                      (tmp_path / "a", ["quantize", beside / "art", "--scheme", "w8", "--method", "rtn", "--export", "onnx"])):
+        refused(*args, "-o", out, "--force", words=["which is read and would be removed"], leaves=tmp_path)

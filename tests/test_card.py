@@ -1,10 +1,14 @@
 """What an export says of its loss, quantize --export, and nibble lint."""
 import json
+import shutil
 
+import numpy as np
 import pytest
-from folders import Folder
+from folders import Folder, read_safetensors, write_safetensors
 from nibble import ROOT, SHARED, TALES, needs_shared, refused, run, run_json, start
-from test_export import export, made  # noqa: F401 (made is a fixture)
+from onnx_files import OnnxFolder
+from test_export import MODULES, export, made  # noqa: F401 (made is a fixture)
+from tflite_files import TfliteFile
 
 TEXT = ["--eval", TALES / "held_out.txt", "--tokens", 2000]
 
@@ -33,10 +37,62 @@ def test_the_loss_of_a_graph(made, tmp_path):  # noqa: F811
     seen, out = export(made("w4g128"), "onnx", tmp_path, *TEXT)
     wanted = run_json("eval", made("w4g128"), "--text", TALES / "held_out.txt", "--tokens", 2000)
     assert seen["loss"]["perplexity"] == wanted["perplexity"] and "kl_mean" not in seen["loss"]
-    assert seen["loss"]["ran"].startswith("the source")
-    # Rounded to 8 bits here, which nothing of nibble runs.
-    seen, out = export(made("w4g128"), "onnx:int8-dynamic", tmp_path, *TEXT, "--force")
-    assert "not measured" in seen["loss"]["unknown"]
+    assert seen["loss"]["ran"] == "this file"
+
+
+def with_integers(source, out, codes_of):
+    """A copy of an artifact of w8 with other integers: codes_of(module) -> codes (n, k), scales (n)."""
+    shutil.copytree(source, out)
+    tensors = read_safetensors(out / "model.safetensors")
+    for module in MODULES:
+        codes, scales = codes_of(module)
+        tensors[f"{module}.weight"] = "I8", list(codes.shape), codes.astype(np.int8).tobytes()
+        tensors[f"{module}.weight_scale"] = "F32", [len(codes), 1], scales.astype(np.float32).tobytes()
+    write_safetensors(out / "model.safetensors", tensors)
+    return out
+
+
+def integers_of(out, target):
+    if target == "tflite:dynamic":
+        weights = TfliteFile(out / "model.tflite").weights()
+        return lambda module: (weights[f"{module}.weight_codes"].value, weights[f"{module}.weight_codes"].scales)
+    weights = OnnxFolder(out).weights
+    return lambda module: (weights[f"{module}.weight_codes"].T.astype(int) - 128, weights[f"{module}.weight_scale"])
+
+
+# The numbers are the file's: its integers in an artifact, evaluated, have the same. Less the artifact's own KL it is what
+# rounding anew cost.
+@pytest.mark.parametrize("target", ["onnx:int8-dynamic", "tflite:dynamic"])
+def test_the_loss_of_weights_rounded_anew(made, tmp_path, target):  # noqa: F811
+    def kl(folder):
+        return run_json("eval", folder, "--against", TALES, "--text", TALES / "held_out.txt", "--tokens", 2000,
+                        "--activations", "int8-token")["kl_mean"]
+    seen, out = export(made("w4g128-asym"), target, tmp_path, *TEXT, "--against", TALES)
+    planted = with_integers(made("w8"), tmp_path / "planted", integers_of(out, target))
+    assert seen["loss"]["kl_mean"] == pytest.approx(kl(planted), rel=1e-6)
+    added = seen["round_trip"]["kl_added"]
+    assert added == pytest.approx(seen["loss"]["kl_mean"] - kl(made("w4g128-asym")), rel=1e-6)
+    assert seen["round_trip"]["verdict"].startswith(f"requantized, KL {added:+.5f}, ")
+    record = json.loads((out / "nibble.json").read_text())
+    assert record["round_trip"]["kl_added"] == added and record["loss"] == seen["loss"]
+    assert f"requantized, KL {added:+.5f}" in (out / "README.md").read_text()
+    # Of a float model there is nothing that it could add to.
+    seen, _ = export(TALES, target, tmp_path, *TEXT, "--against", TALES, "--force")
+    assert seen["loss"]["kl_mean"] > 0 and "kl_added" not in seen["round_trip"]
+
+
+def test_the_loss_of_a_quantized_embedding(tmp_path):
+    """A tied head that is rounded anew, beside the embedding's rows as they are."""
+    artifact = tmp_path / "artifact"
+    run("quantize", TALES, "-o", artifact, "--scheme", "w8", "--method", "rtn", "--embedding", "w4g32-asym")
+    seen, out = export(artifact, "onnx:int8-dynamic", tmp_path, *TEXT, "--against", TALES)
+    assert seen["round_trip"]["exact_matrices"] == 29 and seen["round_trip"]["matrices"] == 30
+    assert abs(seen["round_trip"]["kl_added"]) < .1 * seen["loss"]["kl_mean"]
+
+
+def test_what_nibble_cannot_run_stays_unknown(made, tmp_path):  # noqa: F811
+    seen, _ = export(made("w8"), "tflite:uint8", tmp_path, *TEXT, "--calibration", TALES / "calibration.txt", "--windows", 2)
+    assert "rounds what linears give" in seen["loss"]["unknown"] and "kl_added" not in seen["round_trip"]
 
 
 def test_unmeasured_it_says_so(made, tmp_path):  # noqa: F811

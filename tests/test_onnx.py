@@ -158,6 +158,80 @@ def test_int8_qdq_computes_what_nibble_does(calibrated, tmp_path):
     assert divergence(ours, theirs) < .1 * divergence(floats, ours)
 
 
+CALIBRATION = ["--calibration", TALES / "calibration.txt", "--windows", 4]
+
+
+# The same windows through the same weights: quantize --input-ranges minmax sees the same largest values.
+@pytest.mark.parametrize("target", ["onnx:int8-qdq", "openvino:int8-qdq", "ort-genai:int8-qdq", "tensorrt"])
+def test_ranges_of_a_calibration_text(made, calibrated, tmp_path, target):  # noqa: F811
+    run("export", calibrated, "--to", target, "-o", tmp_path / "own")
+    _, out = export(made("w8"), target, tmp_path, *CALIBRATION)
+    for name in ("model.onnx", "model.onnx.data", *["calibration_ranges.json"] * (target == "tensorrt")):
+        assert (out / name).read_bytes() == (tmp_path / "own" / name).read_bytes()
+    record = json.loads((out / "nibble.json").read_text())
+    wanted = json.loads((calibrated / "nibble.json").read_text())["calibration"]
+    assert record["ranges"]["hash"] == wanted["hash"] and record["ranges"]["tokens"] == wanted["tokens"] == 4 * 512
+    run("export", made("w8"), "--to", "onnx", "-o", tmp_path / "plain")
+    assert record["exported_from"] == json.loads((tmp_path / "plain/nibble.json").read_text())["exported_from"]
+    assert f"| tokens of its ranges | \"{wanted['hash']}\" |" in (out / "README.md").read_text()
+    assert run("verify", out, "--against", made("w8"), "--lossless").stdout.startswith("lossless")
+    assert "ranges" not in json.loads((tmp_path / "own/nibble.json").read_text())
+
+
+def test_a_models_own_ranges_come_first(calibrated, tmp_path):
+    run("export", calibrated, "--to", "onnx:int8-qdq", "-o", tmp_path / "own")
+    seen, out = export(calibrated, "onnx:int8-qdq", tmp_path, "--calibration", TALES / "held_out.txt", "--windows", 1)
+    assert (out / "model.onnx").read_bytes() == (tmp_path / "own/model.onnx").read_bytes()
+    assert any("the model's own" in note for note in seen["notes"])
+    assert "ranges" not in json.loads((out / "nibble.json").read_text())
+
+
+def test_ranges_of_statistics(made, tmp_path):  # noqa: F811
+    run("calibrate", TALES, "-o", tmp_path / "s", *CALIBRATION)
+    seen, out = export(made("w8"), "onnx:int8-qdq", tmp_path, "--statistics", tmp_path / "s", "--eval",
+                       TALES / "held_out.txt", "--tokens", 1100, "--against", TALES)
+    onnx = OnnxFolder(out)
+    largest = []
+    for layer in range(4):
+        stored = read_safetensors(tmp_path / f"s/block-{layer:05}.safetensors")
+        largest += [np.frombuffer(stored[f"{stage}.absmax"][2], np.float32).max() for stage in ("qkv", "out", "gate_up", "down")]
+    scales = [float(onnx.weights[inputs[1]]) for op, inputs, *_ in onnx.nodes if op == "QuantizeLinear"]
+    assert np.allclose(scales, np.array(largest) / 127)
+    source = json.loads((tmp_path / "s/statistics.json").read_text())["calibration"]
+    assert json.loads((out / "nibble.json").read_text())["ranges"] == source
+    assert seen["loss"]["arithmetic"] == "inputs rounded to int8 with the stored scales" and 0 < seen["loss"]["kl_mean"] < .05
+
+
+def test_the_card_knows_the_tokens_of_statistics(tmp_path):
+    run("calibrate", TALES, "-o", tmp_path / "s", *CALIBRATION)
+    run("quantize", TALES, "-o", tmp_path / "a", "--scheme", "w8", "--method", "gptq", "--statistics", tmp_path / "s",
+        "--export", "onnx:int8-qdq")
+    wanted = json.loads((tmp_path / "s/statistics.json").read_text())["calibration"]["hash"]
+    card = (tmp_path / "a-onnx-int8-qdq/README.md").read_text()
+    assert f"| calibration tokens | \"{wanted}\" |" in card and f"| tokens of its ranges | \"{wanted}\" |" in card
+
+
+def test_ranges_that_are_refused(made, tmp_path):  # noqa: F811
+    def usage(*args):
+        before = sorted(tmp_path.iterdir())
+        said = run(*args, code=2).stderr
+        assert sorted(tmp_path.iterdir()) == before
+        return said
+    out = tmp_path / "out"
+    for target in ("onnx", "onnx:nbits", "tflite:dynamic", "gptq"):
+        assert "fixes no ranges" in usage("export", made("w8"), "--to", target, "-o", out, *CALIBRATION)
+    run("calibrate", TALES, "-o", tmp_path / "s", *CALIBRATION)
+    assert "what linears give" in usage("export", made("w8"), "--to", "tflite:int8", "-o", out, "--statistics", tmp_path / "s")
+    # Before anything is quantized.
+    common = ["quantize", TALES, "-o", out, "--scheme", "w8", "--method", "gptq"]
+    assert "ranges of activations" in usage(*common, "--statistics", tmp_path / "s", "--export", "tflite:int8")
+    assert "ranges of activations" in usage(*common, "--export", "onnx:int8-qdq")
+    run("quantize", TALES, "-o", tmp_path / "moved", "--scheme", "w8", "--method", "rtn", "--transforms", "smoothquant",
+        *CALIBRATION)
+    refused("export", tmp_path / "moved", "--to", "onnx:int8-qdq", "-o", out, "--statistics", tmp_path / "s",
+            words=["a transform"], leaves=tmp_path)
+
+
 def test_genai_folder(made, tmp_path):  # noqa: F811
     _, out = export(made("w4g128-asym"), "ort-genai", tmp_path)
     config = json.loads((out / "genai_config.json").read_text())

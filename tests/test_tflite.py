@@ -129,6 +129,7 @@ def test_fixed_ranges(made, integers, tmp_path, flavour, kind):  # noqa: F811
     out = integers(flavour)
     record = json.loads((out / "nibble.json").read_text())
     assert any("ranges that calibration saw" in note for note in record["notes"])
+    assert record["ranges"]["tokens"] == 4 * 512 and record["ranges"]["hash"].startswith("xxh3-")
     assert record["round_trip"]["lossless"] == (flavour == "int8")
     file = TfliteFile(out / "model.tflite")
     tensors, operators, _, _ = file.graphs["decode"]

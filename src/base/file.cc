@@ -64,6 +64,16 @@ int64_t nanoseconds(const struct timespec& t) {
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
+// Whether `path` is there and is `folder` or lies below it, whatever links name either.
+bool lies_in(const std::string& path, const std::string& folder) {
+  std::error_code ec;
+  fs::path at = fs::canonical(path, ec);
+  if (ec) return false;
+  for (; !fs::equivalent(at, folder, ec); at = at.parent_path())
+    if (at == at.parent_path()) return false;
+  return true;
+}
+
 }  // namespace
 
 Result<std::string> read_all(int fd, const std::string& path, int64_t max_bytes) {
@@ -217,13 +227,22 @@ Status write_file(const std::string& path, std::string_view text) {
   return file.commit();
 }
 
+Status check_output(const std::string& path, bool force, const std::vector<std::string>& read) {
+  for (const std::string& input : read)
+    if (lies_in(input, path))
+      return fail("{}: holds {}, which is read and would be removed; name another output", path,
+                  input);
+  if (!force && path_exists(path))
+    return fail("{}: already exists; name another output or give --force", path);
+  return {};
+}
+
 Result<OutputFolder> OutputFolder::create(const std::string& path, bool force, bool keep) {
   OutputFolder out;
   out.path_ = path;
   while (out.path_.size() > 1 && out.path_.ends_with('/')) out.path_.pop_back();
   if (out.path_.empty()) return usage("the output folder's name is empty");
-  if (path_exists(out.path_) && !force)
-    return fail("{}: already exists; name another folder or give --force", out.path_);
+  NB_OK(check_output(out.path_, force, {}));
   out.staging_ = out.path_ + ".partial";
   out.force_ = force;
   out.keep_ = keep;

@@ -85,6 +85,10 @@ class AtomicFile {
 
 Status write_file(const std::string& path, std::string_view text);
 
+// Refuses a `path` that exists unless `force` will replace it, and then too where one of the files
+// and folders `read` lies at or below it and so would be removed. Empty names are none.
+Status check_output(const std::string& path, bool force, const std::vector<std::string>& read);
+
 // A folder that appears under its final name only when it is whole: built in PATH.partial beside
 // it (so that a killed job can resume there), then synced and renamed.
 class OutputFolder {

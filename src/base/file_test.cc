@@ -143,6 +143,24 @@ TEST(OutputFolder, RefusesAnExistingFolderUnlessForced) {
   EXPECT_EQ(entries(dir.path()), 1u);
 }
 
+TEST(CheckOutput, NeverRemovesWhatIsRead) {
+  TempFolder dir;
+  std::string box = dir / "box", model = dir / "box/art/model", text = dir / "box/text";
+  ASSERT_TRUE(fs::create_directories(model));
+  ASSERT_TRUE(succeeds(write_file(text, "")));
+  fs::create_directory_symlink(model, dir / "link");
+  fs::create_directory_symlink(box, dir / "other");
+  for (const std::string& output : {box, box + "/", dir / "box/art/..", dir / "other"})
+    for (const std::string& input : {model, text, box, dir / "link", dir / "other/art"})
+      for (bool force : {false, true})
+        EXPECT_TRUE(fails_with(check_output(output, force, {"", dir / "absent", input}), "holds"))
+            << output << " " << input;
+  EXPECT_TRUE(fails_with(check_output(text, false, {model}), "already exists"));
+  EXPECT_TRUE(succeeds(check_output(text, true, {model, box})));
+  EXPECT_TRUE(succeeds(check_output(dir / "new", false, {model, text})));
+  EXPECT_TRUE(succeeds(check_output(dir / "box/art/model2", false, {model})));
+}
+
 TEST(OutputFolder, NeedsAParentFolder) {
   TempFolder dir;
   EXPECT_TRUE(fails_with(OutputFolder::create(dir / "a/b", false, false), "there is no folder"));

@@ -17,14 +17,13 @@ struct Arguments {
 
 Result<int> run(Arguments& a) {
   a.model = NB_TRY(model_folder(a.model));
-  if (!a.force && path_exists(a.output))
-    return fail("{}: already exists; name another folder or give --force", a.output);
+  for (const std::string& output : {a.output, a.imatrix})
+    if (!output.empty())
+      NB_OK(check_output(output, a.force, {a.model, a.lora, a.calibration.text}));
   Weights weights = NB_TRY(Weights::open(a.model, a.lora));
   if (!quantized_linears(weights).empty())
     return fail("{}: is quantized; statistics are of the float model", a.model);
   CalibrationSet windows = NB_TRY(calibration_windows(a.model, weights, a.calibration));
-  if (!a.imatrix.empty() && !a.force && path_exists(a.imatrix))
-    return fail("{}: already exists; name another file or give --force", a.imatrix);
   PeakMemory peak;
   StatisticsReport report = NB_TRY(write_statistics(weights, windows, a.output, a.force));
   if (!a.imatrix.empty()) {

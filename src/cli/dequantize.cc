@@ -1,4 +1,3 @@
-#include <filesystem>
 #include <memory>
 
 #include "base/file.h"
@@ -28,11 +27,7 @@ const char* type_name(DType type) {
 
 Result<int> run(Arguments& a) {
   a.model = NB_TRY(model_folder(a.model));
-  std::error_code ec;
-  if (path_exists(a.output) && std::filesystem::equivalent(a.output, a.model, ec))
-    return fail("{}: is the model itself; name another output folder", a.output);
-  if (!a.force && path_exists(a.output))
-    return fail("{}: already exists; name another folder or give --force", a.output);
+  NB_OK(check_output(a.output, a.force, {a.model, a.lora}));
   Weights weights = NB_TRY(Weights::open(a.model, a.lora));
   FloatFolderReport report;
   if (!a.dry_run) {

@@ -60,11 +60,17 @@ CommandBody setup(CLI::App& app) {
          "tflite: the tokens that a step of its prefill takes; divides the context (default: the "
          "largest such to 128)")
       ->check(CLI::PositiveNumber);
-  app.add_option("--calibration", fixed.calibration.text,
-                 "tflite:int8 and :uint8: the text whose activations' ranges they take")
+  RangeOptions& ranges = o.ranges;
+  app.add_option("--calibration", ranges.calibration.text,
+                 "The text whose activations' ranges are taken: of tflite:int8 and :uint8, of "
+                 "int8-qdq and of tensorrt (where the model has none of its own)")
       ->type_name("TEXT");
-  app.add_option("--windows", fixed.calibration.windows, "Windows of it (default: 64)")
+  app.add_option("--windows", ranges.calibration.windows, "Windows of it (default: 64)")
       ->check(CLI::PositiveNumber);
+  app.add_option("--statistics", ranges.statistics,
+                 "int8-qdq, tensorrt: the ranges in this folder of nibble calibrate instead")
+      ->type_name("FOLDER")
+      ->excludes("--calibration");
   add_split_option(app, o.part_bytes);
   app.add_flag("--force", o.force, "Replace an existing output folder");
   add_dry_run_option(app, o.dry_run);

@@ -14,9 +14,9 @@ std::string target_name(std::string target) {
   return target;
 }
 
-bool takes_ranges(const std::string& target) {
-  const ExportFormat* format = find_export_format(target.substr(0, target.find(':')));
-  return format && format->fixed_shapes;
+bool needs_ranges(const std::string& target) {
+  FixedRanges ranges = fixed_ranges(target);
+  return ranges == FixedRanges::kInputs || ranges == FixedRanges::kAll;
 }
 
 void add_measuring_options(CLI::App& app, MeasuringFlags& flags) {

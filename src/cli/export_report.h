@@ -18,8 +18,8 @@ struct ExportOutcome {
 // A target as part of a folder's name: gptq-v1 of gptq:v1.
 std::string target_name(std::string target);
 
-// Whether the format of a checked target may ask for the ranges of a calibration text.
-bool takes_ranges(const std::string& target);
+// Whether a checked target must have ranges of activations.
+bool needs_ranges(const std::string& target);
 
 // How what was written is measured: --eval, --tokens, --with-consumer and --python.
 struct MeasuringFlags {

@@ -51,7 +51,7 @@ void add_activations(const Job& job, std::vector<std::string>& arguments) {
 JobStep export_step(const Job& job, const std::string& made, const std::string& target) {
   std::string out = job.output + "/" + target_name(target);
   JobStep step{"export " + target, {"export", made, "--to", target, "-o", out, "--force"}, out};
-  if (takes_ranges(target) && !job.calibration.empty())
+  if (needs_ranges(target) && !job.calibration.empty())
     step.arguments.insert(step.arguments.end(), {"--calibration", job.calibration});
   return step;
 }

@@ -1,5 +1,4 @@
 #include <chrono>
-#include <filesystem>
 #include <memory>
 
 #include "base/log.h"
@@ -29,13 +28,37 @@ std::string export_folder(std::string output, const std::string& target) {
   return output + "-" + target_name(target);
 }
 
-Status check_free(const std::string& output, bool force) {
-  if (!force && path_exists(output))
-    return fail("{}: already exists; name another folder or give --force", output);
-  return {};
+Status check_free(const Arguments& a, const std::string& output) {
+  const QuantizeOptions& o = a.options;
+  return check_output(output, o.force,
+                      {o.model, o.lora, o.calibration, o.statistics, o.imatrix, a.measuring.text});
+}
+
+// Where an export that needs ranges takes them from: the same text, which from standard input
+// cannot be read again, or the same statistics where those have what it fixes.
+RangeOptions ranges_for(const Arguments& a, const std::string& target) {
+  RangeOptions out;
+  if (!needs_ranges(target)) return out;
+  if (a.options.calibration != "-") out.calibration.text = a.options.calibration;
+  if (fixed_ranges(target) == FixedRanges::kInputs) out.statistics = a.options.statistics;
+  return out;
 }
 
 // Before the hours of quantizing.
+Status check_export(const Arguments& a, const std::string& target) {
+  NB_OK(check_export_target(target));
+  NB_OK(check_free(a, export_folder(a.options.output, target)));
+  // Of a mixture that is still to be chosen the recipe is not known.
+  bool own = fixed_ranges(target) == FixedRanges::kInputs &&
+             (a.mixed.wanted() || a.options.recipe.settings().ranges);
+  if (needs_ranges(target) && !own && !ranges_for(a, target).given())
+    return usage(
+        "--export {} needs ranges of activations: give a file as --calibration, or run nibble "
+        "export --calibration on what is quantized",
+        target);
+  return {};
+}
+
 Status check_measuring(const Arguments& a) {
   ExportOptions unused;
   NB_OK(set_measuring(a.measuring, unused));
@@ -54,18 +77,9 @@ Status finish_options(Arguments& a) {
   o.gguf = &kGgufWriter;
   if (!a.mixed.wanted()) o.recipe = NB_TRY(Recipe::build(NB_TRY(entries_of(a.recipe))));
   o.model = NB_TRY(model_folder(o.model));
-  std::error_code ec;
-  // --force would remove a GGUF file together with the folder that it lies in.
-  auto around = std::filesystem::absolute(o.model, ec).parent_path();
-  bool inside = !is_folder(o.model) && std::filesystem::equivalent(o.output, around, ec);
-  if (path_exists(o.output) && (inside || std::filesystem::equivalent(o.output, o.model, ec)))
-    return fail("{}: is the model itself; name another output folder", o.output);
-  NB_OK(check_free(o.output, o.force));
+  NB_OK(check_free(a, o.output));
   NB_OK(check_measuring(a));
-  for (const std::string& target : a.exports) {
-    NB_OK(check_export_target(target));
-    NB_OK(check_free(export_folder(o.output, target), o.force));
-  }
+  for (const std::string& target : a.exports) NB_OK(check_export(a, target));
   return {};
 }
 
@@ -80,9 +94,7 @@ Result<std::vector<ExportOutcome>> write_exports(const Arguments& a) {
     o.force = a.options.force;
     NB_OK(set_measuring(a.measuring, o));
     if (!o.eval_text.empty()) o.eval_against = a.options.model;
-    // Standard input cannot be read again.
-    if (takes_ranges(target) && a.options.calibration != "-")
-      o.fixed.calibration.text = a.options.calibration;
+    o.ranges = ranges_for(a, target);
     out.push_back(NB_TRY(run_export(o)));
   }
   return out;

@@ -104,7 +104,6 @@ extern const ExportFormat kExport_awq = {
     .flavours = kFlavours,
     .plan = plan,
     .write = write,
-    .read_back = read_back_folder,
 };
 
 }  // namespace nibble

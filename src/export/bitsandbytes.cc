@@ -98,7 +98,7 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   return out;
 }
 
-TargetArithmetic arithmetic(const std::string& flavour) {
+TargetArithmetic arithmetic(const Weights&, const std::string& flavour) {
   if (flavour != kInt8) return {};
   return {Activations::kInt8Token, "inputs rounded to int8, a scale for each token"};
 }
@@ -239,7 +239,6 @@ extern const ExportFormat kExport_bitsandbytes = {
     .flavours = kFlavours,
     .plan = plan,
     .write = write,
-    .read_back = read_back_folder,
     .check_family = check_family,
     .arithmetic = arithmetic,
 };

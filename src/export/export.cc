@@ -1,7 +1,9 @@
 #include "export/export.h"
 
+#include <algorithm>
 #include <filesystem>
 
+#include "export/exported_weights.h"
 #include "export/model_card.h"
 #include "quant/artifact.h"
 
@@ -41,15 +43,6 @@ Result<Target> parse_target(const std::string& text) {
   return out;
 }
 
-Status check_output(const ExportOptions& o, const std::string& model) {
-  std::error_code ec;
-  if (path_exists(o.output) && std::filesystem::equivalent(o.output, model, ec))
-    return fail("{}: is the model itself; name another output folder", o.output);
-  if (!o.force && path_exists(o.output))
-    return fail("{}: already exists; name another folder or give --force", o.output);
-  return {};
-}
-
 Result<int64_t> folder_bytes(const std::string& folder) {
   int64_t sum = 0;
   for (const std::string& name : NB_TRY(list_files(folder))) {
@@ -78,29 +71,64 @@ const std::string& tokenizer_of(const ExportOptions& o, const ExportRequest& req
   return o.eval_against.empty() ? request.folder() : o.eval_against;
 }
 
-// Runs what was written where Weights opens it, and else the source if that is the same.
+bool is_quantized(const Weights& model) {
+  return std::ranges::any_of(all_matrices(model.config()),
+                             [&](const MatrixSpec& m) { return model.quantizes(m.module); });
+}
+
+// What was written to `folder`, ready to run.
+Result<Weights> written_model(const ExportFormat& format, const ExportRequest& request,
+                              const std::string& folder) {
+  if (!format.open) return Weights::open(folder);
+  return exported_model(request.model, NB_TRY(format.open(request, folder)));
+}
+
+// Runs what was written, and a quantized source too where weights were rounded anew.
 Status measure(const ExportOptions& o, const ExportRequest& request, const std::string& folder,
                ExportReport& report) {
   const ExportFormat& format = *report.format;
   ExportMeasurement out;
-  if (format.arithmetic) out.arithmetic = format.arithmetic(report.plan.flavour);
+  if (format.arithmetic) out.arithmetic = format.arithmetic(request.model, report.plan.flavour);
   if (out.arithmetic.beyond) {
     report.unmeasured = fmt::format("not measured: {}", out.arithmetic.beyond);
     return {};
   }
-  out.through_source = format.read_back != read_back_folder;
-  if (out.through_source && !report.round_trip.lossless()) {
-    report.unmeasured =
-        "not measured: its weights differ from the model's, and nibble runs no such file";
+  RoundTrip& trip = report.round_trip;
+  if (format.open && trip.exact_vectors != trip.vectors) {
+    report.unmeasured = "not measured: its norms or biases differ from the model's";
     return {};
   }
-  std::string folder_run = out.through_source ? request.folder() : folder;
   EvaluationOptions options = evaluation_options(o);
   options.activations = out.arithmetic.activations;
-  out.loss = NB_TRY(evaluate(NB_TRY(Weights::open(folder_run)), NB_TRY(open_reference(o)),
-                             tokenizer_of(o, request), options));
+  auto run = [&](Weights model) -> Result<Evaluation> {
+    return evaluate(std::move(model), NB_TRY(open_reference(o)), tokenizer_of(o, request), options);
+  };
+  out.loss = NB_TRY(run(NB_TRY(written_model(format, request, folder))));
+  if (out.loss.compared && trip.exact != trip.linears && is_quantized(request.model))
+    trip.kl_added = out.loss.scores.kl_mean - NB_TRY(run(request.model)).scores.kl_mean;
   report.measurement = out;
   return {};
+}
+
+Result<RoundTrip> read_back(const ExportFormat& format, const ExportRequest& request,
+                            const std::string& folder) {
+  if (!format.open) return compare_weights(request.model, NB_TRY(Weights::open(folder)));
+  return compare_exported(request.model, *NB_TRY(format.open(request, folder)));
+}
+
+FixedRanges ranges_of(const Target& target) {
+  return target.format->ranges ? target.format->ranges(target.flavour) : FixedRanges::kNone;
+}
+
+Status check_ranges(const ExportOptions& o, const Target& target) {
+  FixedRanges taken = ranges_of(target);
+  if (o.ranges.given() && taken == FixedRanges::kNone)
+    return usage("--calibration, --statistics: {} fixes no ranges of activations", o.target);
+  if (taken != FixedRanges::kAll || !o.ranges.calibration.text.empty()) return {};
+  if (!o.ranges.statistics.empty())
+    return usage("--statistics: {} fixes ranges of what linears give too; give --calibration TEXT",
+                 o.target);
+  return fail("{}: {} needs ranges of activations: give --calibration TEXT", o.model, o.target);
 }
 
 }  // namespace
@@ -112,12 +140,13 @@ Result<RoundTrip> verify_export(const std::string& folder, const std::string& ag
     Json record = NB_TRY(read_json(path));
     std::string name = NB_TRY(get_string(record, "format", "", path));
     const ExportFormat* f = find_export_format(name);
-    if (f && f->read_back != read_back_folder) {
+    if (f && f->open) {
       std::string flavour = NB_TRY(get_string(record, "flavour", "", path));
       bool known = std::ranges::find(f->flavours, flavour) != f->flavours.end();
       if (!known && !f->flavours.empty())
         return fail("{}: {} has no flavour {}", path, name, in_quotes(flavour));
-      return f->read_back({source, flavour}, folder);
+      if (record.contains("ranges")) source = NB_TRY(with_input_scales(source, nullptr));
+      return read_back(*f, {source, flavour}, folder);
     }
   }
   return compare_weights(source, NB_TRY(Weights::open(folder)));
@@ -136,28 +165,45 @@ const ExportFormat* find_export_format(std::string_view name) {
   return nullptr;
 }
 
+FixedRanges fixed_ranges(const std::string& target) {
+  Result<Target> parsed = parse_target(target);
+  return parsed ? ranges_of(*parsed) : FixedRanges::kNone;
+}
+
 Result<ExportReport> export_model(const ExportOptions& o) {
   Target target = NB_TRY(parse_target(o.target));
   if (o.fixed.given() && !target.format->fixed_shapes)
-    return usage("--context, --prefill, --calibration: {} has no fixed shapes or ranges",
-                 target.format->name);
+    return usage("--context, --prefill: {} has no fixed shapes", target.format->name);
   if (!o.base_model.empty() && !is_hub_name(o.base_model))
     return usage("--base-model {}: should be the Hub's name of a model, as org/name",
                  in_quotes(o.base_model));
-  NB_OK(check_output(o, o.model));
-  Weights model = NB_TRY(Weights::open(o.model));
+  NB_OK(check_ranges(o, target));
+  NB_OK(check_output(
+      o.output, o.force,
+      {o.model, o.eval_against, o.eval_text, o.ranges.calibration.text, o.ranges.statistics}));
+  const Weights source = NB_TRY(Weights::open(o.model));
   if (o.part_bytes > 0 && std::string_view(target.format->name) != "gguf")
     return usage("--split-size is of gguf, not of {}", target.format->name);
+  bool all = ranges_of(target) == FixedRanges::kAll;
+  bool gather = o.ranges.given() && (all || lacks_input_scales(source));
+  Weights model = gather && !all ? NB_TRY(with_input_scales(source, nullptr)) : source;
   ExportRequest request{
       .model = model, .flavour = target.flavour, .fixed = o.fixed, .part_bytes = o.part_bytes};
   ExportReport report;
   report.format = target.format;
   report.plan = NB_TRY(target.format->plan(request));
+  if (o.ranges.given() && !gather)
+    report.plan.notes.emplace_back(
+        "Ranges of inputs are the model's own (--input-ranges), not those of the text given.");
   if (o.dry_run) return report;
+  ActivationRanges ranges;
+  if (gather) ranges = NB_TRY(find_ranges(source, o.ranges, report.ranges));
+  if (gather && !all) model = NB_TRY(with_input_scales(source, &ranges));
+  request.ranges = &ranges;
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, /*keep=*/false));
   NB_OK(copy_side_files(out, request.folder()));
   NB_OK(target.format->write(request, report.plan, out));
-  report.round_trip = NB_TRY(target.format->read_back(request, out.staging()));
+  report.round_trip = NB_TRY(read_back(*target.format, request, out.staging()));
   if (report.plan.exact && report.round_trip.exact != report.round_trip.linears)
     return fail("{}: {} was to keep every weight and did not ({}); please report this", o.output,
                 report.format->name, report.round_trip.verdict());
@@ -168,6 +214,7 @@ Result<ExportReport> export_model(const ExportOptions& o) {
                                    {out.staging(), report.format->name, model.config(),
                                     tokenizer_of(o, request), NB_TRY(open_reference(o))},
                                    evaluation_options(o)));
+  report.source_digest = NB_TRY(source.digest());
   NB_OK(describe_export(request, report, o, out.staging()));
   report.bytes = NB_TRY(folder_bytes(out.staging()));
   NB_OK(out.publish());

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "export/activation_ranges.h"
 #include "export/consumer.h"
 #include "export/round_trip.h"
 #include "model/weights.h"
@@ -17,17 +18,20 @@
 
 namespace nibble {
 
-// Of a graph of fixed shapes, and of fixed ranges of activations.
+class ExportedWeights;
+
+// Of a graph of fixed shapes.
 struct FixedGraphOptions {
   int64_t context = 0, prefill = 0;  // tokens of its cache, and of a step of its prefill; 0: usual
-  CalibrationOptions calibration;    // ranges are those of this text; empty: there is none
-  bool given() const { return context > 0 || prefill > 0 || !calibration.text.empty(); }
+  bool given() const { return context > 0 || prefill > 0; }
 };
 
 struct ExportRequest {
   const Weights& model;  // an artifact or a float model; its side files lie in folder()
   std::string flavour;   // one of the format's, or "": the one that holds the integers exactly
   FixedGraphOptions fixed{};
+  // Of the flavours that fix all ranges: null before plan(), filled for write().
+  const ActivationRanges* ranges = nullptr;
   // Without: plan() reads shapes, types and schemes, but no codes, scales or zero points, and names
   // in ExportPlan::open what only these tell. (Scales that the format refuses then go unseen.)
   bool values = true;
@@ -53,6 +57,11 @@ struct TargetArithmetic {
   const char* beyond = nullptr;  // what the target does and our kernels cannot; nothing is measured
 };
 
+// Which ranges of activations a flavour fixes: those of what enters linears, as scales that the
+// model has (MODULE.input_scale), where it has them or always; or of all that linears take and
+// give.
+enum class FixedRanges : uint8_t { kNone, kInputsIfGiven, kInputs, kAll };
+
 struct ExportFormat {
   const char* name;                       // as --to takes it: "gptq"
   const char* summary;                    // one line for people
@@ -64,14 +73,17 @@ struct ExportFormat {
   Result<ExportPlan> (*plan)(const ExportRequest& request);
   // Writes the weights and what describes them (config.json); plan() has accepted the request.
   Status (*write)(const ExportRequest& request, const ExportPlan& plan, OutputFolder& out);
-  // Reads what was written in `folder` and compares it with the source: read_back_folder where our
-  // Weights open it.
-  Result<RoundTrip> (*read_back)(const ExportRequest& request, const std::string& folder);
+  // The weights in what was written to `folder`; null where our Weights open it. Keeps the
+  // request's model.
+  Result<std::unique_ptr<ExportedWeights>> (*open)(const ExportRequest& request,
+                                                   const std::string& folder) = nullptr;
   // Refuses the families that the format cannot express whatever their weights are; null: none.
   // `what` begins the message.
   Status (*check_family)(const DecoderConfig& config, const std::string& what) = nullptr;
-  // Of a flavour; null: float inputs.
-  TargetArithmetic (*arithmetic)(const std::string& flavour) = nullptr;
+  // Of the model's linears in a flavour; null: float inputs.
+  TargetArithmetic (*arithmetic)(const Weights& model, const std::string& flavour) = nullptr;
+  // Of a flavour as --to has it; null: none.
+  FixedRanges (*ranges)(const std::string& flavour) = nullptr;
   bool fixed_shapes = false;  // takes the request's FixedGraphOptions
 };
 
@@ -94,6 +106,7 @@ struct ExportOptions {
   int64_t eval_tokens = 0;   // of the text at most; 0: all
   std::optional<ConsumerOptions> consumer;  // which is measured on it too
   FixedGraphOptions fixed;
+  RangeOptions ranges;     // of activations, for flavours that fix some
   int64_t part_bytes = 0;  // as ExportRequest's
   bool force = false, dry_run = false;
 };
@@ -102,13 +115,14 @@ struct ExportOptions {
 struct ExportMeasurement {
   Evaluation loss;
   TargetArithmetic arithmetic;
-  bool through_source = false;  // the source ran: its weights equal those written bit for bit
 };
 
 struct ExportReport {
   const ExportFormat* format = nullptr;
   ExportPlan plan;
-  RoundTrip round_trip;  // of a dry run: empty
+  std::string source_digest;  // of the model; of a dry run: empty
+  Json ranges;                // {"source", "hash", "tokens"} of those that were gathered for it
+  RoundTrip round_trip;       // of a dry run: empty
   std::optional<ExportMeasurement> measurement;
   std::string unmeasured = "not measured";  // why there is none
   std::optional<ConsumerLoss> consumer;     // where it was asked for
@@ -121,6 +135,8 @@ Result<RoundTrip> verify_export(const std::string& folder, const std::string& ag
 
 // Refuses an unknown FORMAT:FLAVOUR as a usage error that names the known ones.
 Status check_export_target(const std::string& target);
+// Of a checked target.
+FixedRanges fixed_ranges(const std::string& target);
 
 // The folder `output` holds the export under its final name only when it is whole and was read
 // back.

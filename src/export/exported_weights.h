@@ -1,4 +1,4 @@
-// The weights of an exported graph, read back and compared with the model's.
+// The weights of an exported graph, read back, compared with the model's, and run by our kernels.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,12 @@ class ExportedMatrix {
   virtual bool equals(const RowReader& source) const = 0;
   // out: (count, k).
   virtual void rows(int64_t first, int64_t count, float* out) const = 0;
+  // What its integers mean; none of floats.
+  virtual std::optional<Scheme> scheme() const = 0;
+  // Of integers. codes: (count, k), unsigned; grids: (count, groups).
+  virtual void integers(int64_t first, int64_t count, uint8_t* codes, Grid* grids) const = 0;
+  // Whether the file's operator multiplies by inputs rounded to int8.
+  virtual bool rounds_inputs() const = 0;
   // Gives mapped pages back.
   virtual void release() const = 0;
 };
@@ -37,5 +43,10 @@ class ExportedWeights {
 };
 
 Result<RoundTrip> compare_exported(const Weights& model, const ExportedWeights& written);
+
+// The model with all matrices of the file in place of its own, norms and biases as the model has
+// them. Keeps `written` and what that keeps.
+Result<Weights> exported_model(const Weights& model,
+                               std::shared_ptr<const ExportedWeights> written);
 
 }  // namespace nibble

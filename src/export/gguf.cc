@@ -37,7 +37,7 @@ Status write(const ExportRequest& request, const ExportPlan& plan, OutputFolder&
 }
 
 // Of llama.cpp's CPU kernels.
-TargetArithmetic arithmetic(const std::string& flavour) {
+TargetArithmetic arithmetic(const Weights&, const std::string& flavour) {
   if (flavour == "f32" || flavour == "f16" || flavour == "bf16") return {};
   return {Activations::kInt8Block32,
           "inputs rounded to int8 in blocks of 32, of K types 256, as llama.cpp does"};
@@ -58,7 +58,6 @@ extern const ExportFormat kExport_gguf = {
     .flavours = kFlavours,
     .plan = plan,
     .write = write,
-    .read_back = read_back_folder,
     .check_family = check_family,
     .arithmetic = arithmetic,
 };

@@ -145,7 +145,6 @@ extern const ExportFormat kExport_gptq = {
     .flavours = kFlavours,
     .plan = plan,
     .write = write,
-    .read_back = read_back_folder,
 };
 
 }  // namespace nibble

@@ -8,15 +8,6 @@
 namespace nibble {
 namespace {
 
-// The source's own nibble.json; an empty object for a float model.
-Result<Json> source_record(const std::string& folder) {
-  std::string path = folder + "/nibble.json";
-  if (!path_exists(path)) return Json::object();
-  Json j = NB_TRY(read_json(path));
-  if (!j.is_object()) return fail("{}: should be a JSON object", path);
-  return j;
-}
-
 std::string base_of(const ExportRequest& request, const std::string& given) {
   if (!given.empty()) return given;
   const Json& config = request.model.checkpoint().config();
@@ -27,16 +18,17 @@ std::string base_of(const ExportRequest& request, const std::string& given) {
 }
 
 Json record_of(const ExportRequest& request, const ExportReport& report, const Json& source,
-               const std::string& base, const std::string& digest, const ExportOptions& o) {
+               const std::string& base, const ExportOptions& o) {
   Json j = {{"nibble", NIBBLE_VERSION},
             {"format", report.format->name},
             {"flavour", report.plan.flavour},
             {"consumer", report.format->consumer},
             {"model_type", request.model.config().model_type},
-            {"exported_from", digest}};
+            {"exported_from", report.source_digest}};
   if (!base.empty()) j["base_model"] = base;
   for (const char* key : {"source", "recipe", "calibration"})
     if (source.contains(key)) j[key] = source[key];
+  if (!report.ranges.is_null()) j["ranges"] = report.ranges;
   j.update(request.model.input_rules().to_json());
   const SizeReport& size = report.round_trip.size;
   if (size.linear_weights > 0) {
@@ -76,6 +68,13 @@ std::string figures_text(const Evaluation& loss) {
   return out + fmt::format(", on {} held-out tokens", loss.tokens);
 }
 
+// The hash of the tokens that an artifact was calibrated on, its own or its statistics'; or null.
+Json calibration_hash(const Json& record) {
+  for (const char* at : {"/calibration/hash", "/calibration/statistics/hash"})
+    if (Json::json_pointer pointer(at); record.contains(pointer)) return record[pointer];
+  return nullptr;
+}
+
 std::string header(const ExportReport& report, const std::string& base,
                    const std::string& license) {
   std::string out = "---\n" + license;
@@ -107,9 +106,8 @@ std::string card(const ExportReport& report, const Json& record, const std::stri
   if (record.contains("recipe") && record["recipe"].contains("rules"))
     for (const Json& rule : record["recipe"]["rules"])
       if (rule.is_string()) row("quantized by", "`" + rule.get<std::string>() + "`");
-  if (record.contains("calibration") && record["calibration"].is_object() &&
-      record["calibration"].contains("hash"))
-    row("calibration tokens", record["calibration"]["hash"].dump());
+  if (Json hash = calibration_hash(record); !hash.is_null()) row("calibration tokens", hash.dump());
+  if (record.contains("ranges")) row("tokens of its ranges", record["ranges"]["hash"].dump());
   row("hash of what it was made from", "`" + record["exported_from"].get<std::string>() + "`");
   if (!report.plan.notes.empty()) out += "\nTo know:\n\n";
   for (const std::string& note : report.plan.notes) out += "- " + note + "\n";
@@ -129,13 +127,19 @@ bool is_hub_name(const std::string& text) {
              });
 }
 
+Result<Json> source_record(const std::string& folder) {
+  std::string path = folder + "/nibble.json";
+  if (!path_exists(path)) return Json::object();
+  Json j = NB_TRY(read_json(path));
+  if (!j.is_object()) return fail("{}: should be a JSON object", path);
+  return j;
+}
+
 Json loss_of(const ExportReport& report, const ExportOptions& o) {
   Json j;
   if (report.measurement) {
-    const auto& [loss, arithmetic, through_source] = *report.measurement;
-    j = {{"text", text_name(o)},
-         {"arithmetic", arithmetic.what},
-         {"ran", through_source ? "the source, whose weights are equal bit for bit" : "this file"}};
+    const auto& [loss, arithmetic] = *report.measurement;
+    j = {{"text", text_name(o)}, {"arithmetic", arithmetic.what}, {"ran", "this file"}};
     j.update(figures_of(loss));
   } else {
     j = {{"unknown", report.unmeasured}};
@@ -165,8 +169,7 @@ std::string consumer_text(const ConsumerLoss& c) {
 Status describe_export(const ExportRequest& request, const ExportReport& report,
                        const ExportOptions& options, const std::string& folder) {
   std::string base = base_of(request, options.base_model);
-  Json record = record_of(request, report, NB_TRY(source_record(request.folder())), base,
-                          NB_TRY(request.model.digest()), options);
+  Json record = record_of(request, report, NB_TRY(source_record(request.folder())), base, options);
   NB_OK(write_file(folder + "/nibble.json", record.dump(2) + "\n"));
   return write_file(folder + "/README.md",
                     card(report, record, base, license_lines(request.folder())));

@@ -5,6 +5,9 @@
 
 namespace nibble {
 
+// A folder's nibble.json; an empty object where it has none.
+Result<Json> source_record(const std::string& folder);
+
 // Of what was measured on the export, or that nothing was: nibble.json's "loss" and the card's
 // line.
 Json loss_of(const ExportReport& report, const ExportOptions& options);

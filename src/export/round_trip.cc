@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "base/threads.h"
-#include "export/export.h"
 #include "export/row_reader.h"
 
 namespace nibble {
@@ -202,9 +201,11 @@ std::string RoundTrip::verdict() const {
       exact == linears
           ? fmt::format("{} of {} matrices bit for bit", exact, linears)
           : fmt::format(
-                "{}, weights' relative error {:.2g}, largest difference {:.2g}; {} of {} "
+                "{}{}, weights' relative error {:.2g}, largest difference {:.2g}; {} of {} "
                 "matrices bit for bit",
-                error > 2e-3 ? "requantized" : "rounded", error, largest, exact, linears);
+                error > 2e-3 ? "requantized" : "rounded",
+                kl_added ? fmt::format(", KL {:+.5f}", *kl_added) : "", error, largest, exact,
+                linears);
   if (exact_vectors != vectors)
     out += fmt::format("; {} of {} norms and biases rounded", vectors - exact_vectors, vectors);
   return out;
@@ -216,11 +217,8 @@ Json RoundTrip::json() const {
             {"relative_error", error}, {"largest_difference", largest},
             {"vectors", vectors},      {"exact_vectors", exact_vectors}};
   if (!worst.empty()) j["worst"] = worst;
+  if (kl_added) j["kl_added"] = *kl_added;
   return j;
-}
-
-Result<RoundTrip> read_back_folder(const ExportRequest& request, const std::string& folder) {
-  return compare_weights(request.model, NB_TRY(Weights::open(folder)));
 }
 
 }  // namespace nibble

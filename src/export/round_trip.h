@@ -1,6 +1,7 @@
 // What an export kept: its weights, read back, against those it was made from.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/json.h"
@@ -20,9 +21,11 @@ struct RoundTrip {
   int64_t vectors = 0;  // norms and biases
   int64_t exact_vectors = 0;
   SizeReport size;  // of what was written; parameters are the source's
+  // KL to the float model, beyond that of a quantized source with the same inputs; where measured.
+  std::optional<double> kl_added;
 
   bool lossless() const { return exact == linears && exact_vectors == vectors; }
-  // "lossless: 28 of 28 matrices bit for bit" or "requantized, weights' relative error x".
+  // "lossless: 28 of 28 matrices bit for bit" or "requantized, KL +x, weights' relative error y".
   std::string verdict() const;
   Json json() const;
 };
@@ -54,9 +57,5 @@ class MatrixComparison {
   };
   std::vector<Equal> equal_;  // read only where another matrix differs: `error` is over all
 };
-
-// Weights::open of the folder, compared with the source.
-struct ExportRequest;
-Result<RoundTrip> read_back_folder(const ExportRequest& request, const std::string& folder);
 
 }  // namespace nibble

@@ -25,6 +25,7 @@ std::vector<NamedTensor> to_compressed_tensors(const std::string& module, const 
 // How a config group stores weights: integers, or FP8 and FP4 values with scales of blocks.
 struct CompressedWeights {
   std::optional<Scheme> scheme;  // of integers; scale_type is left for from_compressed_tensors
+  bool rounds_inputs = false;    // the group has input_activations
   // Whether columns belong to groups in an order of their own, which MODULE.weight_g_idx says.
   bool reordered = false;
   // Of floats.
@@ -46,6 +47,9 @@ class CompressedTensorsConfig {
     const CompressedWeights* w = weights_of(module);
     return w ? w->scheme : std::nullopt;
   }
+  // Whether the module's group has no input_activations and another has: its inputs stay floats
+  // there. Where no group has any, nothing is said of inputs.
+  bool keeps_float_inputs(const std::string& module) const;
 
  private:
   struct Group {
@@ -64,14 +68,19 @@ Result<QuantizedMatrix> from_compressed_tensors(const Checkpoint& checkpoint,
                                                 const std::string& module, Scheme scheme, int64_t n,
                                                 int64_t k);
 
+// What a config group says of the inputs of its linears: nothing, or that they are rounded to int8,
+// symmetric, with a scale for each token or with MODULE.input_scale, F32 (1).
+enum class StatedInputs : uint8_t { kNone, kToken, kStatic };
+
 struct QuantizedModule {
   std::string module;
   Scheme scheme;
+  StatedInputs inputs{};
 };
 // The quantization_config for these modules (all others that are linears go to "ignore"): one
-// config group a scheme, targets "Linear" when one scheme covers all, else "re:" patterns of the
-// modules' own names; "format" named in every group; "dequantize": true for a single asymmetric
-// scheme. `pack` as to_compressed_tensors's.
+// config group a scheme and kind of inputs, targets "Linear" when one scheme covers all, else "re:"
+// patterns of the modules' own names; "format" named in every group; "dequantize": true for a
+// single asymmetric scheme. `pack` as to_compressed_tensors's.
 Json compressed_tensors_config(const std::vector<QuantizedModule>& quantized,
                                const std::vector<std::string>& ignored_linears, bool pack = false);
 

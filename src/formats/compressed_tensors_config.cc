@@ -124,8 +124,18 @@ Result<std::vector<NamePattern>> parse_patterns(const Json& list, const std::str
   return out;
 }
 
-// What a config group says of its weights, and the format they are stored in.
-Json describe(const Scheme& s, bool pack) {
+Json describe(StatedInputs inputs) {
+  if (inputs == StatedInputs::kNone) return nullptr;
+  bool token = inputs == StatedInputs::kToken;
+  return {{"num_bits", 8},         {"type", "int"},
+          {"symmetric", true},     {"strategy", token ? "token" : "tensor"},
+          {"group_size", nullptr}, {"dynamic", token},
+          {"observer", nullptr}};
+}
+
+// What a config group says of its weights and inputs, and the format they are stored in.
+Json describe(const QuantizedModule& q, bool pack) {
+  const Scheme& s = q.scheme;
   bool tensor = s.group == Scheme::kTensor, channel = s.group == Scheme::kChannel;
   Json weights = {{"num_bits", s.bits},
                   {"type", "int"},
@@ -138,12 +148,12 @@ Json describe(const Scheme& s, bool pack) {
   if (s.group > 0) weights["group_size"] = s.group;
   return {{"targets", Json::array()},
           {"weights", std::move(weights)},
-          {"input_activations", nullptr},
+          {"input_activations", describe(q.inputs)},
           {"output_activations", nullptr},
           {"format", s.bits == 8 && !pack ? kInt8 : kPacked}};
 }
 
-// Config groups with the modules of each; schemes that readers cannot tell apart share one.
+// Config groups with the modules of each; those that readers cannot tell apart share one.
 struct Described {
   Json group;
   std::vector<const QuantizedModule*> modules;
@@ -152,7 +162,7 @@ std::vector<Described> group_modules(const std::vector<QuantizedModule>& quantiz
                                      bool pack = false) {
   std::vector<Described> groups;
   for (const auto& q : quantized) {
-    Json group = describe(q.scheme, pack);
+    Json group = describe(q, pack);
     auto it = std::find_if(groups.begin(), groups.end(),
                            [&](const Described& d) { return d.group == group; });
     if (it == groups.end()) it = groups.insert(it, {std::move(group), {}});
@@ -163,8 +173,8 @@ std::vector<Described> group_modules(const std::vector<QuantizedModule>& quantiz
 
 // transformers expects packed zero points, and those of a per-tensor scheme, in other shapes than
 // the package stores; only with "dequantize" does it skip that check, and then for one scheme.
-bool loads_only_dequantized(const Scheme& s) {
-  return s.asymmetric() && (s.bits < 8 || s.group == Scheme::kTensor);
+bool loads_only_dequantized(const Scheme& s, bool pack_bytes) {
+  return s.asymmetric() && (s.bits < 8 || pack_bytes || s.group == Scheme::kTensor);
 }
 
 // GPT-2's linears.
@@ -183,6 +193,7 @@ Result<CompressedTensorsConfig::Group> CompressedTensorsConfig::parse_group(
   Group out;
   out.targets = NB_TRY(parse_patterns(member(group, "targets"), what + " targets"));
   out.weights = NB_TRY(parse_weights(member(group, "weights"), what));
+  out.weights.rounds_inputs = !member(group, "input_activations").is_null();
   return out;
 }
 
@@ -220,6 +231,12 @@ const CompressedWeights* CompressedTensorsConfig::weights_of(const std::string& 
   return best;
 }
 
+bool CompressedTensorsConfig::keeps_float_inputs(const std::string& module) const {
+  bool any = std::ranges::any_of(groups_, [](const Group& g) { return g.weights.rounds_inputs; });
+  const CompressedWeights* w = any ? weights_of(module) : nullptr;
+  return w && !w->rounds_inputs;
+}
+
 Json compressed_tensors_config(const std::vector<QuantizedModule>& quantized,
                                const std::vector<std::string>& ignored_linears, bool pack) {
   auto groups = group_modules(quantized, pack);
@@ -251,7 +268,8 @@ std::string why_only_nibble(const std::vector<QuantizedModule>& quantized,
   NB_CHECK(quantized.size() == shapes.size());
   const QuantizedModule* needs_dequantize = nullptr;
   for (size_t i = 0; i < quantized.size(); ++i) {
-    const auto& [module, s] = quantized[i];
+    const std::string& module = quantized[i].module;
+    const Scheme& s = quantized[i].scheme;
     if (module.ends_with("embed_tokens"))
       return "the embedding is quantized, which it reads as floats";
     if (s.group > 0 && shapes[i].second % s.group != 0)
@@ -265,9 +283,9 @@ std::string why_only_nibble(const std::vector<QuantizedModule>& quantized,
     if (module.contains(".experts.") && ((s.bits == 8 && !pack_bytes) || s.asymmetric()))
       return fmt::format("{} is an expert of {}, which it does not join with the others", module,
                          s.name());
-    if (loads_only_dequantized(s)) needs_dequantize = &quantized[i];
+    if (loads_only_dequantized(s, pack_bytes)) needs_dequantize = &quantized[i];
   }
-  if (needs_dequantize && group_modules(quantized).size() > 1)
+  if (needs_dequantize && group_modules(quantized, pack_bytes).size() > 1)
     return fmt::format("asymmetric {} loads there only where all linears have it",
                        needs_dequantize->scheme.name());
   return "";

@@ -59,6 +59,34 @@ TEST(Config, OneSchemeTargetsAllLinears) {
   EXPECT_EQ(both["config_groups"].size(), 1u) << "readers see no difference";
 }
 
+TEST(Config, StatesInputs) {
+  using enum StatedInputs;
+  Json token = compressed_tensors_config({{"a", scheme("w8"), kToken}}, {});
+  const Json& group = token["config_groups"]["group_0"];
+  EXPECT_EQ(group["format"], "int-quantized");
+  EXPECT_EQ(group["input_activations"]["strategy"], "token");
+  EXPECT_EQ(group["input_activations"]["dynamic"], true);
+  EXPECT_EQ(group["weights"]["dynamic"], false);
+  Json mixed = compressed_tensors_config(
+      {{"a", scheme("w8"), kStatic}, {"b", scheme("w8"), kNone}, {"c", scheme("w8"), kStatic}}, {});
+  ASSERT_EQ(mixed["config_groups"].size(), 2u);
+  const Json& inputs = mixed["config_groups"]["group_0"]["input_activations"];
+  EXPECT_EQ(inputs["strategy"], "tensor");
+  EXPECT_EQ(inputs["dynamic"], false);
+  EXPECT_EQ(inputs["num_bits"], 8);
+  EXPECT_EQ(inputs["symmetric"], true);
+  EXPECT_TRUE(mixed["config_groups"]["group_1"]["input_activations"].is_null());
+  auto parsed = CompressedTensorsConfig::parse(mixed, "c");
+  ASSERT_TRUE(succeeds(parsed));
+  EXPECT_FALSE(parsed->keeps_float_inputs("a"));
+  EXPECT_TRUE(parsed->keeps_float_inputs("b"));
+  EXPECT_FALSE(parsed->keeps_float_inputs("lm_head")) << "of no group";
+  parsed = CompressedTensorsConfig::parse(
+      compressed_tensors_config({{"a", scheme("w8")}, {"b", scheme("w4")}}, {}), "c");
+  ASSERT_TRUE(succeeds(parsed));
+  EXPECT_FALSE(parsed->keeps_float_inputs("a")) << "nothing is said of inputs";
+}
+
 TEST(Config, DefaultsOfThePackage) {
   EXPECT_EQ(parse_weights(R"({"num_bits":4})")->scheme_of("a"), scheme("w4t"));
   EXPECT_EQ(parse_weights("{}")->scheme_of("a"), scheme("w8t"));
@@ -201,6 +229,9 @@ TEST(WhyOnlyNibble, SaysWhatTransformersCannotLoad) {
   EXPECT_NE(why({{"w4g512", 256}}), "");
   EXPECT_NE(why({{"w4g128-asym", 256}, {"w8", 256}}), "");
   EXPECT_NE(why({{"w4", 256}, {"w8t-asym", 256}}), "");
+  std::vector<QuantizedModule> bytes = {{"a", scheme("w8-asym")}, {"b", scheme("w8")}};
+  EXPECT_EQ(why_only_nibble(bytes, {{64, 256}, {64, 256}}, false), "");
+  EXPECT_NE(why_only_nibble(bytes, {{64, 256}, {64, 256}}, true), "");
   EXPECT_NE(why_only_nibble({{"transformer.h.0.attn.c_attn", scheme("w4")}}, {{192, 64}}), "");
 }
 

@@ -11,6 +11,9 @@
 
 namespace nibble {
 
+// MODULE.input_scale: F32 (1), what code 1 of a static int8 input stands for.
+inline constexpr const char* kInputScale = ".input_scale";
+
 // Of one linear.
 struct InputRule {
   Activations mode = Activations::kFloat;

@@ -1,7 +1,6 @@
 #include "model/weights.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <unordered_set>
 
@@ -39,6 +38,14 @@ Result<Weights> Weights::of_tensors(const Weights& model, std::vector<NamedTenso
   w.config_.tied_head = tied_head;
   w.format_ = std::move(format);
   NB_OK(w.check_shapes());
+  return w;
+}
+
+Weights Weights::with(std::vector<NamedTensor> more) const {
+  Weights w = *this;
+  more.insert(more.begin(), checkpoint_.tensors().begin(), checkpoint_.tensors().end());
+  w.checkpoint_ =
+      Checkpoint::of_tensors(checkpoint_.folder(), std::move(more), checkpoint_.config());
   return w;
 }
 
@@ -288,44 +295,6 @@ Result<QuantizedMatrix> Weights::quantized(const std::string& module, int64_t n,
   if (!formatted(module) || changed(module))
     return fail("{}: {} is not quantized", checkpoint_.folder(), module);
   return format_->quantized(checkpoint_, module, n, k);
-}
-
-Result<InputRule> Weights::input_rule(const std::string& module, Activations mode) const {
-  if (mode == Activations::kFloat || input_rules_.keeps_float(module)) return InputRule{};
-  auto threshold = static_cast<float>(input_rules_.threshold);
-  if (mode != Activations::kInt8Static) return InputRule{mode, 0, threshold};
-  std::string name = module + ".input_scale";
-  if (!checkpoint_.has(name)) {
-    if (module == head_module(config_) || module == embedding_module(config_)) return InputRule{};
-    return fail("{}: has no {}; quantize with --input-ranges for static activations",
-                checkpoint_.folder(), name);
-  }
-  float scale = NB_TRY(vector({name, 1}))[0];
-  if (!(scale > 0 && std::isfinite(scale)))
-    return fail("{}: {} is {}, should be above 0", checkpoint_.folder(), name, scale);
-  return InputRule{mode, scale, threshold};
-}
-
-Result<FloatColumns> Weights::outlier_columns(const std::string& module, int64_t n,
-                                              int64_t k) const {
-  FloatColumns out;
-  std::string name = module + ".outlier_columns";
-  if (!checkpoint_.has(name)) return out;
-  TensorView view = NB_TRY(checkpoint_.get(name));
-  if (view.dtype != DType::kI32 || view.shape.size() != 1)
-    return fail("{}: tensor {} should be a list of I32", checkpoint_.folder(), name);
-  for (int64_t i = 0; i < view.elements(); ++i) {
-    int32_t j = 0;
-    std::memcpy(&j, view.bytes.data() + i * 4, 4);
-    if (j >= k || j <= (out.columns.empty() ? -1 : out.columns.back()))
-      return fail("{}: tensor {} should ascend below {}", checkpoint_.folder(), name, k);
-    out.columns.push_back(j);
-  }
-  auto count = static_cast<int64_t>(out.columns.size());
-  TensorView w = NB_TRY(float_matrix(module + ".outlier_weight", n, count));
-  out.w.resize(static_cast<size_t>(n * count));
-  to_float(w.dtype, w.bytes.data(), n * count, out.w.data());
-  return out;
 }
 
 Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activations mode,

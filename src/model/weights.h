@@ -30,6 +30,9 @@ class Weights {
   static Result<Weights> of_tensors(const Weights& model, std::vector<NamedTensor> tensors,
                                     std::shared_ptr<const WeightFormat> format, bool tied_head);
 
+  // The same with these tensors too, whose names it has not.
+  Weights with(std::vector<NamedTensor> more) const;
+
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const DecoderConfig& config() const { return config_; }
   // Whether the module's weight is stored as anything but a float type.

@@ -145,7 +145,7 @@ void BlockPass::add_input_scales(const std::vector<LinearSpec>& specs, Quantized
   float range = choose_range(seen, *preparation_.ranges), scale = range > 0 ? range / 127 : 1;
   for (const LinearSpec& spec : specs)
     out.replaced.push_back(
-        {spec.module + ".input_scale", own_floats(DType::kF32, {1}, std::span(&scale, 1))});
+        {spec.module + kInputScale, own_floats(DType::kF32, {1}, std::span(&scale, 1))});
 }
 
 Result<std::unique_ptr<InputStatistics>> BlockPass::gather(

@@ -311,8 +311,7 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   record.recipe = o.recipe;
   record.plan = NB_TRY(o.recipe.resolve(weights.config()));
   NB_OK(check_gguf(o, weights, record.plan));
-  if (!o.force && path_exists(o.output))
-    return fail("{}: already exists; name another folder or give --force", o.output);
+  NB_OK(check_output(o.output, o.force, {o.model}));
   Preparation preparation = NB_TRY(prepare(record));
   PlannedSize planned = NB_TRY(planned_size(weights, record.plan));
   int64_t need = NB_TRY(disk_need(weights, planned));

@@ -1,5 +1,6 @@
 #include "quant/statistics_store.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/log.h"
@@ -105,6 +106,14 @@ Result<bool> StatisticsStore::reached(int64_t layer, const LinearSpec& spec) con
   std::string path = block_path(folder_, layer);
   SafetensorsFile file = NB_TRY(open_safetensors(path));
   return Checkpoint::of_tensors(path, std::move(file.tensors)).has(input_name(spec) + ".tokens");
+}
+
+Result<float> StatisticsStore::largest(int64_t layer, const LinearSpec& spec) const {
+  std::string path = block_path(folder_, layer);
+  SafetensorsFile file = NB_TRY(open_safetensors(path));
+  Checkpoint stored = Checkpoint::of_tensors(path, std::move(file.tensors));
+  std::vector<double> each = NB_TRY(read_floats(stored, input_name(spec) + ".absmax", spec.k));
+  return static_cast<float>(std::ranges::max(each));
 }
 
 Result<InputStatistics> StatisticsStore::load(int64_t layer, const LinearSpec& spec) const {

@@ -40,6 +40,8 @@ class StatisticsStore : public StatisticsSource {
   InputStatistics::Need holds() const override { return InputStatistics::Need::kHessian; }
   Result<InputStatistics> load(int64_t layer, const LinearSpec& spec) const override;
   Result<bool> reached(int64_t layer, const LinearSpec& spec) const override;
+  // The largest magnitude of all that enters a linear.
+  Result<float> largest(int64_t layer, const LinearSpec& spec) const;
   // {"version", "source", "calibration": {"source", "hash", "tokens"}}
   Json fingerprint() const override { return fingerprint_; }
   std::string source() const override;

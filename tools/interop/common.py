@@ -24,6 +24,10 @@ REFUSALS = {
         "bitsandbytes has linears, and transformers keeps the experts of qwen3_moe in one tensor",
     ("compressed-tensors w4g128-asym", "qwen3-moe"):
         "is an expert of w4g128-asym, which it does not join with the others",
+    ("compressed-tensors w8-asym", "qwen3-moe"):
+        "is an expert of w8-asym, which it does not join with the others",
+    ("compressed-tensors:int-quantized", "qwen3-moe"):
+        "is an expert of w8, which it does not join with the others",
     ("onnx:int8-dynamic", "qwen3-moe"): "int8-dynamic cannot hold a mixture of experts",
     ("ort-genai:int8-dynamic", "qwen3-moe"): "int8-dynamic cannot hold a mixture of experts",
     ("tensorrt", "qwen3-moe"): "TensorRT has no sum over scattered tokens, which a mixture of experts needs",

@@ -66,7 +66,7 @@ Result<OnnxForm> tensorrt_form(const Weights& model, const ExportMatrix& m,
         "{}: is {}, and TensorRT takes zero points of 0 and positive scales alone; quantize "
         "with a symmetric scheme",
         where, m.scheme->name());
-  bool ranged = m.in_block && model.checkpoint().has(m.module + ".input_scale");
+  bool ranged = m.in_block && model.checkpoint().has(m.module + kInputScale);
   if (ranged) return static_form(model, m, where);
   OnnxForm out =
       NB_TRY(m.scheme->bits > 4 ? row_integers(m, Kind::kDequantized, where) : blocks(m, where));

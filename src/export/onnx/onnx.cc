@@ -33,7 +33,12 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   return plan_onnx(request, flavour_of(name), name);
 }
 
-TargetArithmetic arithmetic(const std::string& flavour) {
+using Opened = Result<std::unique_ptr<ExportedWeights>>;
+
+constexpr TargetArithmetic kStaticInputs = {Activations::kInt8Static,
+                                            "inputs rounded to int8 with the stored scales"};
+
+TargetArithmetic arithmetic(const Weights&, const std::string& flavour) {
   switch (flavour_of(flavour)) {
     case OnnxFlavour::kNbitsInt8:
       return {Activations::kInt8Block32, "inputs rounded to int8 in blocks of 32"};
@@ -43,10 +48,14 @@ TargetArithmetic arithmetic(const std::string& flavour) {
           "inputs rounded to int8, a scale for each token (onnxruntime: one for all tokens of a "
           "call)"};
     case OnnxFlavour::kInt8Qdq:
-      return {Activations::kInt8Static, "inputs rounded to int8 with the stored scales"};
+      return kStaticInputs;
     default:
       return {};
   }
+}
+
+FixedRanges ranges(const std::string& flavour) {
+  return flavour == "int8-qdq" ? FixedRanges::kInputs : FixedRanges::kNone;
 }
 
 Status write_graph(const ExportRequest& request, OnnxFlavour flavour, OutputFolder& out) {
@@ -87,9 +96,16 @@ Status write_tensorrt(const ExportRequest& request, const ExportPlan&, OutputFol
                     NB_TRY(tensorrt_ranges(file)).dump(2) + "\n");
 }
 
-Result<RoundTrip> read_back_tensorrt(const ExportRequest& request, const std::string& folder) {
-  return read_back_onnx(request.model, kTensorRt, folder);
+Opened open_tensorrt(const ExportRequest& request, const std::string& folder) {
+  return onnx_weights(request.model, kTensorRt, NB_TRY(OnnxFile::open(folder)));
 }
+
+// Its linears take int8 inputs where the model has scales for them.
+TargetArithmetic arithmetic_tensorrt(const Weights& model, const std::string&) {
+  return has_input_scales(model) ? kStaticInputs : TargetArithmetic{};
+}
+
+FixedRanges ranges_tensorrt(const std::string&) { return FixedRanges::kInputsIfGiven; }
 
 Result<ExportPlan> plan_genai(const ExportRequest& request) {
   ExportPlan out = NB_TRY(plan(request));
@@ -120,12 +136,14 @@ Result<ExportPlan> plan_openvino(const ExportRequest& request) {
   return out;
 }
 
-Result<RoundTrip> read_back_openvino(const ExportRequest& request, const std::string& folder) {
-  return read_back_onnx(request.model, flavour_of(openvino_flavour(request)), folder);
+Opened open_openvino(const ExportRequest& request, const std::string& folder) {
+  return onnx_weights(request.model, flavour_of(openvino_flavour(request)),
+                      NB_TRY(OnnxFile::open(folder)));
 }
 
-Result<RoundTrip> read_back(const ExportRequest& request, const std::string& folder) {
-  return read_back_onnx(request.model, flavour_of(flavour_name(request)), folder);
+Opened open(const ExportRequest& request, const std::string& folder) {
+  return onnx_weights(request.model, flavour_of(flavour_name(request)),
+                      NB_TRY(OnnxFile::open(folder)));
 }
 
 }  // namespace
@@ -138,8 +156,9 @@ extern const ExportFormat kExport_onnx = {
     .flavours = kFlavours,
     .plan = plan,
     .write = write,
-    .read_back = read_back,
+    .open = open,
     .arithmetic = arithmetic,
+    .ranges = ranges,
 };
 
 extern const ExportFormat kExport_openvino = {
@@ -150,8 +169,9 @@ extern const ExportFormat kExport_openvino = {
     .flavours = kOpenvinoFlavours,
     .plan = plan_openvino,
     .write = write,
-    .read_back = read_back_openvino,
+    .open = open_openvino,
     .arithmetic = arithmetic,
+    .ranges = ranges,
 };
 
 extern const ExportFormat kExport_ort_genai = {
@@ -162,8 +182,9 @@ extern const ExportFormat kExport_ort_genai = {
     .flavours = kFlavours,
     .plan = plan_genai,
     .write = write_genai,
-    .read_back = read_back,
+    .open = open,
     .arithmetic = arithmetic,
+    .ranges = ranges,
 };
 
 extern const ExportFormat kExport_tensorrt = {
@@ -174,7 +195,9 @@ extern const ExportFormat kExport_tensorrt = {
     .flavours = {},
     .plan = plan_tensorrt,
     .write = write_tensorrt,
-    .read_back = read_back_tensorrt,
+    .open = open_tensorrt,
+    .arithmetic = arithmetic_tensorrt,
+    .ranges = ranges_tensorrt,
 };
 
 }  // namespace nibble

@@ -35,8 +35,11 @@ Result<OnnxForms> sum_forms(
   const Weights& model = request.model;
   OnnxForms out;
   for (const ExportMatrix& m : export_matrices(model)) {
-    OnnxForm form = NB_TRY(form_of(m, m.module == embedding_module(model.config())));
+    bool embedding = m.module == embedding_module(model.config());
+    OnnxForm form = NB_TRY(form_of(m, embedding));
     out.exact &= form.exact;
+    // A tied head multiplies by the same matrix, which it may have in another form.
+    if (embedding && model.config().tied_head) out.exact &= NB_TRY(form_of(m, false)).exact;
     out.outliers |= model.checkpoint().has(m.module + ".outlier_columns");
     out.rounded += m.in_block && !form.exact && form.kind != OnnxForm::Kind::kFloats;
   }

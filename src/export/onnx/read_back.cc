@@ -17,8 +17,9 @@ using namespace onnx_names;
 class StoredMatrix : public ExportedMatrix {
  public:
   static Result<std::unique_ptr<ExportedMatrix>> open(const OnnxFile& file, const ExportMatrix& m,
-                                                      const OnnxForm& form, bool in_rows) {
-    StoredMatrix out(file, m, form);
+                                                      const OnnxForm& form, bool in_rows,
+                                                      bool rounds_inputs = false) {
+    StoredMatrix out(file, m, form, rounds_inputs);
     bool floats = form.kind == OnnxForm::Kind::kFloats;
     out.in_rows_ = in_rows || form.kind == OnnxForm::Kind::kBlocks;
     const char* codes = floats ? kFloats : in_rows ? kRowCodes : kCodes;
@@ -33,6 +34,27 @@ class StoredMatrix : public ExportedMatrix {
     return static_cast<int64_t>(codes_.bytes.size() + scales_.bytes.size() + zeros_.bytes.size());
   }
   void release() const override { file_.release(codes_); }
+
+  bool rounds_inputs() const override { return rounds_inputs_; }
+
+  std::optional<Scheme> scheme() const override {
+    if (form_.kind == OnnxForm::Kind::kFloats) return std::nullopt;
+    return Scheme{.bits = form_.layout.bits,
+                  .symmetry = zeros_.bytes.empty() ? Symmetry::kSymmetric : Symmetry::kAsymmetric,
+                  .group = form_.layout.group > 0 ? form_.layout.group : Scheme::kChannel,
+                  .scale_type = DType::kF32};
+  }
+
+  void integers(int64_t first, int64_t count, uint8_t* codes, Grid* grids) const override {
+    int64_t groups = form_.layout.groups(k_);
+    int middle = is_signed() ? 1 << (form_.layout.bits - 1) : 0;
+    for (int16_t code : stored_codes(first, count)) *codes++ = static_cast<uint8_t>(code + middle);
+    for (int64_t r = first; r < first + count; ++r)
+      for (int64_t g = 0; g < groups; ++g, ++grids) {
+        grids->scale = real(scales_, scale_at(r, g, groups));
+        grids->zero = zero(r, g, groups) + middle;
+      }
+  }
 
   bool equals(const RowReader& source) const override {
     if (const TensorView* floats = source.floats())
@@ -50,16 +72,11 @@ class StoredMatrix : public ExportedMatrix {
 
   void rows(int64_t first, int64_t count, float* out) const override {
     if (form_.kind == OnnxForm::Kind::kFloats) return floats(first, count, out);
-    std::vector<int16_t> codes(static_cast<size_t>(count * k_));
-    if (in_rows_)
-      row_codes(first, count, codes.data());
-    else
-      turned_codes(first, count, codes.data());
+    std::vector<int16_t> codes = stored_codes(first, count);
     int64_t groups = form_.layout.groups(k_), group = k_ / groups;
     for (int64_t r = 0; r < count; ++r)
       for (int64_t g = 0; g < groups; ++g) {
-        int64_t scale_at = in_rows_ ? (first + r) * groups + g : g * n_ + first + r;
-        float scale = real(scales_, scale_at);
+        float scale = real(scales_, scale_at(first + r, g, groups));
         int zero_point = zero(first + r, g, groups);
         for (int64_t j = r * k_ + g * group; j < r * k_ + (g + 1) * group; ++j)
           out[j] = static_cast<float>(codes[static_cast<size_t>(j)] - zero_point) * scale;
@@ -67,8 +84,9 @@ class StoredMatrix : public ExportedMatrix {
   }
 
  private:
-  StoredMatrix(const OnnxFile& file, const ExportMatrix& m, const OnnxForm& form)
-      : file_(file), form_(form), n_(m.n), k_(m.k) {}
+  StoredMatrix(const OnnxFile& file, const ExportMatrix& m, const OnnxForm& form,
+               bool rounds_inputs)
+      : file_(file), form_(form), n_(m.n), k_(m.k), rounds_inputs_(rounds_inputs) {}
 
   Status read_grid(const ExportMatrix& m, bool in_rows) {
     scales_ = NB_TRY(file_.get(m.module + (in_rows ? kRowScales : kScales)));
@@ -160,6 +178,21 @@ class StoredMatrix : public ExportedMatrix {
     for (int64_t j = 0; j < k_; ++j)
       for (int64_t r = 0; r < count; ++r) out[r * k_ + j] = real(codes_, j * n_ + first + r);
   }
+  int64_t scale_at(int64_t row, int64_t g, int64_t groups) const {
+    return in_rows_ ? row * groups + g : g * n_ + row;
+  }
+  bool is_signed() const {
+    return codes_.type == OnnxType::kInt4 || codes_.type == OnnxType::kInt8;
+  }
+  // As they are stored: signed or not. (count, k).
+  std::vector<int16_t> stored_codes(int64_t first, int64_t count) const {
+    std::vector<int16_t> out(static_cast<size_t>(count * k_));
+    if (in_rows_)
+      row_codes(first, count, out.data());
+    else
+      turned_codes(first, count, out.data());
+    return out;
+  }
   void row_codes(int64_t first, int64_t count, int16_t* out) const {
     int width = in_blocks() ? form_.layout.bits : 8;
     std::vector<uint8_t> codes(static_cast<size_t>(k_));
@@ -176,8 +209,7 @@ class StoredMatrix : public ExportedMatrix {
   bool in_blocks() const { return form_.kind == OnnxForm::Kind::kBlocks; }
   int zero(int64_t row, int64_t g, int64_t groups) const {
     int width = form_.layout.bits;
-    bool is_signed = codes_.type == OnnxType::kInt4 || codes_.type == OnnxType::kInt8;
-    if (zeros_.bytes.empty()) return is_signed ? 0 : 1 << (width - 1);
+    if (zeros_.bytes.empty()) return is_signed() ? 0 : 1 << (width - 1);
     if (!in_blocks()) return integer(zeros_, in_rows_ ? row * groups + g : g * n_ + row);
     // Each row of them begins at a byte.
     return bits_at(zeros_, row * zeros_.dims.back() * 8 / width + g, width);
@@ -186,24 +218,25 @@ class StoredMatrix : public ExportedMatrix {
   const OnnxFile& file_;
   OnnxForm form_;
   int64_t n_, k_;
-  bool in_rows_ = false;
+  bool rounds_inputs_, in_rows_ = false;
   OnnxTensor codes_, scales_, zeros_;
 };
 
 class OnnxWeights : public ExportedWeights {
  public:
-  OnnxWeights(const Weights& model, OnnxFlavour flavour, const OnnxFile& file)
-      : model_(model), flavour_(flavour), file_(file) {}
+  OnnxWeights(const Weights& model, OnnxFlavour flavour, OnnxFile file)
+      : model_(model), flavour_(flavour), file_(std::move(file)) {}
 
   using Matrix = Result<std::unique_ptr<ExportedMatrix>>;
   Matrix linear(const ExportMatrix& m) const override {
-    return StoredMatrix::open(file_, m, NB_TRY(onnx_form(model_, flavour_, m)), false);
+    OnnxForm form = NB_TRY(onnx_form(model_, flavour_, m));
+    return StoredMatrix::open(file_, m, form, false, rounds_inputs(form));
   }
   Matrix head(const ExportMatrix& m, bool tied) const override {
     OnnxForm form = NB_TRY(onnx_form(model_, flavour_, m));
     bool floats = form.kind == OnnxForm::Kind::kFloats;
     if (tied && floats) return nullptr;
-    return StoredMatrix::open(file_, m, form, floats);
+    return StoredMatrix::open(file_, m, form, floats, rounds_inputs(form));
   }
   Matrix embedding(const ExportMatrix& m) const override {
     return StoredMatrix::open(file_, m, NB_TRY(onnx_row_form(model_, flavour_, m)), true);
@@ -217,26 +250,21 @@ class OnnxWeights : public ExportedWeights {
   int64_t weight_bytes() const override { return file_.weight_bytes(); }
 
  private:
+  bool rounds_inputs(const OnnxForm& form) const {
+    return form.kind == OnnxForm::Kind::kDynamic || form.kind == OnnxForm::Kind::kStatic ||
+           (form.kind == OnnxForm::Kind::kBlocks && flavour_ == OnnxFlavour::kNbitsInt8);
+  }
+
   const Weights& model_;
   OnnxFlavour flavour_;
-  const OnnxFile& file_;
+  OnnxFile file_;
 };
 
 }  // namespace
 
-Result<RoundTrip> read_back_onnx(const Weights& model, OnnxFlavour flavour,
-                                 const std::string& folder) {
-  return read_back_weights(model, flavour, NB_TRY(OnnxFile::open(folder)));
-}
-
-Result<RoundTrip> read_back_weights(const Weights& model, OnnxFlavour flavour,
-                                    const OnnxFile& file) {
-  return compare_exported(model, *onnx_weights(model, flavour, file));
-}
-
 std::unique_ptr<ExportedWeights> onnx_weights(const Weights& model, OnnxFlavour flavour,
-                                              const OnnxFile& file) {
-  return std::make_unique<OnnxWeights>(model, flavour, file);
+                                              OnnxFile file) {
+  return std::make_unique<OnnxWeights>(model, flavour, std::move(file));
 }
 
 }  // namespace nibble

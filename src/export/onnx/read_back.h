@@ -1,4 +1,4 @@
-// What an ONNX folder's weights mean, read from the file and compared with the model.
+// What an ONNX folder's weights mean.
 #pragma once
 
 #include "export/exported_weights.h"
@@ -7,13 +7,8 @@
 
 namespace nibble {
 
-Result<RoundTrip> read_back_onnx(const Weights& model, OnnxFlavour flavour,
-                                 const std::string& folder);
-// The same of weights that another container holds under the names of such a folder.
-Result<RoundTrip> read_back_weights(const Weights& model, OnnxFlavour flavour,
-                                    const OnnxFile& file);
-// What compare_exported reads of such weights; all three are kept.
+// Of such a file, or of weights that another container holds under its names; the model is kept.
 std::unique_ptr<ExportedWeights> onnx_weights(const Weights& model, OnnxFlavour flavour,
-                                              const OnnxFile& file);
+                                              OnnxFile file);
 
 }  // namespace nibble

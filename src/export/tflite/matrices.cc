@@ -83,11 +83,8 @@ OnnxValue TfliteMatrices::zero_point(int zero) {
 
 Result<TfliteMatrices::Grids> TfliteMatrices::grids(const std::string& module) const {
   if (!ranges_) return Grids{grid_of({-1, 1}), grid_of({-1, 1})};
-  auto at = ranges_->find(module);
-  if (at == ranges_->end())
-    return fail("{}: {} is of an expert that no token of the calibration reached; give more text",
-                model_.checkpoint().folder(), module);
-  return Grids{grid_of(at->second.input), grid_of(at->second.output)};
+  LinearRanges ranges = NB_TRY(range_of(model_, *ranges_, module));
+  return Grids{grid_of(ranges.input), grid_of(ranges.output)};
 }
 
 OnnxValue TfliteMatrices::between_integers(const Grids& grids, const OnnxValue& x,

@@ -53,25 +53,48 @@ class IntegerMatrix : public ExportedMatrix {
     return static_cast<int64_t>(codes_->bytes.size()) + size * static_cast<int64_t>(scales_.size());
   }
   bool equals(const RowReader&) const override { return false; }
+  bool rounds_inputs() const override { return true; }
   void release() const override { file_.release(*codes_); }
 
+  std::optional<Scheme> scheme() const override {
+    return Scheme{.bits = four_bits() ? 4 : 8,
+                  .symmetry = Symmetry::kSymmetric,
+                  .group = group_ < k_ ? group_ : Scheme::kChannel,
+                  .scale_type = DType::kF32};
+  }
+
   void rows(int64_t first, int64_t count, float* out) const override {
-    TfliteType type = codes_->shown.type;
-    bool four = type == TfliteType::kInt4;
-    // What turns the stored bits into codes around the middle.
-    int flip = type == TfliteType::kUint8 ? 0 : kMiddle;
     int64_t groups = k_ / group_, at = first * k_;
+    int middle = scheme()->symmetric_zero();
     for (int64_t g = first * groups; g < (first + count) * groups; ++g) {
       float scale = scales_[static_cast<size_t>(g)];
-      for (int64_t end = at + group_; at < end; ++at) {
-        auto byte = std::to_integer<int>(codes_->bytes[static_cast<size_t>(four ? at / 2 : at)]);
-        int code = four ? ((byte >> (at % 2 * 4) & 15) ^ 8) - 8 : (byte ^ flip) - kMiddle;
-        *out++ = static_cast<float>(code) * scale;
-      }
+      for (int64_t end = at + group_; at < end; ++at)
+        *out++ = static_cast<float>(code(at) - middle) * scale;
+    }
+  }
+
+  void integers(int64_t first, int64_t count, uint8_t* codes, Grid* grids) const override {
+    int64_t groups = k_ / group_;
+    int middle = scheme()->symmetric_zero();
+    for (int64_t at = first * k_; at < (first + count) * k_; ++at)
+      *codes++ = static_cast<uint8_t>(code(at));
+    for (int64_t g = first * groups; g < (first + count) * groups; ++g, ++grids) {
+      grids->scale = scales_[static_cast<size_t>(g)];
+      grids->zero = middle;
     }
   }
 
  private:
+  bool four_bits() const { return codes_->shown.type == TfliteType::kInt4; }
+  // Unsigned.
+  int code(int64_t at) const {
+    auto byte = [&](int64_t i) {
+      return std::to_integer<int>(codes_->bytes[static_cast<size_t>(i)]);
+    };
+    if (four_bits()) return (byte(at / 2) >> (at % 2 * 4) & 15) ^ 8;
+    return byte(at) ^ (codes_->shown.type == TfliteType::kUint8 ? 0 : kMiddle);
+  }
+
   const TfliteFile& file_;
   const TfliteFile::Tensor* codes_ = nullptr;
   std::vector<float> scales_;  // (n, groups)
@@ -80,12 +103,11 @@ class IntegerMatrix : public ExportedMatrix {
 
 class TfliteWeights : public ExportedWeights {
  public:
-  TfliteWeights(const Weights& model, TfliteFlavour flavour, const TfliteFile& file)
+  TfliteWeights(const Weights& model, TfliteFlavour flavour, TfliteFile file)
       : model_(model),
         flavour_(flavour),
-        file_(file),
-        weights_(file.weights()),
-        rows_(onnx_weights(model, row_flavour(flavour), weights_)) {}
+        file_(std::move(file)),
+        rows_(onnx_weights(model, row_flavour(flavour), file_.weights())) {}
 
   using Matrix = Result<std::unique_ptr<ExportedMatrix>>;
   Matrix linear(const ExportMatrix& m) const override {
@@ -121,17 +143,16 @@ class TfliteWeights : public ExportedWeights {
 
   const Weights& model_;
   TfliteFlavour flavour_;
-  const TfliteFile& file_;
-  OnnxFile weights_;
+  TfliteFile file_;
   std::unique_ptr<ExportedWeights> rows_;  // all but the integers of linears
 };
 
 }  // namespace
 
-Result<RoundTrip> read_back_tflite(const Weights& model, TfliteFlavour flavour,
-                                   const std::string& path) {
-  TfliteFile file = NB_TRY(TfliteFile::open(path));
-  return compare_exported(model, TfliteWeights(model, flavour, file));
+Result<std::unique_ptr<ExportedWeights>> open_tflite_weights(const Weights& model,
+                                                             TfliteFlavour flavour,
+                                                             const std::string& path) {
+  return std::make_unique<TfliteWeights>(model, flavour, NB_TRY(TfliteFile::open(path)));
 }
 
 }  // namespace nibble

@@ -1,12 +1,14 @@
-// What a TFLite file's weights mean, compared with the model.
+// What a TFLite file's weights mean.
 #pragma once
 
-#include "export/round_trip.h"
+#include "export/exported_weights.h"
 #include "export/tflite/form.h"
 
 namespace nibble {
 
-Result<RoundTrip> read_back_tflite(const Weights& model, TfliteFlavour flavour,
-                                   const std::string& path);
+// The model is kept.
+Result<std::unique_ptr<ExportedWeights>> open_tflite_weights(const Weights& model,
+                                                             TfliteFlavour flavour,
+                                                             const std::string& path);
 
 }  // namespace nibble

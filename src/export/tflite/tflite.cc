@@ -142,9 +142,6 @@ Result<ExportPlan> plan(const ExportRequest& request) {
   bool narrow = flavour == TfliteFlavour::kInt4 || flavour == TfliteFlavour::kInt4Blocks;
   if (narrow && !has_integers(request.model))
     return fail("{}, or take f32 or dynamic", why_no_integers(request));
-  if (has_fixed_ranges(flavour) && request.fixed.calibration.text.empty())
-    return fail("{}: {} needs ranges of activations: give --calibration TEXT, or take dynamic",
-                request.folder(), name);
   FixedShape shape = NB_TRY(shape_of(request));
   OnnxForms forms = NB_TRY(forms_of(request, flavour));
   // Building it finds what it refuses.
@@ -158,13 +155,8 @@ Result<ExportPlan> plan(const ExportRequest& request) {
 Status write(const ExportRequest& request, const ExportPlan& plan, OutputFolder& out) {
   TfliteFlavour flavour = flavour_of(plan.flavour);
   FixedShape shape = NB_TRY(shape_of(request));
-  ActivationRanges ranges;
-  if (has_fixed_ranges(flavour))
-    ranges = NB_TRY(gather_ranges(
-        request.model,
-        NB_TRY(calibration_windows(request.folder(), request.model, request.fixed.calibration))));
-  OnnxGraph prefill = NB_TRY(decoder(request.model, flavour, shape, &ranges));
-  OnnxGraph decode = NB_TRY(decoder(request.model, flavour, {1, shape.context}, &ranges));
+  OnnxGraph prefill = NB_TRY(decoder(request.model, flavour, shape, request.ranges));
+  OnnxGraph decode = NB_TRY(decoder(request.model, flavour, {1, shape.context}, request.ranges));
   TfliteModel model;
   NB_OK(add_tflite_subgraph(prefill, "prefill", model));
   NB_OK(add_tflite_subgraph(decode, "decode", model));
@@ -172,12 +164,18 @@ Status write(const ExportRequest& request, const ExportPlan& plan, OutputFolder&
   return write_plain_config(request, out);
 }
 
-Result<RoundTrip> read_back(const ExportRequest& request, const std::string& folder) {
+Result<std::unique_ptr<ExportedWeights>> open(const ExportRequest& request,
+                                              const std::string& folder) {
   TfliteFlavour flavour = flavour_of(NB_TRY(flavour_name(request)));
-  return read_back_tflite(request.model, flavour, folder + "/" + kFile);
+  return open_tflite_weights(request.model, flavour, folder + "/" + kFile);
 }
 
-TargetArithmetic arithmetic(const std::string& flavour) {
+FixedRanges ranges(const std::string& flavour) {
+  bool all = !flavour.empty() && has_fixed_ranges(flavour_of(flavour));
+  return all ? FixedRanges::kAll : FixedRanges::kNone;
+}
+
+TargetArithmetic arithmetic(const Weights&, const std::string& flavour) {
   TfliteFlavour kind = flavour_of(flavour);
   if (kind == TfliteFlavour::kF32) return {};
   if (has_fixed_ranges(kind))
@@ -195,8 +193,9 @@ extern const ExportFormat kExport_tflite = {
     .flavours = kFlavours,
     .plan = plan,
     .write = write,
-    .read_back = read_back,
+    .open = open,
     .arithmetic = arithmetic,
+    .ranges = ranges,
     .fixed_shapes = true,
 };
 

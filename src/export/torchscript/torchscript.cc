@@ -43,13 +43,14 @@ std::optional<OnnxType> onnx_type(DType type) {
   }
 }
 
-Result<RoundTrip> read_back(const ExportRequest& request, const std::string& folder) {
+Result<std::unique_ptr<ExportedWeights>> open(const ExportRequest& request,
+                                              const std::string& folder) {
   std::string path = folder + "/" + kFile;
   std::map<std::string, OnnxTensor> weights;
   for (const NamedTensor& t : NB_TRY(open_pytorch_bin(path)))
     if (auto type = onnx_type(t.view.dtype)) weights[t.name] = {*type, t.view.shape, t.view.bytes};
   OnnxFile file = OnnxFile::of_weights(path, std::move(weights), NB_TRY(MappedFile::open(path)));
-  return read_back_weights(request.model, flavour_of(request), file);
+  return onnx_weights(request.model, flavour_of(request), std::move(file));
 }
 
 }  // namespace
@@ -62,7 +63,7 @@ extern const ExportFormat kExport_torchscript = {
     .flavours = kFlavours,
     .plan = plan,
     .write = write,
-    .read_back = read_back,
+    .open = open,
 };
 
 }  // namespace nibble

@@ -27,6 +27,9 @@ class CompressedTensors : public WeightFormat {
     if (c.has(module + kOrder)) return std::nullopt;
     return config_.scheme_of(module);
   }
+  bool keeps_float_inputs(const Checkpoint&, const std::string& module) const override {
+    return config_.keeps_float_inputs(module);
+  }
   std::string name_of(const Checkpoint& c, const std::string& module) const override {
     const CompressedWeights& w = *config_.weights_of(module);
     if (w.scheme) return w.scheme->name() + (c.has(module + kOrder) ? " act-order" : "");

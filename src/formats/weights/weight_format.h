@@ -26,6 +26,9 @@ class WeightFormat {
   // What its own file format calls the type of the stored elements, for people; empty where the
   // tensors' dtypes say it.
   virtual std::string type_name(const Checkpoint&, const std::string&) const { return {}; }
+  // Of a module that it holds: whether what wrote it leaves the module's inputs floats where it
+  // rounds others.
+  virtual bool keeps_float_inputs(const Checkpoint&, const std::string&) const { return false; }
   // Of a module that it holds: the scheme where every value is (code - zero) * scale; none where
   // the values lie on another grid, so that only floats() reads it. scale_type may still be open.
   virtual std::optional<Scheme> scheme_of(const Checkpoint& checkpoint,
