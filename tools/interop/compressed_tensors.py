@@ -2,7 +2,7 @@
 and families."""
 import torch
 
-from interop.arrays import export, kl_means, logits_of_nibble, name_of, row
+from interop.arrays import export, logits_of_nibble, loss_ratio, name_of, place, row
 from interop.common import GOLDEN, fitting, models, refusal, texts_of
 from interop.exported import as_it_is, check_one
 from interop.logits import load_in_transformers, logits_of
@@ -36,13 +36,12 @@ def rounded(model, scheme, activations):
     def body(work):
         _, out = export(model, scheme, target, work)
         loaded, misplaced = load_in_transformers(out, torch.float32)
-        ours, theirs = kl_means(model, texts_of(model, WINDOWS), work,
-                                lambda ids: logits_of_nibble(out, ids, work, activations),
-                                lambda ids: logits_of(loaded, [ids])[0].numpy())
-        if misplaced:
-            return f"without {misplaced[0]}", float("inf")
-        return f"KL {theirs:.5f}, {activations} {ours:.5f}", theirs / ours
-    return row(name_of(target, scheme, model) + ": KL ratio", 1.05, body, refusal(target, model))
+        words, ratio, seen = loss_ratio(model, texts_of(model, WINDOWS), work, activations,
+                                        lambda ids: logits_of_nibble(out, ids, work, activations),
+                                        lambda ids: logits_of(loaded, [ids])[0].numpy())
+        return (f"without {misplaced[0]}", float("inf")) if misplaced else (words, ratio, seen)
+    return row(name_of(target, scheme, model) + ": KL ratio", 1.05, body, refusal(target, model),
+               place(target, scheme, model, CONSUMER))
 
 
 def check():
