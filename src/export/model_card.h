@@ -16,5 +16,10 @@ std::string consumer_text(const ConsumerLoss& consumer);
 // anything.
 Status describe_export(const ExportRequest& request, const ExportReport& report,
                        const ExportOptions& options, const std::string& folder);
+// Of a folder that quantizing writes: the card alone. -> what nibble.json says beside the job's own
+// record. origin: that record's "source", "recipe" and "calibration".
+Result<Json> describe_artifact(const ExportRequest& request, const ExportReport& report,
+                               const ExportOptions& options, const Json& origin,
+                               const std::string& folder);
 
 }  // namespace nibble
