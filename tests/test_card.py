@@ -183,6 +183,9 @@ def test_lint_of_gguf(made, tmp_path):  # noqa: F811
     assert problems(out, "ollama") == own
     _, out = export(TALES, "gguf", tmp_path, "--force")
     assert "float weights" in problems(out, "ollama")
+    _, out = export(made("w4g32"), "gguf", tmp_path, "--force", "--split-size", "1MB")
+    assert "is in parts, which Ollama does not import" in problems(out, "ollama")
+    assert problems(out, "llama.cpp") == own
     refused("lint", TALES, "--target", "llama.cpp", words=["no GGUF"])
     done = run("lint", out, "--target", "zz", code=2)
     assert "known: tensorrt" in done.stderr

@@ -84,16 +84,47 @@ def test_calibrated_rounding_loses_less(tmp_path, statistics):
 
 def test_a_folder_has_what_goes_with_the_file(tmp_path):
     out = tmp_path / "folder"
-    quantize(out, "q4_k_s", "balanced", *FEW)
-    assert {p.name for p in out.iterdir()} == {"model.gguf", "Modelfile", "nibble.json", "tokenizer.json",
+    seen = quantize(out, "q4_k_s", "balanced", *FEW, "--eval", TALES / "held_out.txt", "--tokens", 2000)
+    assert {p.name for p in out.iterdir()} == {"model.gguf", "Modelfile", "nibble.json", "README.md", "tokenizer.json",
                                                "tokenizer_config.json", "generation_config.json"}
     record = json.loads((out / "nibble.json").read_text())
     assert record["consumers"] == ["nibble", "llama.cpp", "ollama"] and len(record["tensors"]) == 29
+    assert record["round_trip"] == seen["round_trip"] and seen["round_trip"]["verdict"].startswith("lossless: 29 of 29")
+    # The loss is the file's, in llama.cpp's arithmetic.
+    wanted = run_json("eval", out, "--against", TALES, "--text", TALES / "held_out.txt", "--tokens", 2000,
+                      "--activations", "int8")
+    assert record["loss"] == seen["loss"] and seen["loss"]["ran"] == "this file"
+    for key in ("tokens", "kl_mean", "top1", "perplexity", "reference_perplexity"):
+        assert seen["loss"][key] == wanted[key]
+    card = (out / "README.md").read_text()
+    for text in ("# Quantized model, gguf (q4_k_s)", f"KL {wanted['kl_mean']:.5f}", f"{seen['bpw']:.3f} in the blocks' linears",
+                 f"{seen['file_bpw']:.3f} over", "29 of 29", "`rest: q4_k_s balanced`", record["calibration"]["hash"],
+                 record["source"]):
+        assert text in card, text
+    assert run("quantize", TALES, "--recipe", out / "nibble.json", "-o", tmp_path / "again", "--dry-run", *FEW[:2]).stdout
     assert (out / "Modelfile").read_text() == ('FROM ./model.gguf\nTEMPLATE {{ .Prompt }}\n'
                                                'PARAMETER stop "<|endoftext|>"\n')
     assert "Modelfile" not in "".join(run_json("lint", out, "--target", "ollama", code=1)["problems"])
     assert len(run("run", out, "-p", "Once upon a time", "-n", 8, "--temperature", 0).stdout) > 20
     assert run_json("verify", out, "--against", out)["relative_error"] == 0
+
+
+def test_a_loss_that_cannot_be_measured_costs_no_artifact(tmp_path):
+    (tmp_path / "short.txt").write_text("")
+    quantize(tmp_path / "q", "q4_0", "rtn", "--eval", tmp_path / "short.txt")
+    unknown = json.loads((tmp_path / "q/nibble.json").read_text())["loss"]["unknown"]
+    assert unknown.startswith("not measured: ") and unknown in (tmp_path / "q/README.md").read_text()
+
+
+def test_an_export_says_what_its_file_was_made_of(tmp_path):
+    source = tmp_path / "x.gguf"
+    quantize(source, "q4_k_s", "rtn-imatrix", *FEW)
+    run("export", source, "--to", "gguf", "-o", tmp_path / "out")
+    origin = json.loads(gguf_tensors(source)[0]["nibble.origin"])
+    record = json.loads((tmp_path / "out/nibble.json").read_text())
+    for key in ("source", "recipe", "calibration"):
+        assert record[key] == origin[key]
+    assert "`rest: q4_k_s rtn-imatrix`" in (tmp_path / "out/README.md").read_text()
 
 
 def test_the_same_bytes_at_any_thread_count(tmp_path):
@@ -209,6 +240,46 @@ def test_parts(tmp_path):
     refused("eval", parts, "--text", TALES / "held_out.txt", words=[files[1], "missing"])
     run("export", TALES, "--to", "gguf:q8_0", "-o", tmp_path / "e", "--split-size", "1MB")
     assert len(list((tmp_path / "e").glob("*.gguf"))) > 3
+
+
+# Elements and bytes of a block.
+BLOCKS = {"F32": (1, 4), "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34),
+          "Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210),
+          "IQ4_NL": (32, 18), "IQ4_XS": (256, 136)}
+
+
+def stored(*files):
+    """-> name: (type, shape, bytes without padding) of all files together."""
+    sizes, out = {IDS[name]: size for name, size in BLOCKS.items()}, {}
+    for file in files:
+        for name, (kind, shape, raw) in gguf_tensors(file)[1].items():
+            elements, size = sizes[kind]
+            out[name] = (kind, shape, raw[:int(np.prod(shape)) // elements * size])
+    return out
+
+
+ALL_BLOCKS = ("layers 0 qkv: q4_1\nlayers 0 o_proj: q5_1\nlayers 0 gate_up: iq4_nl\nlayers 0: q5_k\nlayers 1: q5_0\n"
+              "layers 2: q8_0\nlayers 3 qkv: q3_k\nrest: q4_0\nembedding: q6_k\nmethod: rtn\n")
+
+
+@pytest.mark.parametrize("mix", ["q4_k_m", "q2_k", "iq4_xs", None])
+def test_an_export_of_blocks_copies_them(tmp_path, mix):
+    source = tmp_path / "source.gguf"
+    (tmp_path / "r.yaml").write_text(f"rest: {mix} rtn\n" if mix else ALL_BLOCKS)
+    run("quantize", TALES, "-o", source, "--recipe", tmp_path / "r.yaml")
+    wanted = stored(source)
+    kinds = ["", f":{mix}"] if mix else [""]
+    for name, target, options in [(f"out{k}", f"gguf{k}", []) for k in kinds] + [("parts", "gguf", ["--split-size", "300KB"])]:
+        seen = run_json("export", source, "--to", target, "-o", tmp_path / name, *options)
+        assert seen["exact"] and seen["round_trip"]["verdict"].startswith("lossless: 29 of 29")
+        assert not any("anew" in note for note in seen["notes"])
+        assert stored(*sorted((tmp_path / name).glob("*.gguf"))) == wanted
+    assert len(list((tmp_path / "parts").glob("*.gguf"))) > 2
+    assert run("verify", tmp_path / "parts", "--against", source, "--lossless").stdout.startswith("lossless")
+    # Elsewhere their values are floats, and that is said.
+    if mix:
+        seen = run_json("export", source, "--to", "onnx", "-o", tmp_path / "onnx")
+        assert seen["flavour"] == "f32" and any("lie on no grid of integers" in note for note in seen["notes"])
 
 
 CHATML = ("{% if messages[0].role != 'system' %}<|im_start|>system\nYou are small.<|im_end|>\n{% endif %}"

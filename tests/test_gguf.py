@@ -1,6 +1,7 @@
 """GGUF files as models: logits of golden models written as GGUF, block types, split files, and every command
 that takes a MODEL."""
 import json
+import shutil
 
 import gguf_files
 import numpy as np
@@ -104,9 +105,12 @@ def test_split_files(tmp_path):
     refused("inspect", tmp_path / "model", words=["several models"])
 
 
-def tales(path, types=None):
-    """tales-3.7m with its tokenizer, as the converter would write it."""
+def tales(path, types=None, times=1):
+    """tales-3.7m with its tokenizer, as the converter would write it; its four blocks so many times."""
     metadata, tensors = gguf_files.llama(TALES)
+    metadata |= {"llama.block_count": 4 * times}
+    tensors |= {f"blk.{int(layer) + 4 * i}.{name}": tensors[key] for i in range(1, times) for key in list(tensors)
+                if key.startswith("blk.") for layer, name in [key[4:].split(".", 1)]}
     document = json.loads((TALES / "tokenizer.json").read_text())
     vocab = {t: i for t, i in document["model"]["vocab"].items()}
     special = {t["content"]: t["id"] for t in document["added_tokens"]}
@@ -177,6 +181,20 @@ def test_quantized_sources_are_refused(tmp_path):
     assert run("run", file, "-p", "Once", "-n", "2", "--activations", "int8").stdout
 
 
+def test_a_mixture_of_a_calibrated_quantizer_is_kept(tmp_path):
+    """With knowledge of the inputs the first eighth of q4_0's down projections is Q4_1, without Q4_0."""
+    file, source = tmp_path / "floats.gguf", tmp_path / "q4_0.gguf"
+    tales(file, times=2)
+    run("quantize", file, "-o", source, "--scheme", "q4_0", "--method", "rtn-imatrix", "--calibration",
+        TALES / "calibration.txt", "--windows", 2)
+    assert run_json("inspect", source)["stored"]["dtypes"]["Q4_1"] == 1
+    seen = run_json("export", source, "--to", "gguf:q4_0", "-o", tmp_path / "out")
+    assert seen["exact"] and seen["round_trip"]["lossless"]
+    assert run_json("inspect", tmp_path / "out")["stored"]["dtypes"]["Q4_1"] == 1
+    run("export", file, "--to", "gguf:q4_0", "-o", tmp_path / "floats")
+    assert "Q4_1" not in run_json("inspect", tmp_path / "floats")["stored"]["dtypes"]
+
+
 @pytest.mark.parametrize("change, words", [
     ({"general.architecture": "mamba"}, ["architecture \"mamba\" is not known", "llama"]),
     ({"llama.block_count": 4}, ["blk.3.attn_q.weight"]),
@@ -218,3 +236,24 @@ def test_a_name_that_llama_cpp_fails_on_is_left_out(tmp_path, name, kept):
     notes = run_json("export", model, "--to", "gguf", "-o", tmp_path / "out")["notes"]
     assert (b"general.name" in (tmp_path / "out/model.gguf").read_bytes()) == kept
     assert any("general.name is left out" in note and '"</s>"' in note for note in notes) != kept
+
+
+@pytest.mark.parametrize("part, key, value, words", [
+    (None, "normalizer", "NFC", '"normalizer" should be an object'),
+    (None, "normalizer", {"type": 1}, '"type" should be a text'),
+    ("pre_tokenizer", "type", 1, '"type" should be a text'),
+    ("pre_tokenizer", "use_regex", "yes", '"use_regex" should be true or false'),
+    ("pre_tokenizer", "use_regex", None, ""),
+    ("model", "ignore_merges", 1, '"ignore_merges" should be true or false'),
+    ("model", "ignore_merges", None, "")])
+def test_a_tokenizer_of_odd_types(tmp_path, part, key, value, words):
+    shutil.copytree(TALES, tmp_path / "model")
+    path = tmp_path / "model/tokenizer.json"
+    document = json.loads(path.read_text())
+    (document[part] if part else document)[key] = value
+    path.write_text(json.dumps(document))
+    command = ["export", tmp_path / "model", "--to", "gguf:q8_0", "-o", tmp_path / "out"]
+    if words:
+        refused(*command, words=["tokenizer.json", words])
+    else:
+        run(*command)

@@ -37,6 +37,12 @@ def test_json_tells_what_was_written(tmp_path):
     assert seen["peak_rss_anon_bytes"] > 0 and seen["seconds"] >= 0
 
 
+def test_a_folders_name_may_end_in_a_slash(tmp_path):
+    seen = run_json(*RTN, "-o", f"{tmp_path}/out/", "--export", "gptq:v1")
+    assert seen["output"] == str(tmp_path / "out")
+    assert {p.name for p in tmp_path.iterdir()} == {"out", "out-gptq-v1"}
+
+
 def test_the_artifact_is_a_whole_model_folder(tmp_path):
     out = tmp_path / "out"
     run(*RTN, "-o", out)

@@ -21,7 +21,13 @@ Result<std::vector<int64_t>> parse_groups(const std::string& text) {
   return out;
 }
 
-Result<MixedOptions> mixed_options(const MixedFlags& f, const RecipeFlags& recipe) {
+bool names_blocks(const std::string& scheme) {
+  Result<Recipe> rest = Recipe::build({{"rest", scheme, ""}});
+  return rest && rest->blocks();
+}
+
+Result<MixedOptions> mixed_options(const MixedFlags& f, const RecipeFlags& recipe,
+                                   const QuantizeOptions& job) {
   MixedOptions o;
   if ((f.bits > 0) + (f.milliseconds > 0) + !f.size.empty() != 1)
     return usage("give one of --target-bpw, --target-size and --target-latency");
@@ -34,7 +40,14 @@ Result<MixedOptions> mixed_options(const MixedFlags& f, const RecipeFlags& recip
     o.bandwidth = NB_TRY(LimitMeter::open()).look().read_bytes;
   }
   if (!f.groups.empty()) o.groups = NB_TRY(parse_groups(f.groups));
-  if (!recipe.scheme.empty()) o.symmetry = NB_TRY(Scheme::parse(recipe.scheme)).symmetry;
+  o.gguf = targets_gguf(recipe, job);
+  bool blocks = names_blocks(recipe.scheme);
+  if (o.gguf && !f.groups.empty())
+    return usage("--groups: GGUF's block types have groups of their own");
+  if (o.gguf && !recipe.scheme.empty() && !blocks)
+    return usage("{}: a GGUF file takes schemes of its own, as q4_k_m or q8_0, not {}", job.output,
+                 recipe.scheme);
+  if (!recipe.scheme.empty() && !blocks) o.symmetry = NB_TRY(Scheme::parse(recipe.scheme)).symmetry;
   RecipeFlags fixed = recipe;
   o.embedding = fixed.embedding == "auto";
   o.head = fixed.head == "auto";
@@ -87,8 +100,9 @@ ParetoPicture picture_of(const MixedResult& r) {
 void add_mixed_options(CLI::App& app, MixedFlags& f) {
   app.add_option("--target-bpw", f.bits,
                  "Mixed precision: bits and groups of each part by measured sensitivity, so many "
-                 "bits per weight at most; --scheme says symmetric or not, --embedding auto and "
-                 "--head auto let them take part")
+                 "bits per weight at most; --scheme says symmetric or not, for a GGUF file (its "
+                 "name, or --scheme q4_k) block types are chosen, --embedding auto and --head auto "
+                 "let them take part")
       ->check(CLI::PositiveNumber);
   app.add_option("--target-size", f.size, "The same, by bytes of all tensors, as 500MB");
   app.add_option("--target-latency", f.milliseconds,
@@ -98,9 +112,13 @@ void add_mixed_options(CLI::App& app, MixedFlags& f) {
   app.add_option("--pareto", f.picture, "Write the front as a picture")->type_name("FILE.svg");
 }
 
+bool targets_gguf(const RecipeFlags& recipe, const QuantizeOptions& job) {
+  return job.output.ends_with(".gguf") || names_blocks(recipe.scheme);
+}
+
 Result<MixedResult> choose_bits(const MixedFlags& f, const RecipeFlags& recipe,
                                 QuantizeOptions& job) {
-  MixedOptions options = NB_TRY(mixed_options(f, recipe));
+  MixedOptions options = NB_TRY(mixed_options(f, recipe, job));
   MixedResult result = NB_TRY(allocate_bits(job, options));
   std::vector<RecipeEntry> entries = options.entries;
   entries.insert(entries.end(), result.rules.begin(), result.rules.end());

@@ -16,6 +16,9 @@ struct MixedFlags {
 
 void add_mixed_options(CLI::App& app, MixedFlags& flags);
 
+// Whether a target chooses among GGUF's block types: by the output's name, or --scheme is such.
+bool targets_gguf(const RecipeFlags& recipe, const QuantizeOptions& job);
+
 // Measures, chooses, writes the picture where one is asked for, and sets the job's recipe.
 Result<MixedResult> choose_bits(const MixedFlags& flags, const RecipeFlags& recipe,
                                 QuantizeOptions& job);

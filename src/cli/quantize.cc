@@ -7,6 +7,7 @@
 #include "cli/export_report.h"
 #include "cli/mixed_flags.h"
 #include "export/gguf_artifact.h"
+#include "export/model_card.h"
 #include "quant/job.h"
 
 namespace nibble {
@@ -16,15 +17,17 @@ struct Arguments {
   QuantizeOptions options;
   RecipeFlags recipe;
   MixedFlags mixed;
-  std::vector<std::string> exports;   // FORMAT or FORMAT:FLAVOUR
-  MeasuringFlags measuring;           // of the exports
+  std::vector<std::string> exports;  // FORMAT or FORMAT:FLAVOUR
+  MeasuringFlags measuring;          // of the exports and of a GGUF artifact
+  ExportOptions measured;            // how that is measured
+  ExportReport written;              // and what became of it; without a format: it is none
+  GgufWriter gguf;
   std::optional<MixedResult> chosen;  // where a target chose the recipe
   bool json = false;
 };
 
 // OUT-gptq-v1 of gptq:v1.
-std::string export_folder(std::string output, const std::string& target) {
-  while (output.size() > 1 && output.ends_with('/')) output.pop_back();
+std::string export_folder(const std::string& output, const std::string& target) {
   return output + "-" + target_name(target);
 }
 
@@ -59,26 +62,31 @@ Status check_export(const Arguments& a, const std::string& target) {
   return {};
 }
 
-Status check_measuring(const Arguments& a) {
-  ExportOptions unused;
-  NB_OK(set_measuring(a.measuring, unused));
+Status finish_measuring(Arguments& a) {
+  a.measured.output = a.options.output;
+  NB_OK(set_measuring(a.measuring, a.measured));
   if (a.measuring.text.empty()) return {};
-  if (a.exports.empty()) return usage("--eval measures what --export writes");
+  bool gguf = a.mixed.wanted() ? targets_gguf(a.recipe, a.options) : a.options.recipe.blocks();
+  if (a.exports.empty() && !gguf)
+    return usage("--eval measures a GGUF file, and what --export writes");
   if (!a.options.lora.empty())
     return usage(
         "--eval compares with MODEL, and --lora changes that; nibble eval has --against-lora");
   if (!path_exists(a.measuring.text))
     return fail("{}: does not exist; --eval wants a text", a.measuring.text);
+  a.measured.eval_against = a.options.model;
   return {};
 }
 
 Status finish_options(Arguments& a) {
   QuantizeOptions& o = a.options;
-  o.gguf = &kGgufWriter;
+  while (o.output.size() > 1 && o.output.ends_with('/')) o.output.pop_back();
   if (!a.mixed.wanted()) o.recipe = NB_TRY(Recipe::build(NB_TRY(entries_of(a.recipe))));
   o.model = NB_TRY(model_folder(o.model));
   NB_OK(check_free(a, o.output));
-  NB_OK(check_measuring(a));
+  NB_OK(finish_measuring(a));
+  a.gguf = gguf_writer(a.measured, a.written);
+  o.gguf = &a.gguf;
   for (const std::string& target : a.exports) NB_OK(check_export(a, target));
   return {};
 }
@@ -140,6 +148,10 @@ Json report_json(const Arguments& a, const QuantizeReport& r, double seconds, in
   if (r.sparse_linears > 0)
     j["dense_rival"] = {{"linears", r.sparse_linears}, {"dense_better", r.dense_wins}};
   if (a.chosen) j["mixed"] = mixed_json(*a.chosen);
+  if (a.written.format) {
+    j["round_trip"] = a.written.round_trip.json();
+    j["loss"] = loss_of(a.written, a.measured);
+  }
   return j;
 }
 
@@ -175,6 +187,9 @@ void print_report(const Arguments& a, const QuantizeReport& r, double seconds, i
         "codes serve {} of {} linears better",
         100 * r.sparsity(), r.dense_wins, r.sparse_linears);
   put_line("  largest error    {:.3g} of the layer's output, {}", worst, worst_name);
+  if (a.written.format) put_line("  read back        {}", a.written.round_trip.verdict());
+  if (a.written.measurement) put_line("  loss             {}", loss_text(a.written));
+  if (a.written.consumer) put_line("  in its consumer  {}", consumer_text(*a.written.consumer));
   put_line("  took             {:.1f} s", seconds);
   put_line("  memory           at most {} anonymous (planned: {}), {} with mapped files{}",
            bytes_text(peak), bytes_text(r.memory.bytes), bytes_text(resident_memory().most),

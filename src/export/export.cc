@@ -133,6 +133,27 @@ Status check_ranges(const ExportOptions& o, const Target& target) {
 
 }  // namespace
 
+Status read_back_written(const ExportRequest& request, const ExportOptions& o,
+                         const std::string& folder, ExportReport& report) {
+  report.round_trip = NB_TRY(read_back(*report.format, request, folder));
+  if (report.plan.exact && report.round_trip.exact != report.round_trip.linears)
+    return fail("{}: {} was to keep every weight and did not ({}); please report this", o.output,
+                report.format->name, report.round_trip.verdict());
+  return {};
+}
+
+Status measure_written(const ExportRequest& request, const ExportOptions& o,
+                       const std::string& folder, ExportReport& report) {
+  if (!o.eval_text.empty()) NB_OK(measure(o, request, folder, report));
+  if (!o.consumer) return {};
+  report.consumer =
+      NB_TRY(measure_in_consumer(*o.consumer,
+                                 {folder, report.format->name, request.model.config(),
+                                  tokenizer_of(o, request), NB_TRY(open_reference(o))},
+                                 evaluation_options(o)));
+  return {};
+}
+
 Result<RoundTrip> verify_export(const std::string& folder, const std::string& against) {
   Weights source = NB_TRY(Weights::open(against));
   std::string path = folder + "/nibble.json";
@@ -203,17 +224,8 @@ Result<ExportReport> export_model(const ExportOptions& o) {
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, /*keep=*/false));
   NB_OK(copy_side_files(out, request.folder()));
   NB_OK(target.format->write(request, report.plan, out));
-  report.round_trip = NB_TRY(read_back(*target.format, request, out.staging()));
-  if (report.plan.exact && report.round_trip.exact != report.round_trip.linears)
-    return fail("{}: {} was to keep every weight and did not ({}); please report this", o.output,
-                report.format->name, report.round_trip.verdict());
-  if (!o.eval_text.empty()) NB_OK(measure(o, request, out.staging(), report));
-  if (o.consumer)
-    report.consumer =
-        NB_TRY(measure_in_consumer(*o.consumer,
-                                   {out.staging(), report.format->name, model.config(),
-                                    tokenizer_of(o, request), NB_TRY(open_reference(o))},
-                                   evaluation_options(o)));
+  NB_OK(read_back_written(request, o, out.staging(), report));
+  NB_OK(measure_written(request, o, out.staging(), report));
   report.source_digest = NB_TRY(source.digest());
   NB_OK(describe_export(request, report, o, out.staging()));
   report.bytes = NB_TRY(folder_bytes(out.staging()));

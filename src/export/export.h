@@ -129,6 +129,14 @@ struct ExportReport {
   int64_t bytes = 0;                        // of all files written
 };
 
+// What follows the writing of `folder`. Reads it back into the report; fails where the report's
+// plan promised more than was kept.
+Status read_back_written(const ExportRequest& request, const ExportOptions& options,
+                         const std::string& folder, ExportReport& report);
+// Measures it as the options ask: by our own kernels, and in its consumer.
+Status measure_written(const ExportRequest& request, const ExportOptions& options,
+                       const std::string& folder, ExportReport& report);
+
 // What is in `folder` against the model: by the reader of the format that its nibble.json names,
 // else as whatever Weights opens.
 Result<RoundTrip> verify_export(const std::string& folder, const std::string& against);

@@ -21,21 +21,24 @@ const std::vector<Known>& known() {
 }
 
 // Adds the patterns at which one part splits; false where it is of another kind.
-bool add_patterns(const Json& part, std::vector<std::string>& out) {
-  std::string type = part.value("type", "");
+Result<bool> add_patterns(const Json& part, const std::string& what,
+                          std::vector<std::string>& out) {
+  std::string type = NB_TRY(get_string(part, "type", "", what));
   if (type == "Sequence") {
     auto parts = part.find("pretokenizers");
-    return parts != part.end() && parts->is_array() &&
-           std::ranges::all_of(
-               *parts, [&](const Json& p) { return p.is_object() && add_patterns(p, out); });
+    if (parts == part.end() || !parts->is_array()) return false;
+    for (const Json& p : *parts)
+      if (!p.is_object() || !NB_TRY(add_patterns(p, what, out))) return false;
+    return true;
   }
   if (type == "ByteLevel") {
     // Its own splitting is GPT-2's.
-    if (part.value("use_regex", true)) out.emplace_back(GPT2_WORDS);
-    return !part.value("add_prefix_space", false);
+    if (NB_TRY(get_bool(part, "use_regex", true, what))) out.emplace_back(GPT2_WORDS);
+    return !NB_TRY(get_bool(part, "add_prefix_space", false, what));
   }
   if (type == "Digits") {
-    out.emplace_back(part.value("individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)");
+    bool each = NB_TRY(get_bool(part, "individual_digits", false, what));
+    out.emplace_back(each ? R"(\p{N})" : R"(\p{N}+)");
     return true;
   }
   if (type != "Split") return false;
@@ -53,10 +56,11 @@ Result<std::string> gguf_pre_tokenizer(const Json& tokenizer, const std::string&
   if (model_type == "falcon") return "falcon";  // its parts are kinds of their own
   std::vector<std::string> patterns;
   auto part = tokenizer.find("pre_tokenizer");
-  bool read = part != tokenizer.end() && part->is_object() && add_patterns(*part, patterns);
+  bool read =
+      part != tokenizer.end() && part->is_object() && NB_TRY(add_patterns(*part, what, patterns));
   auto model = tokenizer.find("model");
   bool whole_words =
-      model != tokenizer.end() && model->is_object() && model->value("ignore_merges", false);
+      model != tokenizer.end() && NB_TRY(get_bool(*model, "ignore_merges", false, what));
   for (const Known& k : known()) {
     std::string_view name = k.name;
     // llama.cpp takes words that are tokens as they are with these names alone.

@@ -66,8 +66,7 @@ class Planner {
           modules.push_back(other.module);
       std::string name = prefix + gguf_linear_name(spec.role) + (spec.expert >= 0 ? "_exps" : "");
       RowOrder order = gguf_row_order(c_, a_.family().pairs, spec.role);
-      const GgmlType* wanted =
-          mix_ ? &gguf_linear_type(*mix_, c_, layer, spec.role, false) : nullptr;
+      const GgmlType* wanted = mix_ ? &mixed_type(layer, spec) : nullptr;
       NB_OK(matrix(name + ".weight", std::move(modules), spec.n, spec.k, order, {wanted, true}));
       if (!spec.bias) continue;
       std::vector<float> bias = NB_TRY(model_.bias(spec)), turned(bias.size());
@@ -83,6 +82,15 @@ class Planner {
       NB_OK(matrix(prefix + "ffn_gate_inp.weight", {m.module}, m.n, m.k, {}, floats()));
     }
     return {};
+  }
+
+  // The mixture's type for a linear. Some mixtures have another for quantizers that know the
+  // inputs; a source that was made by one keeps it.
+  const GgmlType& mixed_type(int64_t layer, const LinearSpec& spec) const {
+    const GgmlType& known = gguf_linear_type(*mix_, c_, layer, spec.role, true);
+    std::optional<Scheme> stored = model_.stored_scheme(spec.module);
+    if (stored && stored->blocks == &gguf_type_for_row(known, spec.k)) return known;
+    return gguf_linear_type(*mix_, c_, layer, spec.role, false);
   }
 
   void vector(const std::string& name, std::vector<float> values) {
@@ -133,9 +141,11 @@ class Planner {
 
   // Whether the type holds the module's integers and scales, or its floats.
   Result<bool> keeps(const GgmlType& type, const std::string& module, const GgufTensorPlan& t) {
-    std::optional<Scheme> scheme = model_.scheme_of(module);
+    std::optional<Scheme> scheme = model_.stored_scheme(module);
     if (!scheme)
       return &type == &float_type(NB_TRY(model_.stored_type(module))) || type.name == "F32";
+    // Blocks are floats to all that runs them.
+    if (scheme->blocks && type.name == "F32") return true;
     if (values_) return kept_by(type, NB_TRY(model_.quantized(module, t.n, t.k))) == Kept::kAll;
     open_half_scales(model_, module, out_.open);
     return promises_to_keep(type, *scheme, t.k);
@@ -153,7 +163,7 @@ class Planner {
   Result<const GgmlType*> own_type(const GgufTensorPlan& t, bool& exact) {
     const GgmlType* out = nullptr;
     for (const std::string& module : t.modules) {
-      std::optional<Scheme> scheme = model_.scheme_of(module);
+      std::optional<Scheme> scheme = model_.stored_scheme(module);
       const GgmlType* own = nullptr;
       if (!scheme)
         own = &float_type(NB_TRY(model_.stored_type(module)));

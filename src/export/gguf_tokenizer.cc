@@ -101,9 +101,11 @@ Status describe_bpe(const std::string& path, const DecoderConfig& c, GgufMetadat
     return fail("{}: llama.cpp reads {} tokenizers from tokenizer.model alone, and there is none",
                 path, kind == "BPE" ? "SentencePiece's" : kind);
   std::string pre = NB_TRY(gguf_pre_tokenizer(document.json, c.model_type, path));
-  if (const Json& normalizer = member(document.json, "normalizer"); !normalizer.is_null())
+  if (const Json& normalizer = member(document.json, "normalizer"); !normalizer.is_null()) {
+    if (!normalizer.is_object()) return fail("{}: \"normalizer\" should be an object", path);
     notes.push_back(fmt::format("llama.cpp leaves out the tokenizer's normalizer ({}).",
-                                normalizer.value("type", "unnamed")));
+                                NB_TRY(get_string(normalizer, "type", "unnamed", path))));
+  }
   Tokens tokens(c.vocab);
   for (const auto& [text, id] : document.vocab) NB_OK(tokens.set(id, text, Type::kNormal, 0, path));
   NB_OK(add_added(member(document.json, "added_tokens"), path, tokens));

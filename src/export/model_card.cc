@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "export/gguf_artifact.h"
 #include "export/source_license.h"
+#include "formats/gguf_model.h"
 
 namespace nibble {
 namespace {
@@ -127,11 +129,18 @@ bool is_hub_name(const std::string& text) {
              });
 }
 
-Result<Json> source_record(const std::string& folder) {
-  std::string path = folder + "/nibble.json";
-  if (!path_exists(path)) return Json::object();
-  Json j = NB_TRY(read_json(path));
-  if (!j.is_object()) return fail("{}: should be a JSON object", path);
+Result<Json> source_record(const std::string& model) {
+  std::string place = model + "/nibble.json";
+  Json j = Json::object();
+  if (path_exists(place)) {
+    j = NB_TRY(read_json(place));
+  } else if (is_gguf_model(model)) {
+    place = model + ": " + kGgufOrigin;
+    GgufModel file = NB_TRY(GgufModel::open(model));
+    if (const auto* origin = file.find<std::string_view>(kGgufOrigin))
+      j = NB_TRY(parse_json(*origin, place));
+  }
+  if (!j.is_object()) return fail("{}: should be a JSON object", place);
   return j;
 }
 
@@ -173,6 +182,17 @@ Status describe_export(const ExportRequest& request, const ExportReport& report,
   NB_OK(write_file(folder + "/nibble.json", record.dump(2) + "\n"));
   return write_file(folder + "/README.md",
                     card(report, record, base, license_lines(request.folder())));
+}
+
+Result<Json> describe_artifact(const ExportRequest& request, const ExportReport& report,
+                               const ExportOptions& options, const Json& origin,
+                               const std::string& folder) {
+  std::string base = base_of(request, options.base_model);
+  Json record = record_of(request, report, origin, base, options);
+  NB_OK(write_file(folder + "/README.md",
+                   card(report, record, base, license_lines(request.folder()))));
+  record.erase("exported_from");  // it is "source"
+  return record;
 }
 
 }  // namespace nibble

@@ -5,8 +5,8 @@
 
 namespace nibble {
 
-// A folder's nibble.json; an empty object where it has none.
-Result<Json> source_record(const std::string& folder);
+// A model's nibble.json, or what a GGUF file says in its place; an empty object where it has none.
+Result<Json> source_record(const std::string& model);
 
 // Of what was measured on the export, or that nothing was: nibble.json's "loss" and the card's
 // line.
@@ -22,5 +22,10 @@ bool is_hub_name(const std::string& text);
 // anything.
 Status describe_export(const ExportRequest& request, const ExportReport& report,
                        const ExportOptions& options, const std::string& folder);
+// Of a folder that quantizing writes: the card alone. -> what nibble.json says beside the job's own
+// record. origin: that record's "source", "recipe" and "calibration".
+Result<Json> describe_artifact(const ExportRequest& request, const ExportReport& report,
+                               const ExportOptions& options, const Json& origin,
+                               const std::string& folder);
 
 }  // namespace nibble

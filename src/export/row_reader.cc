@@ -33,7 +33,7 @@ Result<RowReader> RowReader::open(const Weights& weights, const std::string& mod
                                   int64_t k) {
   RowReader out;
   out.k_ = k;
-  if (weights.scheme_of(module))
+  if (weights.stored_scheme(module))
     out.quantized_ = NB_TRY(weights.quantized(module, n, k));
   else
     out.floats_ = NB_TRY(weights.float_matrix(module + ".weight", n, k));

@@ -20,7 +20,7 @@ Result<QuantizedMatrix> read_ggml_tensor(const Checkpoint& checkpoint, const std
   if (blocks.dtype != DType::kU8)
     return fail("{}: tensor {} is {}, should be U8", checkpoint.folder(), module + kBlocks,
                 dtype_name(blocks.dtype));
-  return QuantizedMatrix(scheme, n, k, std::move(blocks), own_bytes(DType::kF16, {0}, {}), {}, 0);
+  return QuantizedMatrix::of_blocks(scheme, n, k, std::move(blocks));
 }
 
 Status GgmlTensors::check(const Checkpoint& checkpoint, const std::string& module, int64_t n,

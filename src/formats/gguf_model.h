@@ -43,6 +43,7 @@ class GgufModel {
     return it == index_.end() ? nullptr : &it->second;
   }
   size_t tensor_count() const { return index_.size(); }
+  size_t part_count() const { return parts_.size(); }
 
  private:
   GgufModel() = default;

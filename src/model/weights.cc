@@ -121,6 +121,11 @@ std::optional<Scheme> Weights::scheme_of(const std::string& module) const {
   return format_->scheme_of(checkpoint_, module);
 }
 
+std::optional<Scheme> Weights::stored_scheme(const std::string& module) const {
+  if (!formatted(module) || changed(module)) return std::nullopt;
+  return format_->stored_scheme(checkpoint_, module);
+}
+
 std::string Weights::form_of(const std::string& module) const {
   return quantizes(module) ? format_->name_of(checkpoint_, module) : "";
 }

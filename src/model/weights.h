@@ -44,6 +44,9 @@ class Weights {
   // The scheme of a quantized module, none for a float one and for one whose values are no integers
   // times a scale. The embedding and the head count too.
   std::optional<Scheme> scheme_of(const std::string& module) const;
+  // The same where ggml's blocks (Scheme::blocks) count too: what quantized() gives, to be copied
+  // or compared. Nothing runs so.
+  std::optional<Scheme> stored_scheme(const std::string& module) const;
   // What a quantized module is called ("w4g128", "nf4"); empty for a float one.
   std::string form_of(const std::string& module) const;
   // The float type that holds a module's weight: as stored, or F32 where it is merged.

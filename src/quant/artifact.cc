@@ -180,10 +180,13 @@ Status write_gguf_artifact(OutputFolder& out, const Weights& source, const Weigh
   Weights model = NB_TRY(Weights::of_tensors(floats, std::move(tensors),
                                              std::make_shared<GgmlTensors>(schemes), tied));
   NB_OK(copy_side_files(out, source.checkpoint().folder()));
-  NB_OK(writer.write(model, record.plan.mix(), fingerprint(record), out.staging(), part_bytes));
+  Json json = NB_TRY(
+      writer.write(model, record.plan.mix(), fingerprint(record), out.staging(), part_bytes));
+  Json traps = json["notes"];
   SizeReport size = NB_TRY(size_of(out.staging(), source));
-  return write_file(out.staging() + "/nibble.json",
-                    record_json(record, size, {"nibble", "llama.cpp", "ollama"}).dump(2) + "\n");
+  json.update(record_json(record, size, {"nibble", "llama.cpp", "ollama"}));
+  for (Json& trap : traps) json["notes"].push_back(std::move(trap));
+  return write_file(out.staging() + "/nibble.json", json.dump(2) + "\n");
 }
 
 }  // namespace nibble

@@ -2,6 +2,7 @@
 // nibble.json with where it came from.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,14 @@ struct ArtifactRecord {
 // (export/gguf_artifact.h) and is handed down.
 struct GgufWriter {
   // Refuses what GGUF has no words for, before anything is quantized; `what` names the model.
-  Status (*check)(const DecoderConfig& config, const std::string& what);
-  // Writes kGgufFile, or parts of so many bytes, and a Modelfile into `folder`, which has the side
-  // files. `model`: its matrices as they shall lie in the file; `origin`: what the file says of
-  // where it comes from.
-  Status (*write)(const Weights& model, const GgufMix* mix, const Json& origin,
-                  const std::string& folder, int64_t part_bytes);
+  Status (*check)(const DecoderConfig& config, const std::string& what) = nullptr;
+  // Writes kGgufFile, or parts of so many bytes, a Modelfile and a model card into `folder`, which
+  // has the side files, and reads it back. `model`: its matrices as they shall lie in the file;
+  // `origin`: what the file says of where it comes from. -> what nibble.json says of the file
+  // beside the job's record.
+  std::function<Result<Json>(const Weights& model, const GgufMix* mix, const Json& origin,
+                             const std::string& folder, int64_t part_bytes)>
+      write;
 };
 
 // The name of that file in a folder.

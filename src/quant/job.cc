@@ -222,22 +222,6 @@ Result<std::shared_ptr<const StatisticsSource>> open_statistics(const QuantizeOp
 
 constexpr std::string_view kGgufEnding = ".gguf";
 
-// What an artifact of GGUF cannot be, before anything is done.
-Status check_gguf(const QuantizeOptions& o, const Weights& weights, const Plan& plan) {
-  bool file = o.output.ends_with(kGgufEnding);
-  if (o.part_bytes > 0 && (file || !plan.blocks()))
-    return usage("--split-size is of GGUF files in a folder: give -o a folder and --scheme q4_k_m");
-  if (!plan.blocks()) {
-    if (!file) return {};
-    return usage("{}: a GGUF file takes schemes of its own, as q4_k_m or q8_0, not {}", o.output,
-                 o.recipe.scheme_summary());
-  }
-  if (o.recipe.settings().ranges || !o.recipe.settings().float_inputs.empty())
-    return usage("a GGUF file has no place for what integer inputs need: leave it out");
-  if (!o.gguf) return usage("schemes of GGUF are for nibble quantize");
-  return o.gguf->check(weights.config(), o.model);
-}
-
 Status write_output(const QuantizeOptions& o, OutputFolder& out, const Weights& source,
                     const Weights& floats, const ArtifactRecord& record,
                     std::vector<NamedTensor> tensors) {
@@ -303,6 +287,22 @@ Status check_source(const QuantizeOptions& o, const Weights& weights) {
   return {};
 }
 
+Status check_gguf(const QuantizeOptions& o, const Recipe& recipe, const Weights& weights,
+                  const Plan& plan) {
+  bool file = o.output.ends_with(kGgufEnding);
+  if (o.part_bytes > 0 && (file || !plan.blocks()))
+    return usage("--split-size is of GGUF files in a folder: give -o a folder and --scheme q4_k_m");
+  if (!plan.blocks()) {
+    if (!file) return {};
+    return usage("{}: a GGUF file takes schemes of its own, as q4_k_m or q8_0, not {}", o.output,
+                 recipe.scheme_summary());
+  }
+  if (recipe.settings().ranges || !recipe.settings().float_inputs.empty())
+    return usage("a GGUF file has no place for what integer inputs need: leave it out");
+  if (!o.gguf) return usage("schemes of GGUF are for nibble quantize");
+  return o.gguf->check(weights.config(), o.model);
+}
+
 Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   Weights weights = NB_TRY(Weights::open(o.model, o.lora));
   NB_OK(check_source(o, weights));
@@ -310,7 +310,7 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& o) {
   ArtifactRecord& record = report.record;
   record.recipe = o.recipe;
   record.plan = NB_TRY(o.recipe.resolve(weights.config()));
-  NB_OK(check_gguf(o, weights, record.plan));
+  NB_OK(check_gguf(o, o.recipe, weights, record.plan));
   NB_OK(check_output(o.output, o.force, {o.model}));
   Preparation preparation = NB_TRY(prepare(record));
   PlannedSize planned = NB_TRY(planned_size(weights, record.plan));

@@ -48,6 +48,10 @@ struct QuantizeReport {
 
 // Fails where a part of the model is quantized already, unless the user asked for that.
 Status check_source(const QuantizeOptions& options, const Weights& weights);
+// Refuses what an artifact of GGUF cannot be, before anything is done. `recipe`, `plan`: in place
+// of the options'.
+Status check_gguf(const QuantizeOptions& options, const Recipe& recipe, const Weights& weights,
+                  const Plan& plan);
 
 // Fails with one line and leaves nothing behind; a killed job leaves only OUTPUT.partial. Schemes
 // of ggml's blocks make a GGUF file where the output's name ends in .gguf, else a folder with one.

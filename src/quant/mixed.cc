@@ -10,6 +10,38 @@ struct Fixed {
   int64_t stored = 0, read = 0;
 };
 
+// Bytes of what is neither a linear of a block, nor the embedding, nor a head.
+Result<int64_t> rest_bytes(const Weights& weights) {
+  const DecoderConfig& c = weights.config();
+  constexpr int64_t kShape = 16;  // weight_shape, of every module below 8 bits
+  int64_t out = 2 * kShape;
+  for (const NamedTensor& t : weights.checkpoint().tensors())
+    out += static_cast<int64_t>(t.view.bytes.size());
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    for (const LinearSpec& s : block_linears(c, layer))
+      out += kShape - NB_TRY(weights.stored_bytes(s.module, s.n, s.k));
+  out -= NB_TRY(weights.stored_bytes(embedding_module(c), c.vocab, c.embedding_width));
+  if (!c.tied_head) out -= NB_TRY(weights.stored_bytes(head_module(c), c.vocab, c.embedding_width));
+  return out;
+}
+
+// The same in a GGUF file, where vectors, positions and routers are float32; with the linears that
+// the plan leaves as they are.
+Result<int64_t> gguf_rest_bytes(const Weights& weights, const Plan& plan) {
+  const DecoderConfig& c = weights.config();
+  int64_t numbers = c.head_bias ? c.vocab : 0;
+  for (const VectorSpec& v : norm_vectors(c)) numbers += v.size;
+  for (const MatrixSpec& m : other_matrices(c)) numbers += m.n * m.k;
+  int64_t linears = 0;
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    for (const LinearSpec& s : block_linears(c, layer)) {
+      numbers += s.bias ? s.n : 0;
+      if (!plan.of(s.module).scheme)
+        linears += s.n * s.k * dtype_size(NB_TRY(weights.stored_type(s.module)));
+    }
+  return 4 * numbers + linears;
+}
+
 // `plan`: the recipe with the allocated parts at any scheme.
 Result<Fixed> fixed_bytes(const Weights& weights, const Plan& plan, const MixedOptions& o) {
   const DecoderConfig& c = weights.config();
@@ -20,15 +52,7 @@ Result<Fixed> fixed_bytes(const Weights& weights, const Plan& plan, const MixedO
   };
   std::string embedding_name = embedding_module(c), head = head_module(c);
   Fixed out;
-  constexpr int64_t kShape = 16;  // weight_shape, of every module below 8 bits
-  out.stored = 2 * kShape;
-  for (const NamedTensor& t : weights.checkpoint().tensors())
-    out.stored += static_cast<int64_t>(t.view.bytes.size());
-  for (int64_t layer = 0; layer < c.layers; ++layer)
-    for (const LinearSpec& s : block_linears(c, layer))
-      out.stored += kShape - NB_TRY(weights.stored_bytes(s.module, s.n, s.k));
-  out.stored -= NB_TRY(weights.stored_bytes(embedding_name, c.vocab, c.embedding_width));
-  if (!c.tied_head) out.stored -= NB_TRY(weights.stored_bytes(head, c.vocab, c.embedding_width));
+  out.stored = o.gguf ? NB_TRY(gguf_rest_bytes(weights, plan)) : NB_TRY(rest_bytes(weights));
   int64_t embedding = o.embedding ? 0 : NB_TRY(bytes_of(embedding_name, embedding_name));
   out.stored += embedding;
   if (c.tied_head && !plan.unties_head()) {
@@ -132,6 +156,37 @@ Result<MixedResult> choose(const std::vector<MeasuredItem>& items, const Budget&
   return out;
 }
 
+std::vector<Scheme> candidates(const MixedOptions& o, DType scale_type) {
+  std::vector<Scheme> out;
+  constexpr std::string_view kBlocks[] = {"Q2_K", "Q3_K", "IQ4_XS", "Q4_K", "Q5_K", "Q6_K", "Q8_0"};
+  if (o.gguf) {
+    for (std::string_view name : kBlocks) out.push_back(Scheme::of_blocks(*find_ggml_type(name)));
+    return out;
+  }
+  for (int bits : {2, 3, 4, 5, 6, 8})
+    for (int64_t group : o.groups) out.push_back({bits, o.symmetry, group, scale_type});
+  return out;
+}
+
+// Rules for what is not allocated and no entry names: the embedding and an own head as the plan's
+// mixture has them, and linears whose rows are whole blocks of no type.
+std::vector<RecipeEntry> remaining_rules(const Plan& plan, const DecoderConfig& c,
+                                         const MixedOptions& o) {
+  std::vector<RecipeEntry> out;
+  auto add = [&](const char* key, const std::string& module) {
+    bool named = std::ranges::any_of(o.entries, [&](const RecipeEntry& e) { return e.key == key; });
+    if (const ModuleChoice& choice = plan.of(module); choice.scheme && !named)
+      out.push_back({key, choice.scheme_name(), ""});
+  };
+  if (!o.embedding) add("embedding", embedding_module(c));
+  if (!o.head && !c.tied_head) add("head", head_module(c));
+  bool floats = false;
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    for (const LinearSpec& s : block_linears(c, layer)) floats |= !plan.of(s.module).scheme;
+  if (floats) out.push_back({"rest", "float", ""});
+  return out;
+}
+
 }  // namespace
 
 Result<MixedResult> allocate_bits(const QuantizeOptions& job, const MixedOptions& o) {
@@ -142,22 +197,27 @@ Result<MixedResult> allocate_bits(const QuantizeOptions& job, const MixedOptions
   SensitivityOptions measure;
   // Allocated parts get a rule at the end, so that the rest of the recipe can be resolved.
   std::vector<RecipeEntry> entries = o.entries;
-  entries.push_back({"rest", "w4", ""});
+  entries.push_back({"rest", o.gguf ? "q4_k_m" : "w4", ""});
   Recipe recipe = NB_TRY(Recipe::build(entries));
   Plan plan = NB_TRY(recipe.resolve(weights.config()));
+  NB_OK(check_gguf(job, recipe, weights, plan));
   measure.method = NB_TRY(find_method(recipe.settings().default_method));
   measure.methods = recipe.settings().methods;
   measure.embedding = o.embedding;
   measure.head = o.head;
-  for (int bits : {2, 3, 4, 5, 6, 8})
-    for (int64_t group : o.groups)
-      measure.schemes.push_back({bits, o.symmetry, group, recipe.settings().scale_type});
+  measure.schemes = candidates(o, recipe.settings().scale_type);
   CalibrationOptions calibration = recipe.settings().calibration;
   calibration.text = job.calibration;
   CalibrationSet windows = NB_TRY(calibration_windows(job.model, weights, calibration));
   auto items = NB_TRY(measure_sensitivity(weights, measure, split_windows(windows)));
+  if (items.empty())
+    return fail("{}: no rows of it are whole blocks of any type of GGUF", job.model);
   Budget budget(items, NB_TRY(fixed_bytes(weights, plan, o)), o);
-  return choose(items, budget, *measure.method);
+  MixedResult out = NB_TRY(choose(items, budget, *measure.method));
+  if (o.gguf)
+    for (RecipeEntry& rule : remaining_rules(plan, weights.config(), o))
+      out.rules.push_back(std::move(rule));
+  return out;
 }
 
 }  // namespace nibble

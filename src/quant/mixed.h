@@ -16,6 +16,9 @@ struct MixedOptions {
   std::vector<RecipeEntry> entries;  // of the recipe, without rules for what is allocated
   Symmetry symmetry = Symmetry::kAsymmetric;
   std::vector<int64_t> groups = {64, 128};
+  // A GGUF file: its block types in place of those two; an embedding and a head that no entry names
+  // get what llama.cpp's mixtures give them.
+  bool gguf = false;
   bool embedding = false, head = false;  // to be allocated too
   // Exactly one budget. Bits per weight of what is allocated; bytes of all tensors; milliseconds a
   // token, at this many bytes a second read.

@@ -210,6 +210,11 @@ ModuleChoice Recipe::choice_of_mix(const ModuleChoice& rule, const GgmlType& typ
   return {Scheme::of_blocks(fitting), rule.method};
 }
 
+bool Recipe::blocks() const {
+  return std::ranges::any_of(
+      rules_, [](const Rule& rule) { return rule.choice.scheme && rule.choice.scheme->blocks; });
+}
+
 // A GGUF file holds blocks and floats; rows are whole blocks.
 Status Plan::check_blocks(const DecoderConfig& c) {
   std::map<std::string, int64_t> columns;

@@ -102,6 +102,8 @@ class Recipe {
 
   // Fails for a rule that decides nothing in this model and for a linear that no rule names.
   Result<Plan> resolve(const DecoderConfig& config) const;
+  // Some rule has a scheme of ggml's blocks, so that the artifact is a GGUF file.
+  bool blocks() const;
 
   const RecipeSettings& settings() const { return settings_; }
   // All of it after defaults: {"rules": ["rest: w4g128 gptq"], "damping": 0.01, ...}; read_recipe

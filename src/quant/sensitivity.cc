@@ -10,6 +10,7 @@
 #include "eval/compare.h"
 #include "quant/block_pass.h"
 #include "quant/window_flows.h"
+#include "tensor/ggml_grids.h"
 
 namespace nibble {
 namespace {
@@ -42,6 +43,7 @@ class Measurement {
   // Sum of KL over rows of final states. h, truth: (rows, hidden); `head` reads h.
   double divergence_of(const std::vector<float>& h, const std::vector<float>& truth,
                        const Head& head) const;
+  std::vector<Scheme> schemes_for(int64_t k) const;
   Status quantize_group(const std::vector<LinearSpec>& group, const Scheme& scheme,
                         std::vector<QuantizedMatrix>& out) const;
   Result<MeasuredOption> measure_option(const std::vector<std::vector<LinearSpec>>& groups,
@@ -157,6 +159,18 @@ std::string rule_names(const std::vector<LinearSpec>& block, Stage stage) {
   return fmt::format("{}", fmt::join(names, ","));
 }
 
+// The options' schemes as rows of k have them; empty: no type has whole blocks in those.
+std::vector<Scheme> Measurement::schemes_for(int64_t k) const {
+  std::vector<Scheme> out = options_.schemes;
+  for (Scheme& scheme : out) {
+    if (!scheme.blocks) continue;
+    const GgmlType& type = gguf_type_for_row(*scheme.blocks, k);
+    if (!ggml_grids(type)) return {};
+    scheme = Scheme::of_blocks(type);
+  }
+  return out;
+}
+
 // The quantized matrices of linears that share an input, in their order, and their specs.
 Status Measurement::quantize_group(const std::vector<LinearSpec>& group, const Scheme& scheme,
                                    std::vector<QuantizedMatrix>& out) const {
@@ -253,10 +267,15 @@ Status Measurement::measure_stage(Stage stage, Block& block) {
   item.names = rule_names(all, stage);
   for (const auto& group : groups)
     for (const LinearSpec& spec : group) item.weights += spec.n * spec.k;
-  for (const Scheme& scheme : options_.schemes) {
-    item.options.push_back(NB_TRY(measure_option(groups, scheme, block)));
+  for (const Scheme& scheme : schemes_for(groups.at(0).at(0).k)) {
+    auto same = std::ranges::find(item.options, scheme, &MeasuredOption::scheme);
+    if (same != item.options.end())
+      item.options.push_back(*same);
+    else
+      item.options.push_back(NB_TRY(measure_option(groups, scheme, block)));
     step();
   }
+  if (item.options.empty()) return {};
   if (!options_.extrapolated.empty()) NB_OK(extrapolate(groups, item));
   items_.push_back(std::move(item));
   return {};
@@ -269,8 +288,9 @@ Status Measurement::measure_outer(const std::string& module, bool embedding) {
   item.weights = config_.vocab * config_.embedding_width;
   item.read_by_token = !embedding || config_.tied_head;
   const Method* rtn = NB_TRY(find_method("rtn"));
-  std::vector<Scheme> schemes = options_.schemes;
+  std::vector<Scheme> schemes = schemes_for(config_.embedding_width);
   if (options_.outer) schemes = {*options_.outer};
+  if (schemes.empty()) return {};
   FloatMatrix m =
       NB_TRY(load_matrix(weights_, module, config_.vocab, config_.embedding_width, schemes[0]));
   for (const Scheme& scheme : schemes) {

@@ -33,6 +33,8 @@ struct MeasuredItem {
 struct SensitivityOptions {
   const Method* method = nullptr;  // of the blocks' linears; the embedding and head are rounded
   MethodOptions methods;
+  // Of a scheme of ggml's blocks, a part whose rows are no whole blocks gets gguf_type_for_row's in
+  // its place; one whose rows are whole blocks of no type is no item.
   std::vector<Scheme> schemes;
   bool embedding = false, head = false;  // items too; a tied head goes with the embedding
   // Schemes of the blocks' linears that do not run: their KL is that of schemes[0], times the ratio

@@ -179,8 +179,8 @@ void QuantizedBuilder::set_row(int64_t row, const uint8_t* codes, std::span<cons
 QuantizedMatrix QuantizedBuilder::finish() {
   if (scheme_.blocks) {
     int64_t bytes = QuantizedMatrix::row_bytes(scheme_, k_);
-    TensorView blocks = own_bytes(DType::kU8, {n_, bytes}, std::move(codes_));
-    return {scheme_, n_, k_, std::move(blocks), own_bytes(DType::kF16, {0}, {}), {}, 0};
+    return QuantizedMatrix::of_blocks(scheme_, n_, k_,
+                                      own_bytes(DType::kU8, {n_, bytes}, std::move(codes_)));
   }
   int64_t columns = QuantizedMatrix::row_bytes(scheme_, k_) / 4;
   auto scale_elements = QuantizedMatrix::scale_count(scheme_, n_, k_);

@@ -23,6 +23,10 @@ class QuantizedMatrix {
   // Takes over stored bytes. The caller has checked their sizes against row_bytes and scale_count.
   QuantizedMatrix(Scheme scheme, int64_t n, int64_t k, TensorView codes, TensorView scales,
                   std::vector<uint8_t> zeros, uint8_t code_flip);
+  // The same of a scheme of blocks. blocks: U8 (n, row_bytes).
+  static QuantizedMatrix of_blocks(const Scheme& scheme, int64_t n, int64_t k, TensorView blocks) {
+    return {scheme, n, k, std::move(blocks), own_bytes(DType::kF16, {0}, {}), {}, 0};
+  }
 
   static int64_t row_bytes(const Scheme& scheme, int64_t k);
   static int64_t scale_count(const Scheme& scheme, int64_t n, int64_t k) {

@@ -12,13 +12,8 @@ QuantizedMatrix round_matrix(const Scheme& scheme, int64_t n, int64_t k,
     int64_t row = QuantizedMatrix::row_bytes(scheme, k);
     std::vector<std::byte> bytes(static_cast<size_t>(n * row));
     ggml_quantize(*scheme.blocks, w.data(), n * k, bytes.data());
-    return {scheme,
-            n,
-            k,
-            own_bytes(DType::kU8, {n, row}, std::move(bytes)),
-            own_bytes(DType::kF16, {0}, {}),
-            {},
-            0};
+    return QuantizedMatrix::of_blocks(scheme, n, k,
+                                      own_bytes(DType::kU8, {n, row}, std::move(bytes)));
   }
   QuantizedBuilder out(scheme, n, k);
   int64_t size = scheme.group_size(k);

@@ -1,4 +1,4 @@
-// Source: docs.ollama.com/import and /modelfile.
+// Source: docs.ollama.com/import and /modelfile; ollama/ollama#5245 of files in parts.
 #include "base/file.h"
 #include "export/lint/gguf_rules.h"
 #include "export/lint/lint.h"
@@ -29,6 +29,9 @@ Result<std::vector<std::string>> problems(const std::string& folder) {
     out.push_back(folder +
                   ": has float weights, and Ollama does not quantize GGUF when it imports "
                   "it; export a quantized flavour");
+  if (NB_TRY(GgufModel::open(folder)).part_count() > 1)
+    out.push_back(folder +
+                  ": is in parts, which Ollama does not import; write it without --split-size");
   std::string path = folder + "/Modelfile";
   if (!is_folder(folder) || !path_exists(path)) {
     out.push_back(folder +

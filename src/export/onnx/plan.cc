@@ -8,6 +8,7 @@ namespace {
 void add_notes(OnnxFlavour flavour, const OnnxForms& forms, const DecoderConfig& c,
                ExportPlan& plan) {
   note_onnx_rounding(forms, plan);
+  note_spread(forms, plan);
   auto& notes = plan.notes;
   if (flavour == OnnxFlavour::kDq)
     notes.emplace_back(
@@ -42,6 +43,8 @@ Result<OnnxForms> sum_forms(
     if (embedding && model.config().tied_head) out.exact &= NB_TRY(form_of(m, false)).exact;
     out.outliers |= model.checkpoint().has(m.module + ".outlier_columns");
     out.rounded += m.in_block && !form.exact && form.kind != OnnxForm::Kind::kFloats;
+    if (!m.scheme && form.kind == OnnxForm::Kind::kFloats && out.spread.empty())
+      out.spread = model.form_of(m.module);
   }
   for (const LayerConfig& l : model.config().blocks) out.experts |= l.experts > 0;
   return out;
@@ -69,6 +72,14 @@ void note_onnx_rounding(const OnnxForms& forms, ExportPlan& plan) {
   if (forms.rounded > 0)
     plan.notes.push_back(fmt::format(
         "{} linears of blocks are rounded to 8 bits with a scale for each row.", forms.rounded));
+}
+
+void note_spread(const OnnxForms& forms, ExportPlan& plan) {
+  if (!forms.spread.empty())
+    plan.notes.push_back(fmt::format(
+        "Values of {} lie on no grid of integers that the format has: they are written as floats, "
+        "each exactly, in many times the bytes; nibble quantize --requantize makes integers first.",
+        forms.spread));
 }
 
 Result<ExportPlan> plan_onnx(const ExportRequest& request, OnnxFlavour flavour,

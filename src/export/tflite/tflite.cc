@@ -114,6 +114,7 @@ void add_notes(const ExportRequest& request, TfliteFlavour flavour, FixedShape s
   if (forms.rounded > 0)
     notes.push_back(fmt::format(
         "{} linears of blocks are rounded to symmetric integers of this flavour.", forms.rounded));
+  note_spread(forms, plan);
   notes.push_back(fmt::format(
       "Shapes are fixed: the cache holds {} tokens, signature prefill takes {}, decode one. "
       "A shorter prompt is padded behind its last token; padding is overwritten before it is read.",

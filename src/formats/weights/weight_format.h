@@ -38,7 +38,7 @@ class WeightFormat {
   // Dtypes, sizes and values that reading would refuse, where that costs less than reading.
   virtual Status check(const Checkpoint& checkpoint, const std::string& module, int64_t n,
                        int64_t k) const = 0;
-  // The integers as stored. An error where scheme_of is none.
+  // The integers as stored, of stored_scheme. An error where that is none.
   virtual Result<QuantizedMatrix> quantized(const Checkpoint& checkpoint, const std::string& module,
                                             int64_t n, int64_t k) const;
   // The values, (n, k), of float_type. Here: quantized() spread out.
@@ -57,6 +57,12 @@ class WeightFormat {
   // Bytes of the module's weight in the file, codes and grids: of the parts that are there.
   virtual Result<int64_t> stored_bytes(const Checkpoint& checkpoint, const std::string& module,
                                        int64_t n, int64_t k) const = 0;
+  // scheme_of, and where that is none, ggml's blocks (Scheme::blocks) where the module lies in
+  // such: codes and grids that are copied and compared as they are.
+  virtual std::optional<Scheme> stored_scheme(const Checkpoint& checkpoint,
+                                              const std::string& module) const {
+    return scheme_of(checkpoint, module);
+  }
 };
 
 // The form that the folder's config.json names in quantization_config, or where that has none, the

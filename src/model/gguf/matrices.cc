@@ -57,6 +57,19 @@ std::optional<Scheme> GgufMatrix::scheme() const {
   return Scheme{bits, Symmetry::kFullRange, kGroup, DType::kF16};
 }
 
+QuantizedMatrix GgufMatrix::blocks() const {
+  TensorView view{DType::kU8, {n, row_bytes()}, bytes, file, file};
+  if (!order.plain()) {
+    std::vector<std::byte> turned(bytes.size());
+    each_row(n, [&](int64_t i) {
+      std::memcpy(turned.data() + i * row_bytes(), row(i), static_cast<size_t>(row_bytes()));
+    });
+    file->release(bytes);
+    view = own_bytes(DType::kU8, view.shape, std::move(turned));
+  }
+  return QuantizedMatrix::of_blocks(Scheme::of_blocks(*type), n, k, std::move(view));
+}
+
 Status GgufMatrices::check(const Checkpoint& checkpoint, const std::string& module, int64_t n,
                            int64_t k) const {
   const GgufMatrix& m = all_.at(module);
@@ -72,8 +85,9 @@ Result<QuantizedMatrix> GgufMatrices::quantized(const Checkpoint& checkpoint,
                                                 int64_t k) const {
   NB_OK(check(checkpoint, module, n, k));
   const GgufMatrix& m = all_.at(module);
+  if (m.float_type()) return WeightFormat::quantized(checkpoint, module, n, k);
   auto scheme = m.scheme();
-  if (!scheme) return WeightFormat::quantized(checkpoint, module, n, k);
+  if (!scheme) return m.blocks();
   QuantizedBuilder builder(*scheme, n, k);
   std::vector<uint8_t> sound(static_cast<size_t>(n), 1);
   each_row(n, [&](int64_t i) {

@@ -21,8 +21,10 @@ struct GgufMatrix {
   const std::byte* row(int64_t i) const { return bytes.data() + order.source(i) * row_bytes(); }
   // The element type, nothing where it is a block type.
   std::optional<DType> float_type() const;
-  // Q4_0, Q5_0 and Q8_0: (code - middle) * scale in groups of 32.
+  // Q4_0, Q5_0 and Q8_0: (code - middle) * scale in groups of 32, which run on integer kernels.
   std::optional<Scheme> scheme() const;
+  // Of any block type: its bytes, rows in the folder's order; a view where that is the file's.
+  QuantizedMatrix blocks() const;
 };
 
 class GgufMatrices : public WeightFormat {
@@ -42,6 +44,11 @@ class GgufMatrices : public WeightFormat {
   }
   std::optional<Scheme> scheme_of(const Checkpoint&, const std::string& module) const override {
     return all_.at(module).scheme();
+  }
+  std::optional<Scheme> stored_scheme(const Checkpoint&, const std::string& module) const override {
+    const GgufMatrix& m = all_.at(module);
+    if (m.scheme() || m.float_type()) return m.scheme();
+    return Scheme::of_blocks(*m.type);
   }
   std::string name_of(const Checkpoint&, const std::string& module) const override {
     return std::string(all_.at(module).type->name);
