@@ -1,4 +1,5 @@
 """What quantizes, measures and runs opens no socket and needs no network."""
+import re
 import shutil
 import subprocess
 
@@ -68,4 +69,4 @@ def test_opens_no_socket(job, tmp_path):
     calls = trace.read_text()
     # What strace shows when it sees anything at all.
     assert f'execve("{BINARY}"' in calls
-    assert not [line for line in calls.splitlines() if "socket" in line or "connect(" in line]
+    assert not re.findall(r"^(?:\d+ +)?(?:socket|connect)\w*\(.*", calls, re.MULTILINE)
