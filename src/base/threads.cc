@@ -219,8 +219,9 @@ Status set_threads(int count, bool pin) {
 bool threads_pinned() { return !pinned.empty(); }
 
 int thread_count() {
+  if (wanted > 0) return wanted;
   static const int worthwhile = worthwhile_threads();
-  return wanted > 0 ? wanted : worthwhile;
+  return worthwhile;
 }
 
 void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body) {

@@ -19,7 +19,7 @@ struct Arguments {
   MixedFlags mixed;
   std::vector<std::string> exports;  // FORMAT or FORMAT:FLAVOUR
   MeasuringFlags measuring;          // of the exports and of a GGUF artifact
-  ExportOptions measured;            // how that is measured
+  ExportOptions measured;            // the same as options of an export
   ExportReport written;              // and what became of it; without a format: it is none
   GgufWriter gguf;
   std::optional<MixedResult> chosen;  // where a target chose the recipe
@@ -95,13 +95,11 @@ Status finish_options(Arguments& a) {
 Result<std::vector<ExportOutcome>> write_exports(const Arguments& a) {
   std::vector<ExportOutcome> out;
   for (const std::string& target : a.exports) {
-    ExportOptions o;
+    ExportOptions o = a.measured;
     o.model = a.options.output;
     o.output = export_folder(a.options.output, target);
     o.target = target;
     o.force = a.options.force;
-    NB_OK(set_measuring(a.measuring, o));
-    if (!o.eval_text.empty()) o.eval_against = a.options.model;
     o.ranges = ranges_for(a, target);
     out.push_back(NB_TRY(run_export(o)));
   }

@@ -98,6 +98,11 @@ std::vector<std::string> linears_of_blocks(const DecoderConfig& c) {
   return out;
 }
 
+auto has_scale(const Weights& model) {
+  return
+      [&model](const std::string& module) { return model.checkpoint().has(module + kInputScale); };
+}
+
 }  // namespace
 
 Result<ActivationRanges> find_ranges(const Weights& model, const RangeOptions& o, Json& origin) {
@@ -113,22 +118,18 @@ Result<ActivationRanges> find_ranges(const Weights& model, const RangeOptions& o
 }
 
 bool has_input_scales(const Weights& model) {
-  return std::ranges::any_of(linears_of_blocks(model.config()), [&](const std::string& module) {
-    return model.checkpoint().has(module + kInputScale);
-  });
+  return std::ranges::any_of(linears_of_blocks(model.config()), has_scale(model));
 }
 
 bool lacks_input_scales(const Weights& model) {
-  return !std::ranges::all_of(linears_of_blocks(model.config()), [&](const std::string& module) {
-    return model.checkpoint().has(module + kInputScale);
-  });
+  return !std::ranges::all_of(linears_of_blocks(model.config()), has_scale(model));
 }
 
 Result<Weights> with_input_scales(const Weights& model, const ActivationRanges* ranges) {
   constexpr float kLargestCode = 127;
   std::vector<NamedTensor> scales;
   for (const std::string& module : linears_of_blocks(model.config())) {
-    if (model.checkpoint().has(module + kInputScale)) continue;
+    if (has_scale(model)(module)) continue;
     float largest = ranges ? 0 : kLargestCode;
     if (ranges) {
       ActivationRange range = NB_TRY(range_of(model, *ranges, module)).input;

@@ -86,10 +86,10 @@ std::string header(const ExportReport& report, const std::string& base,
   return out + fmt::format("tags:\n- nibble\n- quantized\n- {}\n---\n", report.format->name);
 }
 
-std::string card(const ExportReport& report, const Json& record, const std::string& base,
-                 const std::string& license) {
+Status write_card(const ExportRequest& request, const ExportReport& report, const Json& record,
+                  const std::string& base, const std::string& folder) {
   const ExportFormat& f = *report.format;
-  std::string out = header(report, base, license);
+  std::string out = header(report, base, license_lines(request.folder()));
   out += fmt::format("\n# {}, {} ({})\n\n", base.empty() ? "Quantized model" : base, f.name,
                      report.plan.flavour);
   out += fmt::format("Written by nibble {} for {}.\n\n", NIBBLE_VERSION, f.consumer);
@@ -113,7 +113,7 @@ std::string card(const ExportReport& report, const Json& record, const std::stri
   row("hash of what it was made from", "`" + record["exported_from"].get<std::string>() + "`");
   if (!report.plan.notes.empty()) out += "\nTo know:\n\n";
   for (const std::string& note : report.plan.notes) out += "- " + note + "\n";
-  return out + "\n`nibble.json` has the same for programs.\n";
+  return write_file(folder + "/README.md", out + "\n`nibble.json` has the same for programs.\n");
 }
 
 }  // namespace
@@ -180,8 +180,7 @@ Status describe_export(const ExportRequest& request, const ExportReport& report,
   std::string base = base_of(request, options.base_model);
   Json record = record_of(request, report, NB_TRY(source_record(request.folder())), base, options);
   NB_OK(write_file(folder + "/nibble.json", record.dump(2) + "\n"));
-  return write_file(folder + "/README.md",
-                    card(report, record, base, license_lines(request.folder())));
+  return write_card(request, report, record, base, folder);
 }
 
 Result<Json> describe_artifact(const ExportRequest& request, const ExportReport& report,
@@ -189,8 +188,7 @@ Result<Json> describe_artifact(const ExportRequest& request, const ExportReport&
                                const std::string& folder) {
   std::string base = base_of(request, options.base_model);
   Json record = record_of(request, report, origin, base, options);
-  NB_OK(write_file(folder + "/README.md",
-                   card(report, record, base, license_lines(request.folder()))));
+  NB_OK(write_card(request, report, record, base, folder));
   record.erase("exported_from");  // it is "source"
   return record;
 }

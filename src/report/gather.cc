@@ -6,7 +6,6 @@
 #include <tuple>
 
 #include "base/file.h"
-#include "base/text.h"
 #include "model/roles.h"
 #include "report/report.h"
 #include "runtime/session.h"
@@ -141,9 +140,7 @@ std::set<std::string> widths_of(const Weights& weights) {
   std::set<std::string> out;
   for (const MatrixSpec& m : all_matrices(weights.config())) {
     if (!weights.quantizes(m.module)) continue;
-    std::optional<Scheme> scheme = weights.scheme_of(m.module);
-    auto blocks = Scheme::parse(lower_ascii(weights.form_of(m.module)));
-    if (!scheme && blocks) scheme = *blocks;
+    std::optional<Scheme> scheme = weights.stored_scheme(m.module);
     out.insert(scheme ? fmt::format("w{}", scheme->bits) : "");
   }
   return out;
