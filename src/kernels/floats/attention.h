@@ -10,9 +10,9 @@ namespace nibble {
 namespace {
 
 constexpr float kMasked = -3e38f;
-// Queries that share the loads of keys or values: two sums each, in 16 or 32 registers.
-#if defined(__AVX512VL__)
-constexpr int kTileRows = 8;
+// Queries that share the loads of keys or values: two registers of sums each of 16, or one of 32.
+#if defined(__AVX512F__)
+constexpr int kTileRows = 16;
 #else
 constexpr int kTileRows = 4;
 #endif
@@ -69,20 +69,16 @@ void score_rows(const float* q, int64_t d, const T* keys, int64_t panels, float*
   for (int64_t p = 0; p < panels; p += 2) {
     const T* k0 = keys + p * d * kKeyPanel;
     const T* k1 = p + 1 < panels ? k0 + d * kKeyPanel : k0;
-    Lanes a[R] = {}, b[R] = {};
+    WideLanes sums[R] = {};
     for (int64_t i = 0; i < d; ++i) {
       ahead.ask();
-      Lanes v0 = widen(k0 + i * kKeyPanel), v1 = widen(k1 + i * kKeyPanel);
+      WideLanes v = join(widen(k0 + i * kKeyPanel), widen(k1 + i * kKeyPanel));
       NIBBLE_UNROLL
-      for (int r = 0; r < R; ++r) {
-        Lanes x = all(q[r * d + i]);
-        a[r] = fma(x, v0, a[r]);
-        b[r] = fma(x, v1, b[r]);
-      }
+      for (int r = 0; r < R; ++r) sums[r] = fma(q[r * d + i], v, sums[r]);
     }
     for (int r = 0; r < R; ++r) {
-      store(s + r * kAttentionKeys + p * kKeyPanel, a[r]);
-      if (p + 1 < panels) store(s + r * kAttentionKeys + (p + 1) * kKeyPanel, b[r]);
+      store(s + r * kAttentionKeys + p * kKeyPanel, low(sums[r]));
+      if (p + 1 < panels) store(s + r * kAttentionKeys + (p + 1) * kKeyPanel, high(sums[r]));
     }
   }
 }
@@ -92,23 +88,19 @@ template <int R, class T>
 void mix_rows(const float* p, int64_t keys, const T* values, int64_t d, float* out, Ahead ahead) {
   for (int64_t i = 0; i < d; i += 2 * kLanes) {
     int64_t j = i + kLanes < d ? i + kLanes : i;
-    Lanes a[R], b[R];
+    WideLanes sums[R];
     NIBBLE_UNROLL
-    for (int r = 0; r < R; ++r) a[r] = load(out + r * d + i), b[r] = load(out + r * d + j);
+    for (int r = 0; r < R; ++r) sums[r] = join(load(out + r * d + i), load(out + r * d + j));
     for (int64_t key = 0; key < keys; ++key) {
       ahead.ask();
-      Lanes v0 = widen(values + key * d + i), v1 = widen(values + key * d + j);
+      WideLanes v = join(widen(values + key * d + i), widen(values + key * d + j));
       NIBBLE_UNROLL
-      for (int r = 0; r < R; ++r) {
-        Lanes x = all(p[r * kAttentionKeys + key]);
-        a[r] = fma(x, v0, a[r]);
-        b[r] = fma(x, v1, b[r]);
-      }
+      for (int r = 0; r < R; ++r) sums[r] = fma(p[r * kAttentionKeys + key], v, sums[r]);
     }
     NIBBLE_UNROLL
     for (int r = 0; r < R; ++r) {
-      store(out + r * d + i, a[r]);
-      if (j != i) store(out + r * d + j, b[r]);
+      store(out + r * d + i, low(sums[r]));
+      if (j != i) store(out + r * d + j, high(sums[r]));
     }
   }
 }

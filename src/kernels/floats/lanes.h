@@ -59,6 +59,29 @@ NIBBLE_LANES Lanes fma(Lanes a, Lanes b, Lanes c) {
 #endif
 }
 
+// Two of them; one register with AVX-512.
+#if defined(__AVX512F__)
+typedef float WideLanes __attribute__((vector_size(64)));
+NIBBLE_LANES WideLanes join(Lanes low, Lanes high) {
+  return (WideLanes)_mm512_insertf32x8(_mm512_castps256_ps512((__m256)low), (__m256)high, 1);
+}
+NIBBLE_LANES Lanes low(WideLanes v) { return (Lanes)_mm512_castps512_ps256((__m512)v); }
+NIBBLE_LANES Lanes high(WideLanes v) { return (Lanes)_mm512_extractf32x8_ps((__m512)v, 1); }
+NIBBLE_LANES WideLanes fma(float a, WideLanes b, WideLanes c) {
+  return (WideLanes)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)b, (__m512)c);
+}
+#else
+struct WideLanes {
+  Lanes first, second;
+};
+NIBBLE_LANES WideLanes join(Lanes low, Lanes high) { return {low, high}; }
+NIBBLE_LANES Lanes low(WideLanes v) { return v.first; }
+NIBBLE_LANES Lanes high(WideLanes v) { return v.second; }
+NIBBLE_LANES WideLanes fma(float a, WideLanes b, WideLanes c) {
+  return {fma(all(a), b.first, c.first), fma(all(a), b.second, c.second)};
+}
+#endif
+
 NIBBLE_LANES Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
 
 // In a fixed order.
