@@ -55,8 +55,9 @@ CpuFeatures detect_cpu() {
   f.avxvnni = f.avx2 && seven.a >= 1 && has(seven_one.a, 4);
   bool avx512 = has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31);
   f.avx512vnni = f.avx2 && zmm && avx512 && has(seven.c, 11);
-  bool tiles = (state & 0x60000u) == 0x60000u && has(seven.d, 24) && has(seven.d, 25);
-  f.amxint8 = f.avx512vnni && tiles && tiles_permitted();
+  bool amx = has(seven.d, 22) && has(seven.d, 24) && has(seven.d, 25);  // BF16, TILE, INT8
+  bool tiles = (state & 0x60000u) == 0x60000u && amx;
+  f.amx = f.avx512vnni && tiles && tiles_permitted();
   return f;
 }
 #elif defined(__aarch64__)

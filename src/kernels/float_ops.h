@@ -76,4 +76,19 @@ struct FloatOps {
                    int64_t columns, float* y, int64_t ldy);
 };
 
+// Products of many rows with bfloat16 weights as stored, by instructions that multiply such numbers
+// and add in float32. Each activation is cut into three of them, whose sum is all of it: what
+// differs from float32's products is the order of the sums, and that subnormal numbers are zero.
+inline constexpr int64_t kBf16Parts = 3;
+inline constexpr int64_t kBf16Rows = 16, kBf16Columns = 32;
+struct Bf16Products {
+  // x: (rows <= kBf16Rows, k) to kBf16Parts * kBf16Rows * k numbers, those of missing rows zeros.
+  // k is a multiple of kBf16Columns.
+  void (*cut)(const float* x, int64_t rows, int64_t k, uint16_t* parts);
+  // y[r][i] = w[i] . x[r]. w: (n, k), n a multiple of kBf16Rows, any alignment; parts: what `cut`
+  // made of each kBf16Rows rows; y: (rows, n), row stride ldy.
+  void (*multiply)(const void* w, int64_t n, int64_t k, const uint16_t* parts, int64_t rows,
+                   float* y, int64_t ldy);
+};
+
 }  // namespace nibble

@@ -138,6 +138,63 @@ TEST_P(FloatOpsTest, DotsRowsAsStored) {
         }
 }
 
+// Of 16 rows of x each, as Bf16Products::cut makes them.
+std::vector<uint16_t> cut_rows(const Bf16Products& products, const std::vector<float>& x,
+                               int64_t rows, int64_t k) {
+  int64_t size = kBf16Parts * kBf16Rows * k;
+  std::vector<uint16_t> parts(static_cast<size_t>((rows + 15) / 16 * size));
+  for (int64_t r = 0; r < rows; r += kBf16Rows)
+    products.cut(x.data() + r * k, std::min(kBf16Rows, rows - r), k,
+                 parts.data() + r / kBf16Rows * size);
+  return parts;
+}
+
+TEST_P(FloatOpsTest, MultipliesBfloat16OfManyRows) {
+  const Bf16Products* products = GetParam()->bf16;
+  if (!products) GTEST_SKIP() << "this table has no such products";
+  for (int64_t n : {16, 48})
+    for (int64_t k : {32, 96, 640})
+      for (int64_t rows : {1, 15, 16, 17, 33, 64}) {
+        auto w = random_floats(n * k, 1), x = random_floats(rows * k, 2);
+        auto bytes = stored(FloatType::kBF16, w);
+        auto parts = cut_rows(*products, x, rows, k);
+        int64_t ldy = n + 3;
+        std::vector<float> y(static_cast<size_t>(rows * ldy), 7);
+        products->multiply(bytes.data() + 1, n, k, parts.data(), rows, y.data(), ldy);
+        for (int64_t r = 0; r < rows; ++r) {
+          for (int64_t i = 0; i < n; ++i) {
+            double want = 0;
+            for (int64_t j = 0; j < k; ++j)
+              want += double{w[static_cast<size_t>(i * k + j)]} * x[static_cast<size_t>(r * k + j)];
+            ASSERT_NEAR(y[static_cast<size_t>(r * ldy + i)], want, 1e-4) << n << " " << k;
+          }
+          for (int64_t i = n; i < ldy; ++i) ASSERT_EQ(y[static_cast<size_t>(r * ldy + i)], 7);
+        }
+      }
+}
+
+// All 24 bits of an activation count, whatever its size; what is not finite stays so.
+TEST_P(FloatOpsTest, Bfloat16PartsHoldAllOfAFloat) {
+  const Bf16Products* products = GetParam()->bf16;
+  if (!products) GTEST_SKIP() << "this table has no such products";
+  const int64_t k = 32, n = 16;
+  std::vector<float> x = {1.f + 0x1p-23f,   -3.14159274f, 3.4e38f, 1e-20f, 0.f,
+                          -0x1.fffffep-60f, INFINITY,     NAN};
+  auto rows = static_cast<int64_t>(x.size());
+  std::vector<float> alone(static_cast<size_t>(rows * k)), w(static_cast<size_t>(n * k), 1);
+  for (size_t r = 0; r < x.size(); ++r) alone[r * k + r] = x[r];
+  auto bytes = stored(FloatType::kBF16, w);
+  std::vector<float> y(static_cast<size_t>(rows * n));
+  auto parts = cut_rows(*products, alone, rows, k);
+  products->multiply(bytes.data() + 1, n, k, parts.data(), rows, y.data(), n);
+  for (size_t r = 0; r < x.size(); ++r)
+    for (size_t i = 0; i < 16; ++i)
+      if (std::isnan(x[r]))
+        EXPECT_TRUE(std::isnan(y[r * 16 + i]));
+      else
+        EXPECT_EQ(y[r * 16 + i], x[r]);
+}
+
 struct Case {
   int64_t head_dim, heads, tokens, first, window;
   KvType type;

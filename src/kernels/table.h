@@ -12,7 +12,7 @@ struct CpuFeatures {
   bool avx2 = false;        // with FMA and F16C
   bool avxvnni = false;     // 256-bit vpdpbusd, VEX
   bool avx512vnni = false;  // F, BW, VL, DQ and VNNI
-  bool amxint8 = false;     // with avx512vnni
+  bool amx = false;         // tiles of int8 and of bfloat16, with avx512vnni
   bool dotprod = false;
   bool i8mm = false;
 };
@@ -101,6 +101,8 @@ struct KernelTable {
   // held against.
   int64_t (*multiply_registers)(int64_t rounds);
   const FloatOps* floats;
+  // Null where those of floats are as fast.
+  const Bf16Products* bf16 = nullptr;
 };
 
 }  // namespace nibble

@@ -25,6 +25,16 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 8, 8};
 };
 
+// All 8 of 16 rows of 64 bytes.
+constexpr TileConfig whole_tiles() {
+  TileConfig config;
+  for (int t = 0; t < 8; ++t) {
+    config.row_bytes[t] = 64;
+    config.rows[t] = 16;
+  }
+  return config;
+}
+
 // The intrinsics want literal numbers of tiles, and GCC 12's do not say what memory they touch.
 template <int kTile>
 NIBBLE_INLINE void zero_tile() {
@@ -329,12 +339,8 @@ int64_t tile_gemm_scratch(const Product& p) { return gemm_scratch_for(p) + 2 * k
 
 // KernelTable::multiply_registers: products of whole tiles, 64 columns deep.
 int64_t multiply_registers_as_tiles(int64_t rounds) {
-  TileConfig config;
-  for (int t = 0; t < 7; ++t) {
-    config.row_bytes[t] = 64;
-    config.rows[t] = 16;
-  }
-  Tiles tiles(config);
+  static constexpr TileConfig kConfig = whole_tiles();
+  Tiles tiles(kConfig);
   zero_tile<5>();
   zero_tile<6>();
   for (int64_t r = 0; r < rounds; ++r) {
