@@ -67,6 +67,23 @@ def test_profile_covers_the_time(quantized):
         assert operators["down"]["bytes"] > 0 and operators["the rest"]["bound"] == "-"
 
 
+def decoding_allocates(model, *flags):
+    tests = run_json("bench", model, "-p", 0, "-n", 4, "--batch", "1,3", "--runs", 3, "--warmup", 1, *flags)["tests"]
+    return [test["allocations"] for test in tests]
+
+
+def test_a_decode_step_allocates_nothing(quantized):
+    assert decoding_allocates(quantized) == [0, 0]
+    assert decoding_allocates(quantized, "--activations", "int8-token", "--cache", "int8") == [0, 0]
+    assert decoding_allocates(TALES) == [0, 0]
+
+
+@needs_shared
+@pytest.mark.parametrize("model", ["bloom", "gpt2", "falcon-new", "gemma2", "gptj", "phi3"])
+def test_a_decode_step_of_a_family_allocates_nothing(model):
+    assert decoding_allocates(GOLDEN / model) == [0, 0]
+
+
 @needs_shared
 @pytest.mark.parametrize("model", ["llama", "mistral-window", "mixtral"])
 def test_operators_read_what_the_row_counts(model):

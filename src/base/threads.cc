@@ -94,7 +94,7 @@ class Pool {
 
   int size() const { return static_cast<int>(threads_.size()) + 1; }
 
-  void run(int64_t chunks, const std::function<void(int64_t)>& body) {
+  void run(int64_t chunks, FunctionRef<void(int64_t)> body) {
     std::lock_guard one_job(job_mutex_);
     NB_CHECK(chunks <= INT32_MAX);
     body_ = &body;
@@ -183,7 +183,7 @@ class Pool {
   std::condition_variable wake_;
   std::atomic<uint64_t> generation_{0};
   std::atomic<int> busy_{0};
-  const std::function<void(int64_t)>* body_ = nullptr;
+  const FunctionRef<void(int64_t)>* body_ = nullptr;
   bool stop_ = false;
 };
 
@@ -224,7 +224,7 @@ int thread_count() {
   return worthwhile;
 }
 
-void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body) {
+void parallel_for(int64_t chunks, FunctionRef<void(int64_t)> body) {
   if (inside_body || chunks <= 1 || thread_count() == 1) {
     for (int64_t i = 0; i < chunks; ++i) body(i);
     return;

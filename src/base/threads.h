@@ -4,9 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 
+#include "base/function.h"
 #include "base/result.h"
 
 namespace nibble {
@@ -21,13 +21,13 @@ bool threads_pinned();
 
 // Runs body(0) .. body(chunks - 1), each once, on the pool and the caller; returns when all are
 // done. Called from inside a body it runs serially. Bodies must not throw.
-void parallel_for(int64_t chunks, const std::function<void(int64_t)>& body);
+void parallel_for(int64_t chunks, FunctionRef<void(int64_t)> body);
 
 // Work cut into pieces that may run in any order.
 struct Pieces {
   int64_t count = 0;
   bool small = false;  // handing any of it to another thread costs more than it gains
-  std::function<void(int64_t)> body;
+  InlineFunction<void(int64_t), 384> body;
 };
 // All pieces of all jobs as one parallel_for; on this thread if every job is small.
 void run_pieces(std::span<const Pieces> jobs);

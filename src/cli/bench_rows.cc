@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "runtime/session.h"
 
@@ -75,10 +76,11 @@ class Bench {
     std::vector<int32_t> ids = some_ids(batch, decoder_.config().vocab);
     std::vector<Slice> slices;
     for (KvCache& cache : caches) slices.push_back({&cache, 0, 1});
+    Flow flow;
     time(row, [&] {
       for (int64_t t = 0; t < plan_.tokens; ++t) {
         for (Slice& s : slices) s.position = depth + t;
-        decoder_.forward(ids, slices, Decoder::Rows::kLast, logits_);
+        decoder_.forward(ids, slices, Decoder::Rows::kLast, flow, logits_);
       }
     });
     return row;
@@ -129,13 +131,15 @@ class Bench {
     look(row, kLooks);
     if (energy_) row.joules = 0;
     if (plan_.profile) profile_start();
+    row.seconds.reserve(static_cast<size_t>(plan_.runs));  // not within what is measured
     for (int64_t i = 0; i < plan_.runs; ++i) {
       if (seconds_since(looked_) > kSecondsBetweenLooks) look(row, 1);
       double joules = energy_ ? energy_->joules() : 0;
-      int64_t faults = page_faults_so_far();
+      int64_t faults = page_faults_so_far(), allocations = allocations_so_far();
       auto start = Clock::now();
       work();
       row.seconds.push_back(seconds_since(start));
+      row.allocations += allocations_so_far() - allocations;
       row.page_faults += page_faults_so_far() - faults;
       if (energy_) *row.joules += energy_->joules() - joules;
       progress.step(plan_.warmup + i + 1);

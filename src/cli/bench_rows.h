@@ -32,6 +32,7 @@ struct BenchRow {
   std::vector<Limits> limits;        // looks at the machine between the runs
   std::optional<double> joules;      // of all runs
   int64_t page_faults = 0;           // of all runs: 0 where the loop takes no memory of the system
+  int64_t allocations = 0;           // the same of the heap
   std::vector<OperatorProfile> operators;  // of all runs; empty where none was asked for
 };
 

@@ -110,6 +110,7 @@ Json row_json(const BenchRow& row) {
             {"ms_per_token", 1e3 / rate.median},
             {"seconds", row.seconds},
             {"page_faults", row.page_faults},
+            {"allocations", row.allocations},
             {"read_bytes", row.read_bytes},
             {"macs", row.macs},
             {"read_bytes_per_second",

@@ -39,34 +39,18 @@ int64_t segment_blocks(const Panels& w) {
   return blocks;
 }
 
-// Product::term.
-void fill_terms(const Int8Rows& x, const Product& p, std::vector<int32_t>& out) {
-  const Panels& w = p.w;
-  int factor = w.group_zeros ? -1 : w.layout == CodeLayout::kByte ? -128 : -w.zero;
-  out.assign(static_cast<size_t>(p.m * p.segments), 0);
-  for (int64_t first = 0; first < p.m; first += kRowGroup) {
-    int64_t width = x.width(first / kRowGroup);
-    const int32_t* sums = x.sums.data() + first * w.blocks;
-    int32_t* terms = out.data() + first * p.segments;
-    for (int64_t b = 0; b < w.blocks; ++b)
-      for (int64_t r = 0; r < width; ++r)
-        terms[b / p.blocks_per_segment * width + r] += factor * sums[b * width + r];
-  }
-}
-
 uint8_t* scratch(int64_t bytes) {
   thread_local AlignedBuffer buffer;
   if (buffer.size() < bytes) buffer = AlignedBuffer((bytes + 127) / 128 * 128);
   return buffer.data();
 }
 
-Pieces cut(const KernelTable& table, const Product& p, std::shared_ptr<std::vector<int32_t>> terms,
-           Epilogue epilogue) {
+Pieces cut(const KernelTable& table, const Product& p, Epilogue epilogue) {
   Cut c(table, p.w, p.m);
   Pieces pieces;
   pieces.count = c.count;
   pieces.small = p.w.n * p.w.k * p.m < kSerialMacs;
-  pieces.body = [=, &table, epilogue = std::move(epilogue), terms = std::move(terms)](int64_t i) {
+  pieces.body = [=, &table, epilogue = std::move(epilogue)](int64_t i) {
     int64_t first = i * c.panels, last = std::min(c.all, first + c.panels);
     if (c.gemm)
       table.gemm(p, first, last, scratch(table.gemm_scratch(p)));
@@ -80,6 +64,7 @@ Pieces cut(const KernelTable& table, const Product& p, std::shared_ptr<std::vect
 }  // namespace
 
 const FloatOps& float_ops() { return *chosen_table().floats; }
+const Bf16Products* bf16_products() { return chosen_table().bf16; }
 
 int64_t multiply_registers(int64_t rounds) {
   auto loop = chosen_table().multiply_registers;
@@ -95,14 +80,14 @@ std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedMatrix& w) {
   return std::make_unique<PanelMatrix>(chosen_table(), w);
 }
 
-std::shared_ptr<const Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k,
-                                              Activations mode, float scale) {
-  return quantize_rows_with(chosen_table(), x, rows, k, mode, scale);
+std::shared_ptr<Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k, Activations mode,
+                                        float scale, std::shared_ptr<Int8Rows> old) {
+  return quantize_rows_with(chosen_table(), x, rows, k, mode, scale, std::move(old));
 }
 
 Pieces integer_matmul_pieces(MatrixProduct product) {
   const auto& matrix = static_cast<const PanelMatrix&>(*product.w);
-  const Int8Rows& x = *product.x;
+  Int8Rows& x = *product.x;
   NB_CHECK(x.k == matrix.cols());
   Product p;
   p.w = matrix.panels();
@@ -117,10 +102,9 @@ Pieces integer_matmul_pieces(MatrixProduct product) {
   p.segments = (p.w.blocks + p.blocks_per_segment - 1) / p.blocks_per_segment;
   p.pairs = x.pairs.data();
   p.scale = x.scales.data();
-  auto terms = std::make_shared<std::vector<int32_t>>();
-  fill_terms(x, p, *terms);
-  p.term = terms->data();
-  return cut(matrix.table(), p, std::move(terms), std::move(product.epilogue));
+  int factor = p.w.group_zeros ? -1 : p.w.layout == CodeLayout::kByte ? -128 : -p.w.zero;
+  p.term = x.terms(p.blocks_per_segment, factor);
+  return cut(matrix.table(), p, std::move(product.epilogue));
 }
 
 Stretch integer_matmul_reads(const PackedMatrix& w, int64_t rows) {
@@ -131,8 +115,7 @@ Stretch integer_matmul_reads(const PackedMatrix& w, int64_t rows) {
   return {reinterpret_cast<const std::byte*>(p.data), c.panels * p.panel_bytes, c.count};
 }
 
-void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,
-                    int64_t ldy) {
+void integer_matmul(const PackedMatrix& w, Int8Rows& x, const float* bias, float* y, int64_t ldy) {
   run_pieces(std::array{integer_matmul_pieces({&w, &x, bias, y, ldy, {}})});
 }
 

@@ -17,7 +17,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -59,6 +58,8 @@ std::vector<std::string> describe_kernel_tables();
 
 // The float work of the chosen table.
 const FloatOps& float_ops();
+// Null where the chosen table has none.
+const Bf16Products* bf16_products();
 
 // Multiply-accumulates of bytes that the chosen table's instructions do on registers alone: runs
 // `rounds` rounds of them on the calling thread and returns how many they were, 0 where the table
@@ -73,31 +74,30 @@ bool has_integer_kernel(const Scheme& scheme, int64_t k);
 std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedMatrix& w);
 
 // Quantizes x: (rows, k) for the chosen table. `mode` is one of the int8 ones; `scale` is
-// kInt8Static's.
-std::shared_ptr<const Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k,
-                                              Activations mode, float scale = 0);
+// kInt8Static's. The memory of `old`, rows that nobody else holds or null, is used again.
+std::shared_ptr<Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k, Activations mode,
+                                        float scale = 0, std::shared_ptr<Int8Rows> old = {});
 
 // What follows a product, fused into it: called for outputs [first, last) of all rows as soon as
 // they are in y, while they are in cache, on the thread that made them.
-using Epilogue = std::function<void(int64_t first, int64_t last)>;
+using Epilogue = InlineFunction<void(int64_t first, int64_t last), 64>;
 
 // y: (rows, n), row stride ldy >= n. bias: (n) or null.
 struct MatrixProduct {
   const PackedMatrix* w = nullptr;
-  const Int8Rows* x = nullptr;
+  Int8Rows* x = nullptr;
   const float* bias = nullptr;
   float* y = nullptr;
   int64_t ldy = 0;
   Epilogue epilogue;
 };
 // The product cut into pieces that may run in any order and on any thread. What it points to must
-// live until the last piece is done.
+// live until the last piece is done. Products of the same rows are cut on one thread.
 Pieces integer_matmul_pieces(MatrixProduct product);
 // What the pieces of a product of `rows` rows with w will read as a stream; nothing where there are
 // so many rows that they do not.
 Stretch integer_matmul_reads(const PackedMatrix& w, int64_t rows);
 // All of it, parallel over n.
-void integer_matmul(const PackedMatrix& w, const Int8Rows& x, const float* bias, float* y,
-                    int64_t ldy);
+void integer_matmul(const PackedMatrix& w, Int8Rows& x, const float* bias, float* y, int64_t ldy);
 
 }  // namespace nibble

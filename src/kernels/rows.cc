@@ -76,10 +76,26 @@ void quantize_group(const KernelTable& table, const float* x, int64_t group, boo
 
 }  // namespace
 
-std::shared_ptr<const Int8Rows> quantize_rows_with(const KernelTable& table, const float* x,
-                                                   int64_t rows, int64_t k, Activations mode,
-                                                   float scale) {
-  auto out = std::make_shared<Int8Rows>();
+const int32_t* Int8Rows::terms(int64_t blocks_per_segment, int factor) {
+  auto fill = [&](std::vector<int32_t>& out) {
+    int64_t segments = (blocks + blocks_per_segment - 1) / blocks_per_segment;
+    out.assign(static_cast<size_t>(rows * segments), 0);
+    for (int64_t first = 0; first < rows; first += kRowGroup) {
+      int64_t w = width(first / kRowGroup);
+      const int32_t* from = sums.data() + first * blocks;
+      int32_t* to = out.data() + first * segments;
+      for (int64_t b = 0; b < blocks; ++b)
+        for (int64_t r = 0; r < w; ++r)
+          to[b / blocks_per_segment * w + r] += factor * from[b * w + r];
+    }
+  };
+  return terms_.get({blocks_per_segment, factor}, fill).data();
+}
+
+std::shared_ptr<Int8Rows> quantize_rows_with(const KernelTable& table, const float* x, int64_t rows,
+                                             int64_t k, Activations mode, float scale,
+                                             std::shared_ptr<Int8Rows> old) {
+  auto out = old && old.use_count() == 1 ? std::move(old) : std::make_shared<Int8Rows>();
   out->rows = rows;
   out->k = k;
   out->blocks = (k + kBlockCols - 1) / kBlockCols;
@@ -87,6 +103,8 @@ std::shared_ptr<const Int8Rows> quantize_rows_with(const KernelTable& table, con
   out->pairs.resize(static_cast<size_t>(rows * out->blocks));
   out->sums.resize(out->pairs.size());
   out->scales.resize(static_cast<size_t>(rows));
+  out->forget_terms();
+  out->tiles.clear();
   if (table.tile_rows > 0 && rows >= table.gemm_from) {
     int64_t whole = (rows + table.tile_rows - 1) / table.tile_rows * table.tile_rows;
     out->tiles.resize(static_cast<size_t>(whole * out->blocks * kBlockCols));

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "base/memo.h"
 #include "kernels/kernels.h"
 #include "kernels/table.h"
 
@@ -18,14 +19,22 @@ struct Int8Rows {
   std::vector<int8_t> tiles;    // Product::tiles, where the table wants them
   std::vector<int32_t> multipliers;  // (rows, blocks), where it does
 
+  // Product::term: sums of segments of so many blocks, times factor. Made when first asked for.
+  const int32_t* terms(int64_t blocks_per_segment, int factor);
+  void forget_terms() { terms_.forget(); }
+
   int64_t width(int64_t group) const {
     int64_t left = rows - group * kRowGroup;
     return left < kRowGroup ? left : kRowGroup;
   }
+
+ private:
+  Memo<std::pair<int64_t, int>, std::vector<int32_t>> terms_;
 };
 
-std::shared_ptr<const Int8Rows> quantize_rows_with(const KernelTable& table, const float* x,
-                                                   int64_t rows, int64_t k, Activations mode,
-                                                   float scale = 0);
+// quantize_rows for any table.
+std::shared_ptr<Int8Rows> quantize_rows_with(const KernelTable& table, const float* x, int64_t rows,
+                                             int64_t k, Activations mode, float scale = 0,
+                                             std::shared_ptr<Int8Rows> old = {});
 
 }  // namespace nibble

@@ -32,7 +32,9 @@ void attend(const DecoderConfig& c, const Block& block, const Positions& positio
             const Flow& flow, const float* qkv, float* out) {
   QkvLayout layout(c);
   int64_t shared = layout.shared, tokens = std::max<int64_t>(1, kTileRows / shared);
-  std::vector<Strand> strands;
+  thread_local std::vector<Strand> kept;
+  std::vector<Strand>& strands = kept;  // of this thread, for all that work on its tiles
+  strands.clear();
   int64_t row = 0, tiles = 0;
   for (const Slice& s : flow.slices) {
     for (int64_t h = 0; h < c.kv_heads; ++h) {

@@ -89,10 +89,10 @@ void read_ahead_of(const Block& block, std::initializer_list<Role> roles, int64_
 }
 
 // y: (rows, qkv_dim) of flow.x.
-void project(const DecoderConfig& c, const Block& block, const Flow& flow, float* y) {
+void project(const DecoderConfig& c, const Block& block, Flow& flow, float* y) {
   Work work(block, {Role::kQ, Role::kK, Role::kV, Role::kQkv}, flow.rows);
   OperatorTimer timer("q, k, v", work.bytes, work.macs);
-  LinearInput in(flow.x.data(), flow.rows, c.hidden);
+  LinearInput& in = flow.input.set(flow.x.data(), flow.rows, c.hidden);
   int64_t width = c.qkv_dim();
   if (c.qkv == QkvOrder::kSeparate)
     run_pieces(
@@ -151,7 +151,7 @@ void add_linear(const char* name, const DecoderConfig& c, const Block& block, Ro
     Work work(block, {role}, flow.rows);
     OperatorTimer timer(name, work.bytes, work.macs);
     const Linear& linear = block.linear(role);
-    LinearInput in(flow.x.data(), flow.rows, linear.cols());
+    LinearInput& in = flow.input.set(flow.x.data(), flow.rows, linear.cols());
     if (norm) {
       linear.run(in, y, c.hidden);
       add_normed(c, norm, y, flow);
@@ -208,7 +208,7 @@ void gate_and_up(const DecoderConfig& c, const Block& block, Flow& flow) {
   for (auto& v : flow.scratch) v.resize(static_cast<size_t>(flow.rows * c.mlp));
   float *gate = flow.scratch[0].data(), *up = flow.scratch[1].data();
   if (flow.tape) flow.tape->up.resize(flow.scratch[1].size());
-  LinearInput in(flow.x.data(), flow.rows, c.hidden);
+  LinearInput& in = flow.input.set(flow.x.data(), flow.rows, c.hidden);
   if (c.gated) block.linear(Role::kGate).run(in, gate, c.mlp);
   block.linear(Role::kUp).run(
       in, up, c.mlp, [=, &c, rows = flow.rows, tape = flow.tape](int64_t first, int64_t last) {
@@ -233,7 +233,7 @@ void fused_gate_and_up(const DecoderConfig& c, const Block& block, Flow& flow) {
   auto &both = flow.scratch[0], &out = flow.scratch[1];
   both.resize(static_cast<size_t>(flow.rows * 2 * c.mlp));
   out.resize(static_cast<size_t>(flow.rows * c.mlp));
-  LinearInput in(flow.x.data(), flow.rows, c.hidden);
+  LinearInput& in = flow.input.set(flow.x.data(), flow.rows, c.hidden);
   block.linear(Role::kGateUp).run(in, both.data(), 2 * c.mlp);
   if (flow.tape) {
     flow.tape->gate.resize(out.size());

@@ -69,6 +69,7 @@ struct Flow {
   BlockTape* tape = nullptr;  // where to keep what this block computes, or null
   // What a stage computes on the way; kept so that blocks do not allocate and clear it anew.
   std::vector<float> scratch[2];
+  LinearInput input;
 };
 
 // Fills flow.x with the first stage's input.

@@ -55,9 +55,8 @@ KvCache Decoder::make_cache(int64_t capacity, KvType type) const {
 }
 
 void Decoder::final_states(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
-                           std::vector<float>& h, const Tap& tap) const {
+                           Flow& flow, const Tap& tap) const {
   const DecoderConfig& c = config();
-  Flow flow;
   flow.slices.assign(slices.begin(), slices.end());
   flow.rows = static_cast<int64_t>(ids.size());
   embedding_.embed(ids, slices, flow.h);
@@ -79,18 +78,21 @@ void Decoder::final_states(std::span<const int32_t> ids, std::span<const Slice> 
   }
   if (final_norm_) norm_rows(c, final_norm_, flow.h.data(), flow.rows, flow.h.data());
   if (tap && c.layers < c.hidden_states()) tap(c.layers, flow.h);
-  h = std::move(flow.h);
 }
 
 void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
                       std::vector<float>& logits, const Tap& tap) const {
+  Flow flow;
+  forward(ids, slices, rows, flow, logits, tap);
+}
+
+void Decoder::forward(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
+                      Flow& flow, std::vector<float>& logits, const Tap& tap) const {
   const DecoderConfig& c = config();
-  std::vector<float> h;
-  final_states(ids, slices, rows, h, tap);
-  auto count = static_cast<int64_t>(h.size()) / c.hidden;
-  logits.resize(static_cast<size_t>(count * c.vocab));
-  OperatorTimer timer("head", head_.read_bytes(), c.vocab * c.hidden * count);
-  head_.run(h.data(), count, logits.data());
+  final_states(ids, slices, rows, flow, tap);
+  logits.resize(static_cast<size_t>(flow.rows * c.vocab));
+  OperatorTimer timer("head", head_.read_bytes(), c.vocab * c.hidden * flow.rows);
+  head_.run(flow.input.set(flow.h.data(), flow.rows, c.hidden), logits.data());
 }
 
 int64_t Decoder::read_bytes(int64_t rows) const {

@@ -39,9 +39,14 @@ class Decoder {
   void forward(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
                std::vector<float>& logits, const Tap& tap = {}) const;
 
-  // The same up to the final norm: what the head reads. h: (rows, hidden).
+  // The same, on the way that is `flow`: one that is kept from pass to pass makes a decode step of
+  // a dense model allocate nothing.
+  void forward(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows, Flow& flow,
+               std::vector<float>& logits, const Tap& tap = {}) const;
+
+  // Up to the final norm. flow.h: (flow.rows, hidden), what the head reads.
   void final_states(std::span<const int32_t> ids, std::span<const Slice> slices, Rows rows,
-                    std::vector<float>& h, const Tap& tap = {}) const;
+                    Flow& flow, const Tap& tap = {}) const;
 
   const Head& head() const { return head_; }
   // Weight bytes that a pass over `rows` tokens reads, the head included, the KV cache not; of

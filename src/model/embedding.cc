@@ -8,7 +8,8 @@ void add_positions(const EmbeddingTail& tail, std::span<const Slice> slices,
                    std::vector<float>& h) {
   const TensorView& table = tail.positions;
   int64_t hidden = table.dim(1), row_bytes = hidden * dtype_size(table.dtype);
-  std::vector<float> row(static_cast<size_t>(hidden));
+  thread_local std::vector<float> row;
+  row.resize(static_cast<size_t>(hidden));
   float* at = h.data();
   for (const Slice& s : slices)
     for (int64_t t = 0; t < s.count; ++t, at += hidden) {

@@ -62,7 +62,7 @@ void route(const DecoderConfig& c, const Block& block, Flow& flow) {
                       flow.rows * c.hidden * block.layer.experts);
   int64_t experts = block.layer.experts;
   std::vector<float> share(static_cast<size_t>(flow.rows * experts));
-  LinearInput in(flow.x.data(), flow.rows, c.hidden);
+  LinearInput& in = flow.input.set(flow.x.data(), flow.rows, c.hidden);
   block.router->run(in, share.data(), experts);
   std::vector<std::vector<Choice>> chosen(static_cast<size_t>(experts));
   for (int64_t r = 0; r < flow.rows; ++r) {

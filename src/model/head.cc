@@ -5,16 +5,17 @@
 
 namespace nibble {
 
-void Head::run(const float* h, int64_t rows, float* logits) const {
-  std::vector<float> narrow;
-  int64_t width = linear_->cols(), vocab = linear_->rows();
-  if (project_out_) {
-    narrow.resize(static_cast<size_t>(rows * width));
-    LinearInput in(h, rows, project_out_->cols());
-    project_out_->run(in, narrow.data(), width);
-    h = narrow.data();
-  }
-  LinearInput in(h, rows, width);
+void Head::run(LinearInput& h, float* logits) const {
+  if (!project_out_) return finish(h, logits);
+  int64_t width = linear_->cols();
+  std::vector<float> narrow(static_cast<size_t>(h.rows * width));
+  project_out_->run(h, narrow.data(), width);
+  LinearInput in(narrow.data(), h.rows, width);
+  finish(in, logits);
+}
+
+void Head::finish(LinearInput& in, float* logits) const {
+  int64_t vocab = linear_->rows(), rows = in.rows;
   if (scale_ == 1 && softcap_ == 0) return linear_->run(in, logits, vocab);
   linear_->run(in, logits, vocab, [=, this](int64_t first, int64_t last) {
     for (int64_t r = 0; r < rows; ++r)

@@ -20,10 +20,12 @@ class Head {
         linear_(std::move(linear)) {}
 
   // h: (rows, hidden), behind the final norm; logits: (rows, vocab).
-  void run(const float* h, int64_t rows, float* logits) const;
+  void run(LinearInput& h, float* logits) const;
   int64_t read_bytes() const;
 
  private:
+  void finish(LinearInput& in, float* logits) const;
+
   float scale_ = 1, softcap_ = 0;
   std::unique_ptr<Linear> project_out_, linear_;
 };

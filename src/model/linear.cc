@@ -38,7 +38,7 @@ void multiply_panel(const LinearInput& x, const float* w, int64_t r0, int64_t co
 }
 
 // Panel by panel from `Source`, whose multiply(x, row, count, y, ldy) sets y columns
-// [row, row + count).
+// [row, row + count). Its prepare(x) comes first, on one thread.
 template <class Source>
 class PanelLinear final : public Linear {
  public:
@@ -51,7 +51,9 @@ class PanelLinear final : public Linear {
 
   Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
     int64_t n = rows(), panel = panel_rows(x.rows, n);
-    return {ceil_div(n, panel), false, [=, this, &x](int64_t chunk) {
+    if constexpr (requires { source_.prepare(x); }) source_.prepare(x);
+    return {ceil_div(n, panel), false,
+            [=, this, &x, epilogue = std::move(epilogue)](int64_t chunk) {
               int64_t first = chunk * panel, last = std::min(n, first + panel);
               source_.multiply(x, first, last - first, y, ldy);
               if (!bias_.empty())
@@ -77,13 +79,24 @@ class StoredFloats {
   int64_t rows() const { return w_.dim(0); }
   int64_t cols() const { return w_.dim(1); }
   int64_t stored_bytes() const { return static_cast<int64_t>(w_.bytes.size()); }
-  void multiply(const LinearInput& x, int64_t row, int64_t count, float* y, int64_t ldy) const {
+  void prepare(LinearInput& x) const {
+    if (const Bf16Products* products = bf16_products_for(x)) x.bf16_parts(*products);
+  }
+  void multiply(LinearInput& x, int64_t row, int64_t count, float* y, int64_t ldy) const {
     const std::byte* src = w_.bytes.data() + row * cols() * dtype_size(w_.dtype);
     if (x.rows <= kDotRows) {
       for (int64_t r = 0; r < x.rows; r += kDotColumns)
         float_ops().dot_rows(type_, src, count, x.k, x.x + r * x.k,
                              std::min(kDotColumns, x.rows - r), y + r * ldy + row, ldy);
       return;
+    }
+    if (const Bf16Products* products = bf16_products_for(x)) {
+      int64_t whole = count / kBf16Rows * kBf16Rows;
+      products->multiply(src, whole, x.k, x.bf16_parts(*products).data(), x.rows, y + row, ldy);
+      if (whole == count) return;
+      src += whole * cols() * dtype_size(w_.dtype);
+      row += whole;
+      count -= whole;
     }
     if (w_.dtype == DType::kF32 && reinterpret_cast<uintptr_t>(src) % alignof(float) == 0)
       return multiply_panel(x, reinterpret_cast<const float*>(src), row, count, y, ldy);
@@ -94,6 +107,11 @@ class StoredFloats {
   }
 
  private:
+  const Bf16Products* bf16_products_for(const LinearInput& x) const {
+    bool fits = type_ == FloatType::kBF16 && x.rows > kDotRows && x.k % kBf16Columns == 0;
+    return fits ? bf16_products() : nullptr;
+  }
+
   TensorView w_;
   FloatType type_;
 };
@@ -164,32 +182,47 @@ void Linear::run(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const
   run_pieces(std::array{pieces(x, y, ldy, std::move(epilogue))});
 }
 
-const Int8Rows& LinearInput::int8(const InputRule& rule) {
-  if (!int8_ || int8_rule_ != rule) {
-    int8_ = quantize_rows(x, rows, k, rule.mode, rule.scale);
-    int8_rule_ = rule;
-  }
-  return *int8_;
+LinearInput& LinearInput::set(const float* rows_at, int64_t count, int64_t width) {
+  x = rows_at;
+  rows = count;
+  k = width;
+  int8_.forget();
+  split_.forget();
+  rounded_.forget();
+  bf16_parts_.forget();
+  return *this;
+}
+
+const std::vector<uint16_t>& LinearInput::bf16_parts(const Bf16Products& products) {
+  return bf16_parts_.get(&products, [&](std::vector<uint16_t>& parts) {
+    int64_t groups = ceil_div(rows, kBf16Rows), size = kBf16Parts * kBf16Rows * k;
+    parts.resize(static_cast<size_t>(groups * size));
+    parallel_for(groups, [&](int64_t g) {
+      int64_t first = g * kBf16Rows;
+      products.cut(x + first * k, std::min(kBf16Rows, rows - first), k, parts.data() + g * size);
+    });
+  });
+}
+
+Int8Rows& LinearInput::int8(const InputRule& rule) {
+  return *int8_.get(rule, [&](std::shared_ptr<Int8Rows>& value) {
+    value = quantize_rows(x, rows, k, rule.mode, rule.scale, std::move(value));
+  });
 }
 
 const OutlierSplit& LinearInput::split(const InputRule& rule, const std::vector<int64_t>& always) {
-  if (!split_ || split_rule_ != rule || split_always_ != always) {
-    split_ = std::make_shared<OutlierSplit>(split_outliers(x, rows, k, rule, always));
-    split_rule_ = rule;
-    split_always_ = always;
-  }
-  return *split_;
+  return *split_.get({rule, always}, [&](std::shared_ptr<const OutlierSplit>& value) {
+    value = std::make_shared<OutlierSplit>(split_outliers(x, rows, k, rule, always));
+  });
 }
 
 LinearInput& LinearInput::rounded(const InputRule& rule, int64_t block) {
-  if (!rounded_ || rounded_rule_ != rule || rounded_block_ != block) {
+  auto make = [&](std::shared_ptr<RoundedRows>& value) {
     std::vector<float> values = round_rows(x, rows, k, rule, block);
     LinearInput input(values.data(), rows, k);
-    rounded_ = std::make_shared<RoundedRows>(std::move(values), std::move(input));
-    rounded_rule_ = rule;
-    rounded_block_ = block;
-  }
-  return rounded_->input;
+    value = std::make_shared<RoundedRows>(std::move(values), std::move(input));
+  };
+  return rounded_.get({rule, block}, make)->input;
 }
 
 std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias) {

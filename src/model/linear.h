@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/memo.h"
 #include "kernels/packed_store.h"
 #include "model/input_rules.h"
 #include "tensor/quantized.h"
@@ -25,22 +26,26 @@ struct FloatColumns {
 // The rows that enter one or more linears; quantized at most once for all of them.
 class LinearInput {
  public:
+  LinearInput() = default;
   LinearInput(const float* x, int64_t rows, int64_t k) : x(x), rows(rows), k(k) {}
-  const Int8Rows& int8(const InputRule& rule);
+  // Other rows from now on; memory of what was made of those before is used again.
+  LinearInput& set(const float* x, int64_t rows, int64_t k);
+
+  // These live until the next set().
+  Int8Rows& int8(const InputRule& rule);
   const OutlierSplit& split(const InputRule& rule, const std::vector<int64_t>& always);
-  // These rows with the rule's int8 values as floats (rounded_linear.h); lives as long as this.
+  // These rows with the rule's int8 values as floats (rounded_linear.h).
   LinearInput& rounded(const InputRule& rule, int64_t block);
-  const float* x;  // (rows, k)
-  int64_t rows, k;
+  // These rows cut for Bf16Products; k is a multiple of kBf16Columns.
+  const std::vector<uint16_t>& bf16_parts(const Bf16Products& products);
+  const float* x = nullptr;  // (rows, k)
+  int64_t rows = 0, k = 0;
 
  private:
-  // As the rules before asked for; linears that share an input nearly always share a rule.
-  std::shared_ptr<const Int8Rows> int8_;
-  std::shared_ptr<const OutlierSplit> split_;
-  std::shared_ptr<RoundedRows> rounded_;
-  InputRule int8_rule_, split_rule_, rounded_rule_;
-  std::vector<int64_t> split_always_;
-  int64_t rounded_block_ = 0;
+  Memo<InputRule, std::shared_ptr<Int8Rows>> int8_;
+  Memo<std::pair<InputRule, std::vector<int64_t>>, std::shared_ptr<const OutlierSplit>> split_;
+  Memo<std::pair<InputRule, int64_t>, std::shared_ptr<RoundedRows>> rounded_;
+  Memo<const Bf16Products*, std::vector<uint16_t>> bf16_parts_;
 };
 
 // On integers; on floats, of which the inputs were rounded to int8; on floats.

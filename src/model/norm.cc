@@ -27,7 +27,7 @@ void norm_rows(const DecoderConfig& c, const Norm& norm, const float* x, int64_t
   });
 }
 
-void for_rows(int64_t rows, const std::function<void(int64_t, int64_t)>& body) {
+void for_rows(int64_t rows, FunctionRef<void(int64_t, int64_t)> body) {
   parallel_for(ceil_div(rows, kRowChunk),
                [&](int64_t c) { body(c * kRowChunk, std::min(rows, (c + 1) * kRowChunk)); });
 }

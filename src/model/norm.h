@@ -1,9 +1,9 @@
 // Norms as blocks run them.
 #pragma once
 
-#include <functional>
 #include <vector>
 
+#include "base/function.h"
 #include "model/config.h"
 
 namespace nibble {
@@ -24,6 +24,6 @@ void norm_rows(const DecoderConfig& config, const Norm& norm, const float* x, in
                float* y);
 
 // body(first row, one behind the last) of chunks of rows.
-void for_rows(int64_t rows, const std::function<void(int64_t, int64_t)>& body);
+void for_rows(int64_t rows, FunctionRef<void(int64_t, int64_t)> body);
 
 }  // namespace nibble

@@ -11,9 +11,9 @@ namespace nibble {
 // Rows split by the columns in which any of them reaches the threshold, and those in `always`.
 // Source: Dettmers et al., arXiv 2208.07339, section 3.2.
 struct OutlierSplit {
-  std::vector<int64_t> columns;          // in ascending order
-  std::vector<float> outliers;           // (rows, columns.size())
-  std::shared_ptr<const Int8Rows> rest;  // the rows with zeros in these columns
+  std::vector<int64_t> columns;    // in ascending order
+  std::vector<float> outliers;     // (rows, columns.size())
+  std::shared_ptr<Int8Rows> rest;  // the rows with zeros in these columns
 };
 OutlierSplit split_outliers(const float* x, int64_t rows, int64_t k, const InputRule& rule,
                             const std::vector<int64_t>& always);

@@ -86,8 +86,10 @@ double Measurement::divergence_of(const std::vector<float>& h, const std::vector
     int64_t count = std::min(kHeadRows, rows - r);
     p.resize(static_cast<size_t>(count * vocab));
     q.resize(p.size());
-    head_.run(truth.data() + r * config_.hidden, count, p.data());
-    head.run(h.data() + r * config_.hidden, count, q.data());
+    LinearInput true_states(truth.data() + r * config_.hidden, count, config_.hidden);
+    LinearInput states(h.data() + r * config_.hidden, count, config_.hidden);
+    head_.run(true_states, p.data());
+    head.run(states, q.data());
     parallel_for(count, [&](int64_t i) {
       const float *pi = p.data() + i * vocab, *qi = q.data() + i * vocab;
       kl[static_cast<size_t>(i)] =

@@ -166,6 +166,7 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
   TextOut text(model.tokenizer.get(), options.stop, sink);
   NB_OK(text.begin(prompt));
   Sampler sampler(options.sampling);
+  Flow flow;
   std::vector<int32_t> history(prompt.begin(), prompt.end());
   out.finish = options.max_tokens > room ? Finish::kContext : Finish::kLength;
   for (int64_t n = 0; n < budget; ++n) {
@@ -196,7 +197,7 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
       continue;
     }
     Slice slice{&*known.cache, position++, 1};
-    model.decoder.forward({&id, 1}, {&slice, 1}, Decoder::Rows::kLast, logits);
+    model.decoder.forward({&id, 1}, {&slice, 1}, Decoder::Rows::kLast, flow, logits);
   }
   NB_OK(text.finish());
   if (text.stopped()) out.finish = Finish::kStop;

@@ -38,7 +38,8 @@ struct BackwardPass {
   static void run(const std::vector<LinearGradient>& linears, int64_t count,
                   std::vector<float>& dx) {
     dx.resize(static_cast<size_t>(count * linears[0].k));
-    std::vector<Pieces> jobs = {input_gradient(linears, count, dx.data())};
+    std::vector<Pieces> jobs;
+    jobs.push_back(input_gradient(linears, count, dx.data()));
     for (const LinearGradient& l : linears) jobs.push_back(weight_gradient(l, count));
     run_pieces(jobs);
   }

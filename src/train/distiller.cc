@@ -87,7 +87,11 @@ double Distiller::pass(std::span<const Ids* const> windows, double weight, bool 
   std::ranges::transform(windows, ids.begin(), [](const Ids* w) { return std::span(*w); });
   WindowBatch batch(*teacher_, ids);
   auto rows = static_cast<int64_t>(batch.ids.size());
-  teacher_->final_states(batch.ids, batch.slices, Decoder::Rows::kAll, answers_);
+  {
+    Flow taught;
+    teacher_->final_states(batch.ids, batch.slices, Decoder::Rows::kAll, taught);
+    answers_ = std::move(taught.h);
+  }
 
   tapes_.resize(blocks_.size());
   flow_.slices = batch.slices;
