@@ -1,7 +1,6 @@
 // Prefill on tiles: a block's products come out of the tile unit as sums of 32 columns, 16 x 16 of
-// them in an instruction; AVX-512 gives them the block's multiplier and the group's scale. So that
-// both work at once, the tiles of one batch of blocks are multiplied between the rows of the batch
-// before.
+// them in an instruction; AVX-512 gives them the block's multiplier and the group's scale, a batch
+// of blocks at a time, while L1 gets the activations of the next.
 #pragma once
 
 #include "kernels/x86/gemm.h"
@@ -11,11 +10,9 @@ namespace {
 
 constexpr int64_t kTileRows = 16;  // activation rows of a tile
 constexpr int64_t kTileBytes = kTileRows * kBlockCols;
-constexpr int64_t kBatch = kSegmentBlocks;        // blocks, the longest segment
+constexpr int64_t kBatch = 2 * kSegmentBlocks;    // blocks
 constexpr int64_t kSums = 2 * kTileRows * kRows;  // of a block: (halves, kTileRows, kRows)
 constexpr int64_t kBatchSums = kBatch * kSums;
-constexpr int64_t kRowsOfBlock =
-    kTileRows / kBatch;  // added while a block of the next batch is multiplied
 
 // Tiles 0 to 3 hold sums: of an even block with the first and the second panel, of an odd one. 4
 // and 5 hold activations of either, 6 and 7 weights of the two panels.
@@ -69,14 +66,17 @@ class Tiles {
   Tiles& operator=(const Tiles&) = delete;
 };
 
-// The products of a block with one panel. w: unpacked, (8, halves, kVectorBytes), from this half
-// on.
-template <bool kOdd, int kHalf>
-NIBBLE_INLINE void multiply_half(const uint8_t* w) {
-  constexpr int kTo = 2 * kOdd + kHalf;
-  zero_tile<kTo>();
-  load_tile<6 + kHalf>(w + kHalf * kVectorBytes, 2 * kVectorBytes);
-  multiply_tiles<kTo, 4 + kOdd, 6 + kHalf>();
+// The products of a block with both panels. a: (kTileRows, 32); w: unpacked, (8, halves,
+// kVectorBytes).
+template <int kOdd>
+NIBBLE_INLINE void multiply_block(const int8_t* a, const uint8_t* w) {
+  load_tile<4 + kOdd>(a, kBlockCols);
+  load_tile<6>(w, 2 * kVectorBytes);
+  load_tile<7>(w + kVectorBytes, 2 * kVectorBytes);
+  zero_tile<2 * kOdd>();
+  zero_tile<2 * kOdd + 1>();
+  multiply_tiles<2 * kOdd, 4 + kOdd, 6>();
+  multiply_tiles<2 * kOdd + 1, 4 + kOdd, 7>();
 }
 
 // What is taken from every code, so that the sums of 32 products of up to four bits fit 16 bits.
@@ -104,51 +104,35 @@ void unpack_signed(const uint8_t* codes, int64_t block_bytes, int64_t blocks, in
   }
 }
 
-// Where a batch lies: the rows of a tile from `row` on, blocks [block, block + blocks) of a strip,
-// segments from `segment` on.
-struct Batch {
-  int64_t row = 0, block = 0, blocks = 0, segment = 0;
-};
-
-// The next block whose products are to be made: of a tile's rows one after another, then of the
-// next tile's.
-struct Coming {
-  const int8_t* a = nullptr;   // (kTileRows, 32)
-  const uint8_t* w = nullptr;  // unpacked, (8, halves, kVectorBytes)
-  int64_t block = 0, left = 0;
-
-  NIBBLE_METHOD void advance(const Product& p, const Strip& s) {
-    --left;
-    a += kTileBytes;
-    w += kBlockBytes;
-    if (++block < s.blocks) return;
-    block = 0;
-    w = s.codes;
-    a += (p.w.blocks - s.blocks) * kTileBytes;
-  }
-};
+// A block's sums times its multiplier. Where they fit 16 bits, the upper half of a lane is its
+// sign, and meets the zero above the multiplier.
+template <bool kWide>
+NIBBLE_INLINE Vector times(Vector sums, Vector m) {
+  return kWide ? multiply(sums, m) : _mm512_madd_epi16(sums, m);
+}
+template <bool kWide>
+NIBBLE_INLINE Vector add_times(Vector d, Vector sums, Vector m) {
+  return kWide ? add(d, multiply(sums, m)) : _mm512_dpwssd_epi32(d, sums, m);
+}
 
 // One activation row's part of a batch, added to its sums: (halves, kRows). kWide: a block's sums
 // may take more than 16 bits. kBlocks: of a segment, kWhole: and of every one in the batch.
 template <bool kWide, bool kZeros, int kBlocks, bool kWhole>
-NIBBLE_INLINE void add_row(const Strip& s, const Batch& batch, const int32_t* d,
+NIBBLE_INLINE void add_row(const Strip& s, int64_t segment, int64_t blocks, const int32_t* d,
                            const int32_t* multipliers, const int32_t* term, int64_t width,
                            float* sums) {
   Floats acc0 = load_floats(sums), acc1 = load_floats(sums + kRows);
-  const float* scales = s.scales + 2 * batch.segment * kRows;
-  [[maybe_unused]] const int32_t* zeros = s.zeros + 2 * batch.segment * kRows;
-  auto add_segment = [&](int64_t blocks) __attribute__((always_inline)) {
-    Vector d0 = Vector{}, d1 = Vector{};
+  const float* scales = s.scales + 2 * segment * kRows;
+  [[maybe_unused]] const int32_t* zeros = s.zeros + 2 * segment * kRows;
+  auto add_segment = [&](int64_t count) __attribute__((always_inline)) {
+    Vector m = all(*multipliers++);
+    Vector d0 = times<kWide>(load(d), m), d1 = times<kWide>(load(d + kTileRows * kRows), m);
+    d += kSums;
     NIBBLE_UNROLL
-    for (int64_t b = 0; b < blocks; ++b, d += kSums) {
-      Vector m = all(*multipliers++), p0 = load(d), p1 = load(d + kTileRows * kRows);
-      if constexpr (kWide) {
-        d0 = add(d0, multiply(p0, m));
-        d1 = add(d1, multiply(p1, m));
-      } else {  // the upper half of a lane is its sign, and meets the zero above the multiplier
-        d0 = _mm512_dpwssd_epi32(d0, p0, m);
-        d1 = _mm512_dpwssd_epi32(d1, p1, m);
-      }
+    for (int64_t b = 1; b < count; ++b, d += kSums) {
+      m = all(*multipliers++);
+      d0 = add_times<kWide>(d0, load(d), m);
+      d1 = add_times<kWide>(d1, load(d + kTileRows * kRows), m);
     }
     if constexpr (kZeros) {
       Vector t = all(*term);
@@ -165,97 +149,65 @@ NIBBLE_INLINE void add_row(const Strip& s, const Batch& batch, const int32_t* d,
     NIBBLE_UNROLL
     for (int i = 0; i < kBatch / kBlocks; ++i) add_segment(kBlocks);
   } else {
-    for (int64_t left = batch.blocks; left > 0; left -= kBlocks)
+    for (int64_t left = blocks; left > 0; left -= kBlocks)
       add_segment(left < kBlocks ? left : kBlocks);
   }
   store_floats(sums, acc0);
   store_floats(sums + kRows, acc1);
 }
 
+// Products of blocks with both panels. a: (blocks, kTileRows, 32); w: unpacked; d: (blocks, halves,
+// kTileRows, kRows). A product is there 52 cycles on, so four are under way before one is stored.
+void multiply_batch(const int8_t* a, const uint8_t* w, int64_t blocks, int32_t* d) {
+  constexpr int64_t kHalf = kTileRows * kRows;
+  int64_t b = 0;
+  for (; b + 2 <= blocks; b += 2, a += 2 * kTileBytes, w += 2 * kBlockBytes, d += 2 * kSums) {
+    multiply_block<0>(a, w);
+    multiply_block<1>(a + kTileBytes, w + kBlockBytes);
+    store_tile<0>(d, kVectorBytes);
+    store_tile<1>(d + kHalf, kVectorBytes);
+    store_tile<2>(d + kSums, kVectorBytes);
+    store_tile<3>(d + kSums + kHalf, kVectorBytes);
+  }
+  if (b == blocks) return;
+  multiply_block<0>(a, w);
+  store_tile<0>(d, kVectorBytes);
+  store_tile<1>(d + kHalf, kVectorBytes);
+}
+
 // Activation rows [begin, end) times a strip that begins at `segment`. sums: (rows, halves, kRows).
-// buffer: two batches' sums. Tiles of the next batch are multiplied while a batch is added.
+// buffer: a batch's sums.
 template <bool kWide, bool kZeros, int kBlocks>
 void multiply_rows(const Product& p, const Strip& s, int64_t segment, int64_t begin, int64_t end,
                    float* sums, int32_t* buffer) {
-  constexpr int64_t kSegments = kBatch / kBlocks, kBatchBlocks = kSegments * kBlocks;
+  constexpr int64_t kBatchBlocks = kBatch / kBlocks * kBlocks;
   const int64_t first_block = segment * kBlocks;
-  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
-  Coming one, two{p.tiles + begin * p.w.blocks * kBlockCols + first_block * kTileBytes, s.codes, 0,
-                  tiles * s.blocks};
-  auto multiply_first_half = [&]<bool kOdd>() __attribute__((always_inline)) {
-    if (two.left > 0) {
-      load_tile<4 + kOdd>(two.a, kBlockCols);
-      multiply_half<kOdd, 0>(two.w);
+  for (int64_t tile = begin; tile < end; tile += kTileRows) {
+    const int8_t* a = p.tiles + tile * p.w.blocks * kBlockCols + first_block * kTileBytes;
+    const int64_t tile_end = tile + kTileRows < end ? tile + kTileRows : end;
+    for (int64_t block = 0; block < s.blocks; block += kBatchBlocks) {
+      const int64_t left = s.blocks - block, blocks = left < kBatchBlocks ? left : kBatchBlocks;
+      const int64_t in_strip = block / kBlocks;  // segments
+      multiply_batch(a + block * kTileBytes, s.codes + block * kBlockBytes, blocks, buffer);
+      const int8_t* next = a + (block + blocks < s.blocks ? (block + blocks) * kTileBytes
+                                                          : kTileRows * p.w.blocks * kBlockCols);
+      for (int64_t row = tile; row < tile_end; ++row, next += kBatch * kBlockCols) {
+        for (int64_t line = 0; line < kBatch * kBlockCols; line += 64) prefetch_l1(next + line);
+        const int64_t group = row / kRowGroup * kRowGroup;
+        const int64_t width = p.m - group < kRowGroup ? p.m - group : kRowGroup;
+        const int32_t* d = buffer + (row - tile) * kRows;
+        const int32_t* multipliers = p.multipliers + row * p.w.blocks + first_block + block;
+        const int32_t* term =
+            p.term + group * p.segments + (segment + in_strip) * width + row - group;
+        float* to = sums + (row - begin) * 2 * kRows;
+        if (blocks == kBatchBlocks)
+          add_row<kWide, kZeros, kBlocks, true>(s, in_strip, blocks, d, multipliers, term, width,
+                                                to);
+        else
+          add_row<kWide, kZeros, kBlocks, false>(s, in_strip, blocks, d, multipliers, term, width,
+                                                 to);
+      }
     }
-    one = two;
-    two.advance(p, s);
-  };
-  auto multiply_second_half = [&]<bool kOdd>() __attribute__((always_inline)) {
-    if (one.left > 0) multiply_half<kOdd, 1>(one.w);
-  };
-  // A product takes the tile unit 16 cycles and is there 52 cycles on, so three are under way while
-  // the fourth is stored. `row` is other work for between: few instructions at a time, because one
-  // of tiles fills the reorder buffer with dozens.
-  auto store = [&]<bool kOdd>(int32_t* d, auto row) __attribute__((always_inline)) {
-    store_tile<2 * kOdd>(d, kVectorBytes);
-    row(0);
-    multiply_second_half.template operator()<!kOdd>();
-    row(1);
-    store_tile<2 * kOdd + 1>(d + kTileRows * kRows, kVectorBytes);
-    row(2);
-    multiply_first_half.template operator()<kOdd>();
-    row(3);
-  };
-  bool odd = false;
-  auto store_and_go_on = [&](int32_t* d, auto row) __attribute__((always_inline)) {
-    if (odd)
-      store.template operator()<true>(d, row);
-    else
-      store.template operator()<false>(d, row);
-    odd = !odd;
-  };
-  auto add_row_of = [&](const Batch& batch, int64_t in_tile, const int32_t* d) {
-    int64_t in = batch.row + in_tile, group = in / kRowGroup * kRowGroup;
-    if (in >= end) return;
-    int64_t width = p.m - group < kRowGroup ? p.m - group : kRowGroup;
-    const int32_t* multipliers = p.multipliers + in * p.w.blocks + first_block + batch.block;
-    const int32_t* term =
-        p.term + group * p.segments + (segment + batch.segment) * width + in - group;
-    d += in_tile * kRows;
-    float* to = sums + (in - begin) * 2 * kRows;
-    if (batch.blocks == kBatchBlocks)
-      add_row<kWide, kZeros, kBlocks, true>(s, batch, d, multipliers, term, width, to);
-    else
-      add_row<kWide, kZeros, kBlocks, false>(s, batch, d, multipliers, term, width, to);
-  };
-  auto batch_at = [&](int64_t row, int64_t block) {
-    if (block >= s.blocks) {
-      block = 0;
-      row += kTileRows;
-    }
-    if (row >= end) return Batch{};
-    int64_t left = s.blocks - block;
-    return Batch{row, block, left < kBatchBlocks ? left : kBatchBlocks, block / kBlocks};
-  };
-  multiply_first_half.template operator()<false>();
-  multiply_second_half.template operator()<false>();
-  multiply_first_half.template operator()<true>();
-  Batch now = batch_at(begin, 0);
-  for (int64_t b = 0; b < now.blocks; ++b) store_and_go_on(buffer + b * kSums, [](int) {});
-  for (int64_t turn = 0; now.blocks > 0; turn ^= 1) {
-    const int32_t* d = buffer + turn * kBatchSums;
-    int32_t* next_d = buffer + (turn ^ 1) * kBatchSums;
-    Batch next = batch_at(now.row, now.block + kBatchBlocks);
-#pragma GCC unroll 1
-    for (int64_t b = 0; b < kBatch; ++b) {
-      auto row = [&](int r)
-                     __attribute__((always_inline)) { add_row_of(now, b * kRowsOfBlock + r, d); };
-      if (b < next.blocks)
-        store_and_go_on(next_d + b * kSums, row);
-      else
-        for (int r = 0; r < kRowsOfBlock; ++r) row(r);
-    }
-    now = next;
   }
 }
 
@@ -335,7 +287,7 @@ void tile_gemm(const Product& p, int64_t first, int64_t last, uint8_t* scratch) 
   }
 }
 
-int64_t tile_gemm_scratch(const Product& p) { return gemm_scratch_for(p) + 2 * kBatchSums * 4; }
+int64_t tile_gemm_scratch(const Product& p) { return gemm_scratch_for(p) + kBatchSums * 4; }
 
 // KernelTable::multiply_registers: products of whole tiles, 64 columns deep.
 int64_t multiply_registers_as_tiles(int64_t rounds) {
