@@ -8,6 +8,7 @@ from folders import Folder, read_safetensors, write_safetensors
 from nibble import ROOT, SHARED, TALES, needs_shared, refused, run, run_json, start
 from onnx_files import OnnxFolder
 from test_export import MODULES, export, made  # noqa: F401 (made is a fixture)
+from test_onnx import divergence, logits_of_nibble
 from tflite_files import TfliteFile
 
 TEXT = ["--eval", TALES / "held_out.txt", "--tokens", 2000]
@@ -90,9 +91,17 @@ def test_the_loss_of_a_quantized_embedding(tmp_path):
     assert abs(seen["round_trip"]["kl_added"]) < .1 * seen["loss"]["kl_mean"]
 
 
-def test_what_nibble_cannot_run_stays_unknown(made, tmp_path):  # noqa: F811
-    seen, _ = export(made("w8"), "tflite:uint8", tmp_path, *TEXT, "--calibration", TALES / "calibration.txt", "--windows", 2)
-    assert "rounds what linears give" in seen["loss"]["unknown"] and "kl_added" not in seen["round_trip"]
+@pytest.mark.parametrize("flavour", ["int8", "uint8"])
+def test_the_loss_between_integers(made, tmp_path, flavour):  # noqa: F811
+    """What linears take and give is rounded to the file's 8 bits, as another evaluation of the file has it."""
+    text = tmp_path / "text.txt"
+    text.write_text((TALES / "held_out.txt").read_text()[:400])
+    seen, out = export(made("w8"), f"tflite:{flavour}", tmp_path, "--eval", text, "--against", TALES, "--context", 64,
+                       "--prefill", 64, "--calibration", TALES / "calibration.txt", "--windows", 2, "--tokens", 64)
+    ids = run_json("tokenize", TALES, "--file", text)["ids"][:64]
+    kl = divergence(logits_of_nibble(TALES, tmp_path, ids=ids)[:-1], TfliteFile(out / "model.tflite").logits(ids)[0][:-1])
+    assert seen["loss"]["kl_mean"] == pytest.approx(kl, rel=.02)
+    assert ("kl_added" in seen["round_trip"]) == (flavour == "uint8")
 
 
 def test_unmeasured_it_says_so(made, tmp_path):  # noqa: F811

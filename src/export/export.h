@@ -50,11 +50,10 @@ struct ExportPlan {
   std::any draft{};  // of plan() for write(), where the format makes one
 };
 
-// How a target treats a linear's inputs, as far as our own kernels can do the same.
+// How a target treats a linear's inputs, and our own kernels with it.
 struct TargetArithmetic {
   Activations activations = Activations::kFloat;
   const char* what = "float inputs";
-  const char* beyond = nullptr;  // what the target does and our kernels cannot; nothing is measured
 };
 
 // Which ranges of activations a flavour fixes: those of what enters linears, as scales that the

@@ -1,5 +1,7 @@
 #include "export/exported_weights.h"
 
+#include <set>
+
 #include "base/checked.h"
 #include "base/threads.h"
 #include "export/onnx/matrices.h"
@@ -70,6 +72,7 @@ class ReadBack {
       sums_.add(m.module, m.n, m.k, source, MatrixComparison::Rows(rows));
     source.release();
     stored->release();
+    if (stored->grids()) between_integers_.insert(m.module);
     if (m.in_block) {
       linear_bytes_ += stored->bytes();
       linear_weights_ += m.n * m.k;
@@ -88,13 +91,17 @@ class ReadBack {
   }
   Status bias(const LinearSpec& spec) {
     std::vector<float> values = NB_TRY(model_.bias(spec));
-    return values.empty() ? Status{} : vector(spec.module + kBias, values);
+    if (values.empty()) return {};
+    std::vector<float> stored = NB_TRY(written_.vector(spec.module + kBias));
+    sums_.add_vector(values, stored, /*runs_as_written=*/between_integers_.contains(spec.module));
+    return {};
   }
 
   const Weights& model_;
   const DecoderConfig& c_;
   const ExportedWeights& written_;
   MatrixComparison sums_;
+  std::set<std::string> between_integers_;  // modules
   int64_t linear_bytes_ = 0, linear_weights_ = 0;
 };
 
@@ -116,6 +123,14 @@ class ExportedForm : public WeightFormat {
   }
   bool keeps_float_inputs(const Checkpoint&, const std::string& module) const override {
     return !matrices_.at(module)->rounds_inputs();
+  }
+  std::optional<LinearGrids> grids(const Checkpoint&, const std::string& module) const override {
+    return matrices_.at(module)->grids();
+  }
+  Result<std::optional<std::vector<float>>> bias(const Checkpoint& c,
+                                                 const std::string& module) const override {
+    if (!grids(c, module)) return std::nullopt;
+    return NB_TRY(written_->vector(module + kBias));
   }
   // The file was opened against the model's shapes.
   Status check(const Checkpoint&, const std::string&, int64_t, int64_t) const override {

@@ -23,6 +23,8 @@ class ExportedMatrix {
   virtual void integers(int64_t first, int64_t count, uint8_t* codes, Grid* grids) const = 0;
   // Whether the file's operator multiplies by inputs rounded to int8.
   virtual bool rounds_inputs() const = 0;
+  // Of an operator between integers: theirs.
+  virtual std::optional<LinearGrids> grids() const { return {}; }
   // Gives mapped pages back.
   virtual void release() const = 0;
 };
@@ -45,7 +47,8 @@ class ExportedWeights {
 Result<RoundTrip> compare_exported(const Weights& model, const ExportedWeights& written);
 
 // The model with all matrices of the file in place of its own, norms and biases as the model has
-// them. Keeps `written` and what that keeps.
+// them, but for biases of operators between integers, which are the file's. Keeps `written` and
+// what that keeps.
 Result<Weights> exported_model(const Weights& model,
                                std::shared_ptr<const ExportedWeights> written);
 

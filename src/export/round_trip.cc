@@ -154,9 +154,12 @@ void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, cons
   }
 }
 
-void MatrixComparison::add_vector(std::span<const float> source, std::span<const float> written) {
+void MatrixComparison::add_vector(std::span<const float> source, std::span<const float> written,
+                                  bool runs_as_written) {
+  bool equal = std::ranges::equal(source, written);
   ++out_.vectors;
-  out_.exact_vectors += std::ranges::equal(source, written);
+  out_.exact_vectors += equal;
+  out_.foreign_vectors += !equal && !runs_as_written;
 }
 
 void MatrixComparison::add_equal(int64_t n, int64_t k, Row source) {

@@ -20,7 +20,8 @@ struct RoundTrip {
   std::string worst;    // the module with the largest error of its own; empty where all are exact
   int64_t vectors = 0;  // norms and biases
   int64_t exact_vectors = 0;
-  SizeReport size;  // of what was written; parameters are the source's
+  int64_t foreign_vectors = 0;  // the rest, but for those that exported_model() takes from the file
+  SizeReport size;              // of what was written; parameters are the source's
   // KL to the float model, beyond that of a quantized source with the same inputs; where measured.
   std::optional<double> kl_added;
 
@@ -45,7 +46,9 @@ class MatrixComparison {
   void add(const std::string& module, int64_t n, int64_t k, const Row& source, const Rows& written);
   // One that is known to be equal.
   void add_equal(int64_t n, int64_t k, Row source);
-  void add_vector(std::span<const float> source, std::span<const float> written);
+  // runs_as_written: exported_model() has the written one.
+  void add_vector(std::span<const float> source, std::span<const float> written,
+                  bool runs_as_written = false);
   RoundTrip finish() const;
 
  private:

@@ -174,6 +174,8 @@ class IntegerLinear final : public Linear {
 }  // namespace
 
 struct RoundedRows {
+  RoundedRows(std::vector<float> values, int64_t rows, int64_t k)
+      : x(std::move(values)), input(x.data(), rows, k) {}
   std::vector<float> x;
   LinearInput input;
 };
@@ -189,6 +191,7 @@ LinearInput& LinearInput::set(const float* rows_at, int64_t count, int64_t width
   int8_.forget();
   split_.forget();
   rounded_.forget();
+  on_grid_.forget();
   bf16_parts_.forget();
   return *this;
 }
@@ -218,11 +221,19 @@ const OutlierSplit& LinearInput::split(const InputRule& rule, const std::vector<
 
 LinearInput& LinearInput::rounded(const InputRule& rule, int64_t block) {
   auto make = [&](std::shared_ptr<RoundedRows>& value) {
-    std::vector<float> values = round_rows(x, rows, k, rule, block);
-    LinearInput input(values.data(), rows, k);
-    value = std::make_shared<RoundedRows>(std::move(values), std::move(input));
+    value = std::make_shared<RoundedRows>(round_rows(x, rows, k, rule, block), rows, k);
   };
   return rounded_.get({rule, block}, make)->input;
+}
+
+LinearInput& LinearInput::on_grid(const Grid& grid) {
+  auto make = [&](std::shared_ptr<RoundedRows>& value) {
+    std::vector<float> values(static_cast<size_t>(rows * k));
+    parallel_for(rows,
+                 [&](int64_t r) { round_to_grid(x + r * k, k, grid, values.data() + r * k); });
+    value = std::make_shared<RoundedRows>(std::move(values), rows, k);
+  };
+  return on_grid_.get({grid.scale, grid.zero}, make)->input;
 }
 
 std::unique_ptr<Linear> make_float_linear(TensorView w, std::vector<float> bias) {

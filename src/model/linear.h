@@ -7,6 +7,7 @@
 #include "base/memo.h"
 #include "kernels/packed_store.h"
 #include "model/input_rules.h"
+#include "tensor/linear_grids.h"
 #include "tensor/quantized.h"
 #include "tensor/row_source.h"
 #include "tensor/view.h"
@@ -36,6 +37,8 @@ class LinearInput {
   const OutlierSplit& split(const InputRule& rule, const std::vector<int64_t>& always);
   // These rows with the rule's int8 values as floats (rounded_linear.h).
   LinearInput& rounded(const InputRule& rule, int64_t block);
+  // These rows rounded to the values of a grid of 8 bits (rounded_linear.h).
+  LinearInput& on_grid(const Grid& grid);
   // These rows cut for Bf16Products; k is a multiple of kBf16Columns.
   const std::vector<uint16_t>& bf16_parts(const Bf16Products& products);
   const float* x = nullptr;  // (rows, k)
@@ -45,6 +48,7 @@ class LinearInput {
   Memo<InputRule, std::shared_ptr<Int8Rows>> int8_;
   Memo<std::pair<InputRule, std::vector<int64_t>>, std::shared_ptr<const OutlierSplit>> split_;
   Memo<std::pair<InputRule, int64_t>, std::shared_ptr<RoundedRows>> rounded_;
+  Memo<std::pair<float, int>, std::shared_ptr<RoundedRows>> on_grid_;  // by scale and zero point
   Memo<const Bf16Products*, std::vector<uint16_t>> bf16_parts_;
 };
 

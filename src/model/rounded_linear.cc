@@ -42,7 +42,41 @@ class RoundedLinear final : public Linear {
   int64_t block_;
 };
 
+class GridLinear final : public Linear {
+ public:
+  GridLinear(std::unique_ptr<Linear> linear, const LinearGrids& grids)
+      : linear_(std::move(linear)), grids_(grids) {}
+  int64_t rows() const override { return linear_->rows(); }
+  int64_t cols() const override { return linear_->cols(); }
+  Arithmetic arithmetic() const override { return Arithmetic::kRoundedInput; }
+  int64_t read_bytes() const override { return linear_->read_bytes(); }
+  Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
+    auto round = [=, this, rows = x.rows, next = std::make_shared<Epilogue>(std::move(epilogue))](
+                     int64_t first, int64_t last) {
+      for (int64_t r = 0; r < rows; ++r) {
+        float* at = y + r * ldy + first;
+        round_to_grid(at, last - first, grids_.output, at);
+      }
+      if (*next) (*next)(first, last);
+    };
+    return linear_->pieces(x.on_grid(grids_.input), y, ldy, std::move(round));
+  }
+
+ private:
+  std::unique_ptr<Linear> linear_;
+  LinearGrids grids_;
+};
+
 }  // namespace
+
+void round_to_grid(const float* x, int64_t count, const Grid& grid, float* out) {
+  constexpr float kMostCode = 255;
+  auto zero = static_cast<float>(grid.zero);
+  for (int64_t i = 0; i < count; ++i) {
+    float code = std::nearbyintf(x[i] / grid.scale) + zero;
+    out[i] = ((code > 0 ? code < kMostCode ? code : kMostCode : 0) - zero) * grid.scale;
+  }
+}
 
 std::vector<float> round_rows(const float* x, int64_t rows, int64_t k, const InputRule& rule,
                               int64_t block) {
@@ -59,6 +93,10 @@ std::vector<float> round_rows(const float* x, int64_t rows, int64_t k, const Inp
 std::unique_ptr<Linear> make_rounded_linear(std::unique_ptr<Linear> linear, InputRule rule,
                                             int64_t block) {
   return std::make_unique<RoundedLinear>(std::move(linear), rule, block);
+}
+
+std::unique_ptr<Linear> make_grid_linear(std::unique_ptr<Linear> linear, const LinearGrids& grids) {
+  return std::make_unique<GridLinear>(std::move(linear), grids);
 }
 
 }  // namespace nibble

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -77,6 +78,45 @@ TEST(RoundedLinear, MultipliesWhatWasRounded) {
     }
   EXPECT_EQ(make_decoded_linear(std::make_shared<Ramp>(), {}, {})->arithmetic(),
             Arithmetic::kFloat);
+}
+
+TEST(RoundToGrid, CodesAreBytes) {
+  Grid grid;
+  grid.scale = .5f;
+  grid.zero = 3;
+  std::vector<float> x = {0, .2f, .3f, -.75f, -10, 1000, std::numeric_limits<float>::quiet_NaN()};
+  std::vector<float> out(x.size());
+  round_to_grid(x.data(), static_cast<int64_t>(x.size()), grid, out.data());
+  EXPECT_EQ(out, (std::vector<float>{0, 0, .5f, -1, -1.5f, 126, -1.5f}));
+}
+
+TEST(GridLinear, RoundsWhatEntersAndWhatLeaves) {
+  std::vector<float> x = two_sizes(), y(kRows * kN), bias{1, 2, 3};
+  LinearGrids grids;
+  grids.input.scale = 1 / 128.f;
+  grids.input.zero = 128;
+  grids.output.scale = 20;
+  grids.output.zero = 100;
+  auto linear = make_grid_linear(make_decoded_linear(std::make_shared<Ramp>(), bias, {}), grids);
+  ASSERT_EQ(linear->arithmetic(), Arithmetic::kRoundedInput);
+  LinearInput in(x.data(), kRows, kK);
+  int64_t seen = 0;
+  linear->run(in, y.data(), kN, [&](int64_t first, int64_t last) {
+    seen += last - first;
+    for (int64_t i = first; i < last; ++i)  // rounded before what follows sees it
+      EXPECT_EQ(std::fmod(y[static_cast<size_t>(i)], 20.f), 0.f);
+  });
+  EXPECT_EQ(seen, kN);
+  for (int64_t r = 0; r < kRows; ++r)
+    for (int64_t i = 0; i < kN; ++i) {
+      double sum = bias[static_cast<size_t>(i)];
+      for (int64_t j = 0; j < kK; ++j) {
+        double code = std::nearbyint(x[static_cast<size_t>(r * kK + j)] * 128);
+        sum += std::clamp(code, -128., 127.) / 128 * static_cast<double>(i + j);
+      }
+      EXPECT_EQ(y[static_cast<size_t>(r * kN + i)],
+                std::clamp(std::nearbyint(sum / 20), -100., 155.) * 20);
+    }
 }
 
 }  // namespace

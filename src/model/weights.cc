@@ -293,6 +293,8 @@ Result<std::vector<float>> Weights::bias(const LinearSpec& spec) const {
   if (!spec.bias) return std::vector<float>{};
   // A head that is tied to the embedding has its bias all the same.
   bool tied = spec.module == embedding_module(config_);
+  if (formatted(spec.module))
+    if (auto own = NB_TRY(format_->bias(checkpoint_, spec.module))) return *std::move(own);
   return vector({(tied ? head_module(config_) : spec.module) + ".bias", spec.n});
 }
 
@@ -305,6 +307,11 @@ Result<QuantizedMatrix> Weights::quantized(const std::string& module, int64_t n,
 Result<std::unique_ptr<Linear>> Weights::linear(const LinearSpec& spec, Activations mode,
                                                 PackedStore* store) const {
   std::vector<float> b = NB_TRY(bias(spec));
+  if (mode == Activations::kInt8Static && formatted(spec.module))
+    if (auto grids = format_->grids(checkpoint_, spec.module))
+      return make_grid_linear(
+          make_dequantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b)),
+          *grids);
   if (scheme_of(spec.module))
     return make_quantized_linear(NB_TRY(quantized(spec.module, spec.n, spec.k)), std::move(b),
                                  NB_TRY(input_rule(spec.module, mode)), store,

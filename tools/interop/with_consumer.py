@@ -13,8 +13,9 @@ from interop.common import TALES, Row
 KINDS = [("w4g128", "onnx"), ("w4g128", "onnx:dq"), ("w4g128", "onnx:nbits-int8"),
          ("w8 --input-ranges minmax", "onnx:int8-qdq"), ("w4g128", "openvino"), ("w4g128", "ort-genai"),
          ("w4g128", "ort-genai:dq"), ("w4g128", "torchscript"),
-         ("w8", "tflite"), ("w4g128", "gptq"), ("w4g128-asym", "awq"), ("w4g128", "compressed-tensors"),
+         ("w8", "tflite"), ("w8", "tflite:int8"), ("w8", "tflite:uint8"), ("w4g128", "gptq"), ("w4g128-asym", "awq"), ("w4g128", "compressed-tensors"),
          ("w4g128", "bitsandbytes:nf4"), ("w8", "bitsandbytes:int8")]
+BETWEEN_INTEGERS = ["tflite:int8", "tflite:uint8"]
 RATIO = 1.05  # issue 7
 
 
@@ -22,7 +23,8 @@ def one(scheme, target):
     name = f"{target} {scheme}: KL ratio"
     with tempfile.TemporaryDirectory() as work:
         try:
-            _, out = export(TALES, scheme, target, pathlib.Path(work), "--eval", TALES / "held_out.txt", "--tokens", 4200,
+            ranges = ["--calibration", TALES / "calibration.txt"] if target in BETWEEN_INTEGERS else []
+            _, out = export(TALES, scheme, target, pathlib.Path(work), *ranges, "--eval", TALES / "held_out.txt", "--tokens", 4200,
                             "--against", TALES, "--with-consumer", "--python", sys.executable)
             loss = json.loads((out / "nibble.json").read_text())["loss"]
             theirs, ours = loss["consumer"], loss["kl_mean"]

@@ -1,6 +1,7 @@
 #include "export/tflite/read_back.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/checked.h"
@@ -12,6 +13,41 @@ namespace nibble {
 namespace {
 
 constexpr int kMiddle = 128;  // of a byte: the code of 0
+
+using Tensor = TfliteFile::Tensor;
+
+// Of activations. Signed codes are 128 less.
+Result<Grid> grid_of(const Tensor& tensor, const std::string& where) {
+  const TfliteTensor& t = tensor.shown;
+  bool bytes = t.type == TfliteType::kInt8 || t.type == TfliteType::kUint8;
+  Grid out;
+  if (!bytes || t.grid.scales.size() != 1 || t.grid.zeros.size() != 1)
+    return fail("{}: {} should be integers of 8 bits, with one scale and one zero point", where,
+                in_quotes(t.name));
+  out.scale = t.grid.scales[0];
+  int64_t zero = t.grid.zeros[0] + (t.type == TfliteType::kInt8 ? kMiddle : 0);
+  if (!(out.scale > 0 && std::isfinite(out.scale)) || zero < 0 || zero >= 2 * kMiddle)
+    return fail("{}: {} has scale {} and zero point {}, should be above 0 and one of its codes",
+                where, in_quotes(t.name), out.scale, t.grid.zeros[0]);
+  out.zero = static_cast<int>(zero);
+  return out;
+}
+
+// Between which the fully connected operator of this weight multiplies; none where it takes floats.
+Result<std::optional<LinearGrids>> grids_of(const TfliteFile& file, const Tensor& weight) {
+  const TfliteFile::Subgraph& graph = file.subgraphs()[0];
+  auto index = static_cast<int32_t>(&weight - graph.tensors.data());
+  for (const TfliteFile::Operation& op : graph.operations) {
+    bool full = op.code == static_cast<int32_t>(TfliteOp::kFullyConnected);
+    if (!full || op.inputs.size() < 2 || op.inputs[1] != index) continue;
+    if (op.inputs[0] < 0 || op.outputs.empty()) break;
+    const Tensor& x = graph.tensors[static_cast<size_t>(op.inputs[0])];
+    const Tensor& y = graph.tensors[static_cast<size_t>(op.outputs[0])];
+    if (x.shown.type == TfliteType::kFloat32) break;
+    return LinearGrids{NB_TRY(grid_of(x, file.path())), NB_TRY(grid_of(y, file.path()))};
+  }
+  return std::nullopt;
+}
 
 // Symmetric integers (n, k) of a fully connected operator.
 class IntegerMatrix : public ExportedMatrix {
@@ -25,7 +61,7 @@ class IntegerMatrix : public ExportedMatrix {
     bool fits = (bytes || t.type == TfliteType::kInt4) && t.dims == std::vector{m.n, m.k};
     if (t.grid.block > 0) {
       const auto& tensors = file.subgraphs()[0].tensors;
-      const TfliteFile::Tensor& scales = tensors[static_cast<size_t>(t.grid.block_scales)];
+      const Tensor& scales = tensors[static_cast<size_t>(t.grid.block_scales)];
       out->group_ = t.grid.block;
       fits &= m.k % out->group_ == 0 && scales.shown.type == TfliteType::kFloat16 &&
               scales.bytes.size() == static_cast<size_t>(2 * m.n * (m.k / out->group_));
@@ -42,6 +78,7 @@ class IntegerMatrix : public ExportedMatrix {
               std::ranges::all_of(t.grid.zeros, [=](int64_t z) { return z == middle; });
     }
     if (!fits) return fail("{}: has other shapes, types or scales than the model", m.module);
+    out->grids_ = NB_TRY(grids_of(file, *out->codes_));
     return out;
   }
 
@@ -54,6 +91,7 @@ class IntegerMatrix : public ExportedMatrix {
   }
   bool equals(const RowReader&) const override { return false; }
   bool rounds_inputs() const override { return true; }
+  std::optional<LinearGrids> grids() const override { return grids_; }
   void release() const override { file_.release(*codes_); }
 
   std::optional<Scheme> scheme() const override {
@@ -96,7 +134,8 @@ class IntegerMatrix : public ExportedMatrix {
   }
 
   const TfliteFile& file_;
-  const TfliteFile::Tensor* codes_ = nullptr;
+  const Tensor* codes_ = nullptr;
+  std::optional<LinearGrids> grids_;
   std::vector<float> scales_;  // (n, groups)
   int64_t k_, group_;
 };
@@ -122,14 +161,14 @@ class TfliteWeights : public ExportedWeights {
   Matrix embedding(const ExportMatrix& m) const override { return rows_->embedding(m); }
   Matrix floats(const ExportMatrix& m) const override { return rows_->floats(m); }
   Result<std::vector<float>> vector(const std::string& name) const override {
-    const TfliteFile::Tensor& t = *NB_TRY(file_.constant(name));
+    const Tensor& t = *NB_TRY(file_.constant(name));
     return t.shown.type == TfliteType::kInt32 ? integers(t) : rows_->vector(name);
   }
   int64_t weight_bytes() const override { return rows_->weight_bytes(); }
 
  private:
   // A bias of integers: code x scale.
-  static Result<std::vector<float>> integers(const TfliteFile::Tensor& t) {
+  static Result<std::vector<float>> integers(const Tensor& t) {
     const std::vector<float>& scales = t.shown.grid.scales;
     std::vector<int32_t> codes(t.bytes.size() / sizeof(int32_t));
     std::memcpy(codes.data(), t.bytes.data(), t.bytes.size());

@@ -180,7 +180,7 @@ TargetArithmetic arithmetic(const Weights&, const std::string& flavour) {
   TfliteFlavour kind = flavour_of(flavour);
   if (kind == TfliteFlavour::kF32) return {};
   if (has_fixed_ranges(kind))
-    return {.beyond = "the file rounds what linears give, and nibble runs no such file"};
+    return {Activations::kInt8Static, "what linears take and give rounded to the file's 8 bits"};
   return {Activations::kInt8Token, "inputs rounded to int8, a scale for each token"};
 }
 

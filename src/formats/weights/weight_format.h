@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "formats/checkpoint.h"
+#include "tensor/linear_grids.h"
 #include "tensor/quantized.h"
 #include "tensor/row_source.h"
 
@@ -29,6 +30,15 @@ class WeightFormat {
   // Of a module that it holds: whether what wrote it leaves the module's inputs floats where it
   // rounds others.
   virtual bool keeps_float_inputs(const Checkpoint&, const std::string&) const { return false; }
+  // Of a module that it holds: the integers between which what wrote it multiplies, where their
+  // ranges are fixed; and the bias that is added there, where it is not the checkpoint's.
+  virtual std::optional<LinearGrids> grids(const Checkpoint&, const std::string&) const {
+    return {};
+  }
+  virtual Result<std::optional<std::vector<float>>> bias(const Checkpoint&,
+                                                         const std::string&) const {
+    return std::nullopt;
+  }
   // Of a module that it holds: the scheme where every value is (code - zero) * scale; none where
   // the values lie on another grid, so that only floats() reads it. scale_type may still be open.
   virtual std::optional<Scheme> scheme_of(const Checkpoint& checkpoint,
