@@ -6,6 +6,7 @@
 
 #include "formats/remembered_digest.h"
 #include "model/gguf/source.h"
+#include "model/rounded_linear.h"
 
 namespace nibble {
 
