@@ -55,7 +55,7 @@ class Bench {
       row.read_bytes += decoder_.read_bytes(count) + cache_bytes(cache, at, count);
     }
     row.macs = plan_.prompt * block_macs() + row.passes * head_macs();
-    time(row, [&] { prefill(decoder_, ids, cache, 0, logits_); });
+    time(row, [&] { prefill(decoder_, ids, cache, 0, flow_, logits_); });
     return row;
   }
 
@@ -76,11 +76,10 @@ class Bench {
     std::vector<int32_t> ids = some_ids(batch, decoder_.config().vocab);
     std::vector<Slice> slices;
     for (KvCache& cache : caches) slices.push_back({&cache, 0, 1});
-    Flow flow;
     time(row, [&] {
       for (int64_t t = 0; t < plan_.tokens; ++t) {
         for (Slice& s : slices) s.position = depth + t;
-        decoder_.forward(ids, slices, Decoder::Rows::kLast, flow, logits_);
+        decoder_.forward(ids, slices, Decoder::Rows::kLast, flow_, logits_);
       }
     });
     return row;
@@ -93,7 +92,7 @@ class Bench {
     std::vector<KvCache> caches;
     for (int64_t b = 0; b < batch; ++b) {
       caches.push_back(decoder_.make_cache(depth + plan_.tokens, plan_.cache));
-      prefill(decoder_, ids, caches.back(), 0, logits_);
+      prefill(decoder_, ids, caches.back(), 0, flow_, logits_);
       progress.step(b + 1);
     }
     return caches;
@@ -152,6 +151,7 @@ class Bench {
   const BenchPlan& plan_;
   const LimitMeter& limits_;
   EnergyMeter* energy_;
+  Flow flow_;  // kept from pass to pass, as one who writes text keeps it
   std::vector<float> logits_;
   Clock::time_point looked_;
 };

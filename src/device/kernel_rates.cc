@@ -117,6 +117,7 @@ BlockRates measure_block(const Decoder& decoder) {
   int64_t rows = std::min(kRows, decoder.context()), tokens = std::min(kTokens, decoder.context());
   std::vector<int32_t> ids(static_cast<size_t>(rows), 1);
   std::vector<float> logits;
+  Flow flow;
   KvCache cache = decoder.make_cache(decoder.context());
   BlockRates out;
   auto beside_products = [&](const std::function<void()>& work) {
@@ -135,11 +136,11 @@ BlockRates measure_block(const Decoder& decoder) {
   double few = beside_products([&] {
     for (int64_t t = 0; t < tokens; ++t) {
       Slice slice{&cache, t, 1};
-      decoder.forward({ids.data(), 1}, {&slice, 1}, Decoder::Rows::kLast, logits);
+      decoder.forward({ids.data(), 1}, {&slice, 1}, Decoder::Rows::kLast, flow, logits);
     }
   });
   double a_token = (few + out.decode_seconds) / static_cast<double>(tokens * c.layers);
-  double many = beside_products([&] { prefill(decoder, ids, cache, 0, logits); });
+  double many = beside_products([&] { prefill(decoder, ids, cache, 0, flow, logits); });
   out.decode_seconds = a_token;
   out.values = static_cast<double>(rows * c.layers * c.hidden) / many;
   return out;

@@ -124,13 +124,13 @@ const char* finish_name(Finish finish) {
 }
 
 void prefill(const Decoder& decoder, std::span<const int32_t> ids, KvCache& cache, int64_t position,
-             std::vector<float>& logits) {
+             Flow& flow, std::vector<float>& logits) {
   auto total = static_cast<int64_t>(ids.size());
   for (int64_t at = 0; at < total; at += kPrefillChunk) {
     int64_t count = std::min(kPrefillChunk, total - at);
     Slice slice{&cache, position + at, count};
     decoder.forward(ids.subspan(static_cast<size_t>(at), static_cast<size_t>(count)), {&slice, 1},
-                    Decoder::Rows::kLast, logits);
+                    Decoder::Rows::kLast, flow, logits);
   }
 }
 
@@ -151,13 +151,14 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
   Past& known = past ? *past : once;
   auto interrupted = [&] { return options.interrupt && options.interrupt->load(); };
   std::vector<float> logits;
+  std::optional<Flow> flow(std::in_place);
   for (size_t at = take_up(model, prompt, capacity, options.cache, known); at < prompt.size();) {
     if (interrupted()) {
       out.finish = Finish::kInterrupted;
       return out;
     }
     auto chunk = prompt.subspan(at, std::min<size_t>(kPrefillChunk, prompt.size() - at));
-    prefill(model.decoder, chunk, *known.cache, static_cast<int64_t>(at), logits);
+    prefill(model.decoder, chunk, *known.cache, static_cast<int64_t>(at), *flow, logits);
     known.ids.insert(known.ids.end(), chunk.begin(), chunk.end());
     at += chunk.size();
   }
@@ -166,7 +167,7 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
   TextOut text(model.tokenizer.get(), options.stop, sink);
   NB_OK(text.begin(prompt));
   Sampler sampler(options.sampling);
-  Flow flow;
+  flow.emplace();  // a step needs far less than the prompt did
   std::vector<int32_t> history(prompt.begin(), prompt.end());
   out.finish = options.max_tokens > room ? Finish::kContext : Finish::kLength;
   for (int64_t n = 0; n < budget; ++n) {
@@ -192,12 +193,12 @@ Result<Generation> generate(const TextModel& model, std::span<const int32_t> pro
     known.ids.push_back(id);
     if (position == known.cache->capacity()) {
       known.cache.emplace(model.decoder.make_cache(all, options.cache));
-      prefill(model.decoder, history, *known.cache, 0, logits);
+      prefill(model.decoder, history, *known.cache, 0, *flow, logits);
       ++position;
       continue;
     }
     Slice slice{&*known.cache, position++, 1};
-    model.decoder.forward({&id, 1}, {&slice, 1}, Decoder::Rows::kLast, flow, logits);
+    model.decoder.forward({&id, 1}, {&slice, 1}, Decoder::Rows::kLast, *flow, logits);
   }
   NB_OK(text.finish());
   if (text.stopped()) out.finish = Finish::kStop;

@@ -48,9 +48,10 @@ using TextSink = std::function<void(std::string_view)>;
 // bound the scratch memory.
 inline constexpr int64_t kPrefillChunk = 512;
 
-// Feeds ids, those of the sequence from `position` on, chunk by chunk; logits: (vocab) of the last.
+// Feeds ids, those of the sequence from `position` on, chunk by chunk, all on the way that is
+// `flow`; logits: (vocab) of the last.
 void prefill(const Decoder& decoder, std::span<const int32_t> ids, KvCache& cache, int64_t position,
-             std::vector<float>& logits);
+             Flow& flow, std::vector<float>& logits);
 
 // What a sequence left behind: a prompt that begins with the same ids is not fed again.
 struct Past {
