@@ -5,8 +5,8 @@
 
 namespace nibble {
 
-// Calls of operator new by all threads since the program began. A program that calls this has
-// operator new and delete replaced by ones that count.
+// Calls of operator new by all threads since the program began, 0 under a sanitizer. A program that
+// calls this has operator new and delete replaced by ones that count.
 int64_t allocations_so_far();
 
 }  // namespace nibble
