@@ -217,6 +217,7 @@ def test_bitsandbytes_says_where_its_own_packing_would_stop(model, said, tmp_pat
     for flavour, expected in (("nf4", said), ("int8", 0)):
         seen, _ = export(model, f"bitsandbytes:{flavour}", tmp_path, "--force")
         assert sum("AVX512_BF16" in note for note in seen["notes"]) == expected
+        assert sum("misreads" in note for note in seen["notes"]) == expected
 
 
 def test_the_cards_head_is_yaml(tmp_path):

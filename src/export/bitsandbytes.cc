@@ -95,6 +95,12 @@ Result<ExportPlan> plan(const ExportRequest& request) {
         "On CPUs with AVX512_BF16 bitsandbytes 0.50 packs linears for a kernel that takes outputs "
         "in 32s and inputs in 64s alone, and some here are not: set support_avx512bf16_for_cpu of "
         "its modules to False.");
+  bool whole_blocks =
+      std::ranges::all_of(model.linears, [](const ExportMatrix& m) { return m.k % 64 == 0; });
+  if (out.flavour != kInt8 && !whole_blocks)
+    out.notes.emplace_back(
+        "On CPUs with AVX-512 bitsandbytes 0.50 misreads linears whose inputs are not whole blocks "
+        "of 64, as some here are: what it quantizes itself in such shapes comes back wrong too.");
   return out;
 }
 
