@@ -21,10 +21,11 @@ def misread(width):
 
 
 def by_codes(linear):
-    """The weight that the codes and scales of its state say: levels times absmax, block by block (arXiv 2305.14314)."""
+    """The weight that the codes and scales of its state say: levels times absmax, block by block (arXiv 2305.14314), in the
+    state's type."""
     state, packed = linear.weight.quant_state, linear.weight.data.flatten()
     codes = torch.stack([packed >> 4, packed & 15], 1).flatten().long()
-    return (state.code[codes].view(-1, state.blocksize) * state.absmax[:, None]).view(state.shape).float()
+    return (state.code[codes].view(-1, state.blocksize) * state.absmax[:, None]).view(state.shape).to(state.dtype).float()
 
 
 def logits_by_codes(model, texts, linears):
