@@ -1,6 +1,7 @@
 // Values made from one thing for different keys, each once.
 #pragma once
 
+#include <cstddef>
 #include <deque>
 #include <utility>
 
