@@ -34,11 +34,12 @@ def test_the_loss_of_the_file_itself(made, tmp_path, scheme, target, activations
     assert f"KL {wanted['kl_mean']:.5f}" in card and loss["arithmetic"] in card
 
 
-def test_the_loss_of_a_graph(made, tmp_path):  # noqa: F811
+def test_the_loss_of_a_graph(made, tmp_path, monkeypatch):  # noqa: F811
+    # The file's head is float32; tables with products of their own for bfloat16 sum the source's in another order.
+    monkeypatch.setenv("NIBBLE_KERNELS", "reference")
     seen, out = export(made("w4g128"), "onnx", tmp_path, *TEXT)
     wanted = run_json("eval", made("w4g128"), "--text", TALES / "held_out.txt", "--tokens", 2000)
-    # The file's head is float32: where bfloat16 has products of its own, the order of sums differs.
-    assert seen["loss"]["perplexity"] == pytest.approx(wanted["perplexity"], rel=1e-7) and "kl_mean" not in seen["loss"]
+    assert seen["loss"]["perplexity"] == wanted["perplexity"] and "kl_mean" not in seen["loss"]
     assert seen["loss"]["ran"] == "this file"
 
 

@@ -61,10 +61,14 @@ Result<bool> all_int8_rows(const ExportRequest& request, const Model& model) {
   return true;
 }
 
+bool has_whole_blocks(const Model& model) {
+  return std::ranges::all_of(model.linears, [](const ExportMatrix& m) { return m.k % 64 == 0; });
+}
+
 // What bitsandbytes' _convert_weight_packed_for_cpu asserts, with blocks of 64.
 bool packs_for_bfloat16(const Model& model) {
-  return std::ranges::all_of(model.linears,
-                             [](const ExportMatrix& m) { return m.n % 32 == 0 && m.k % 64 == 0; });
+  return has_whole_blocks(model) &&
+         std::ranges::all_of(model.linears, [](const ExportMatrix& m) { return m.n % 32 == 0; });
 }
 
 Status check_family(const DecoderConfig& config, const std::string& what) {
@@ -95,9 +99,7 @@ Result<ExportPlan> plan(const ExportRequest& request) {
         "On CPUs with AVX512_BF16 bitsandbytes 0.50 packs linears for a kernel that takes outputs "
         "in 32s and inputs in 64s alone, and some here are not: set support_avx512bf16_for_cpu of "
         "its modules to False.");
-  bool whole_blocks =
-      std::ranges::all_of(model.linears, [](const ExportMatrix& m) { return m.k % 64 == 0; });
-  if (out.flavour != kInt8 && !whole_blocks)
+  if (out.flavour != kInt8 && !has_whole_blocks(model))
     out.notes.emplace_back(
         "On CPUs with AVX-512 bitsandbytes 0.50 misreads linears whose inputs are not whole blocks "
         "of 64, as some here are: what it quantizes itself in such shapes comes back wrong too.");

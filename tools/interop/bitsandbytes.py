@@ -28,18 +28,15 @@ def by_codes(linear):
     return (state.code[codes].view(-1, state.blocksize) * state.absmax[:, None]).view(state.shape).to(state.dtype).float()
 
 
-def logits_by_codes(model, texts, linears):
+def logits_in_float32(model, texts, linears, weight_of):
+    """With these linears' weights as weight_of(linear) gives them."""
     for m in linears:
-        weight, bias = by_codes(m), None if m.bias is None else m.bias.float()
+        weight, bias = weight_of(m), None if m.bias is None else m.bias.float()
         m.forward = lambda x, w=weight, b=bias: torch.nn.functional.linear(x, w, b)
-    return logits_of(floats_in_float32(model), texts)
-
-
-def floats_in_float32(model):
     for values in (*model.parameters(), *model.buffers()):
         if values.is_floating_point():
             values.data = values.data.float()
-    return model
+    return logits_of(model, texts)
 
 
 def logits(folder, texts):
@@ -58,7 +55,7 @@ def logits(folder, texts):
     wrong = f"without {misplaced[0]}" if misplaced else None
     linears = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
     if any(misread(m.in_features) for m in linears):
-        return logits_by_codes(model, texts, linears), wrong, "yes; misread by bitsandbytes' kernel here"
+        return logits_in_float32(model, texts, linears, by_codes), wrong, "yes; misread by bitsandbytes' kernel here"
     packed = logits_of(model, texts)
     model = model.dequantize()
     if (far := difference(packed, logits_of(model, texts))) > NOISE:
@@ -102,10 +99,7 @@ def int8_logits(folder, texts):
     rounded = logits_of(model, texts)
     for hook in hooks:
         hook.remove()
-    for m in linears:
-        weight, bias = int8_weight(m), None if m.bias is None else m.bias.float()
-        m.forward = lambda x, w=weight, b=bias: torch.nn.functional.linear(x, w, b)
-    exact = logits_of(floats_in_float32(model), texts)
+    exact = logits_in_float32(model, texts, linears, int8_weight)
     wrong = f"without {misplaced[0]}" if misplaced else None
     if not units or max(units) > 1:
         wrong = f"a product {max(units, default=0):.1f} units from its definition"

@@ -13,7 +13,8 @@ from interop.common import TALES, Row
 KINDS = [("w4g128", "onnx"), ("w4g128", "onnx:dq"), ("w4g128", "onnx:nbits-int8"),
          ("w8 --input-ranges minmax", "onnx:int8-qdq"), ("w4g128", "openvino"), ("w4g128", "ort-genai"),
          ("w4g128", "ort-genai:dq"), ("w4g128", "torchscript"),
-         ("w8", "tflite"), ("w8", "tflite:int8"), ("w8", "tflite:uint8"), ("w4g128", "gptq"), ("w4g128-asym", "awq"), ("w4g128", "compressed-tensors"),
+         ("w8", "tflite"), ("w8", "tflite:int8"), ("w8", "tflite:uint8"),
+         ("w4g128", "gptq"), ("w4g128-asym", "awq"), ("w4g128", "compressed-tensors"),
          ("w4g128", "bitsandbytes:nf4"), ("w8", "bitsandbytes:int8")]
 BETWEEN_INTEGERS = ["tflite:int8", "tflite:uint8"]
 RATIO = 1.05  # issue 7

@@ -1,7 +1,7 @@
 // Sapphire Rapids and later: products of many rows by TDPBSSD, a block of 16 activation rows x 16
 // weight rows x 32 columns an instruction, those with bfloat16 weights by TDPBF16PS; few rows as
-// avx512vnni has them. Source: Intel,
-// Architecture Instruction Set Extensions Programming Reference, chapter 3 (AMX).
+// avx512vnni has them. Source: Intel, Architecture Instruction Set Extensions Programming
+// Reference, chapter 3 (AMX).
 #include "kernels/amx/bfloat16.h"
 #include "kernels/amx/tiles.h"
 #include "kernels/avx2/avx2.h"
