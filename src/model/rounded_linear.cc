@@ -24,32 +24,36 @@ void round_block(const float* x, int64_t count, float given, float* out) {
   }
 }
 
-class RoundedLinear final : public Linear {
+// Another linear behind rounded inputs.
+class Around : public Linear {
  public:
-  RoundedLinear(std::unique_ptr<Linear> linear, InputRule rule, int64_t block)
-      : linear_(std::move(linear)), rule_(rule), block_(block) {}
+  explicit Around(std::unique_ptr<Linear> linear) : linear_(std::move(linear)) {}
   int64_t rows() const override { return linear_->rows(); }
   int64_t cols() const override { return linear_->cols(); }
   Arithmetic arithmetic() const override { return Arithmetic::kRoundedInput; }
   int64_t read_bytes() const override { return linear_->read_bytes(); }
+
+ protected:
+  std::unique_ptr<Linear> linear_;
+};
+
+class RoundedLinear final : public Around {
+ public:
+  RoundedLinear(std::unique_ptr<Linear> linear, InputRule rule, int64_t block)
+      : Around(std::move(linear)), rule_(rule), block_(block) {}
   Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
     return linear_->pieces(x.rounded(rule_, block_), y, ldy, std::move(epilogue));
   }
 
  private:
-  std::unique_ptr<Linear> linear_;
   InputRule rule_;
   int64_t block_;
 };
 
-class GridLinear final : public Linear {
+class GridLinear final : public Around {
  public:
   GridLinear(std::unique_ptr<Linear> linear, const LinearGrids& grids)
-      : linear_(std::move(linear)), grids_(grids) {}
-  int64_t rows() const override { return linear_->rows(); }
-  int64_t cols() const override { return linear_->cols(); }
-  Arithmetic arithmetic() const override { return Arithmetic::kRoundedInput; }
-  int64_t read_bytes() const override { return linear_->read_bytes(); }
+      : Around(std::move(linear)), grids_(grids) {}
   Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
     auto round = [=, this, rows = x.rows, next = std::make_shared<Epilogue>(std::move(epilogue))](
                      int64_t first, int64_t last) {
@@ -63,7 +67,6 @@ class GridLinear final : public Linear {
   }
 
  private:
-  std::unique_ptr<Linear> linear_;
   LinearGrids grids_;
 };
 
