@@ -60,8 +60,9 @@ struct FloatOps {
   // y = (x - mean) / deviation * weight + bias. All (n); bias may be null, y may be x.
   void (*layer_norm)(const float* x, int64_t n, const float* weight, const float* bias, double eps,
                      float* y);
-  // Rotates the pairs (x[i], x[i + half]).
+  // Rotates the pairs (x[i], x[i + half]), or (x[2 i], x[2 i + 1]), i < half.
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
+  void (*rotate_neighbors)(float* x, const float* cos, const float* sin, int64_t half);
   // y *= f(gate), and x = f(x). All (n).
   void (*activate_times)(Activation f, const float* gate, int64_t n, float* y);
   void (*activate)(Activation f, int64_t n, float* x);

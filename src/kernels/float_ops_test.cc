@@ -39,15 +39,19 @@ TEST_P(FloatOpsTest, NormDividesByTheRootMeanSquare) {
 }
 
 TEST_P(FloatOpsTest, RotatesPairs) {
-  for (int64_t half : {1, 5, 8, 12, 64}) {
+  for (int64_t half : {1, 5, 8, 12, 16, 64}) {
     auto x = random_floats(2 * half, 1), c = random_floats(half, 2), s = random_floats(half, 3);
-    auto y = x;
-    ops().rotate(y.data(), c.data(), s.data(), half);
-    for (size_t i = 0; i < c.size(); ++i) {
-      size_t j = i + c.size();
-      ASSERT_NEAR(y[i], x[i] * c[i] - x[j] * s[i], 1e-5);
-      ASSERT_NEAR(y[j], x[j] * c[i] + x[i] * s[i], 1e-5);
-    }
+    auto check = [&](auto rotate, size_t step, size_t apart) {
+      auto y = x;
+      rotate(y.data(), c.data(), s.data(), half);
+      for (size_t pair = 0; pair < c.size(); ++pair) {
+        size_t i = pair * step, j = i + apart;
+        ASSERT_NEAR(y[i], x[i] * c[pair] - x[j] * s[pair], 1e-5) << half << " " << pair;
+        ASSERT_NEAR(y[j], x[j] * c[pair] + x[i] * s[pair], 1e-5) << half << " " << pair;
+      }
+    };
+    check(ops().rotate, 1, c.size());
+    check(ops().rotate_neighbors, 2, 1);
   }
 }
 

@@ -37,12 +37,8 @@ const Rope::Table& Rope::table(int64_t longest) const {
 void Rope::rotate(float* x, int64_t position, int64_t longest) const {
   const Table& t = table(longest);
   const float *cos = t.cos.data() + position * half_, *sin = t.sin.data() + position * half_;
-  if (!interleaved_) return float_ops().rotate(x, cos, sin, half_);
-  for (int64_t i = 0; i < half_; ++i) {
-    float a = x[2 * i], b = x[2 * i + 1];
-    x[2 * i] = a * cos[i] - b * sin[i];
-    x[2 * i + 1] = b * cos[i] + a * sin[i];
-  }
+  const FloatOps& ops = float_ops();
+  (interleaved_ ? ops.rotate_neighbors : ops.rotate)(x, cos, sin, half_);
 }
 
 void Rope::rotate_back(float* x, int64_t position, int64_t longest) const {

@@ -82,6 +82,20 @@ NIBBLE_LANES WideLanes fma(float a, WideLanes b, WideLanes c) {
 }
 #endif
 
+// Every second of sixteen, and two of eight taken in turns: their first four, their last four.
+NIBBLE_LANES Lanes even(Lanes a, Lanes b) {
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+NIBBLE_LANES Lanes odd(Lanes a, Lanes b) {
+  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+}
+NIBBLE_LANES Lanes first_in_turns(Lanes a, Lanes b) {
+  return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+NIBBLE_LANES Lanes last_in_turns(Lanes a, Lanes b) {
+  return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+
 NIBBLE_LANES Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
 
 // In a fixed order.

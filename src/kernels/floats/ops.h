@@ -13,6 +13,7 @@ constexpr FloatOps kFloatOps = {
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .rotate = rotate,
+    .rotate_neighbors = rotate_neighbors,
     .activate_times = activate_times,
     .activate = activate,
     .store_kv = store_kv,

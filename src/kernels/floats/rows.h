@@ -54,6 +54,23 @@ void rotate(float* x, const float* cos, const float* sin, int64_t half) {
   }
 }
 
+void rotate_neighbors(float* x, const float* cos, const float* sin, int64_t half) {
+  int64_t i = 0;
+  for (; i + kLanes <= half; i += kLanes) {
+    float *at = x + 2 * i, *next = at + kLanes;
+    Lanes p = load(at), q = load(next), c = load(cos + i), s = load(sin + i);
+    Lanes a = even(p, q), b = odd(p, q);
+    Lanes u = a * c - b * s, v = b * c + a * s;
+    store(at, first_in_turns(u, v));
+    store(next, last_in_turns(u, v));
+  }
+  for (; i < half; ++i) {
+    float a = x[2 * i], b = x[2 * i + 1];
+    x[2 * i] = a * cos[i] - b * sin[i];
+    x[2 * i + 1] = b * cos[i] + a * sin[i];
+  }
+}
+
 // Fewer than 16 columns.
 template <class T>
 NIBBLE_LANES float dot_rest(const T* w, const float* x, int64_t count) {
