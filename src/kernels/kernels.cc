@@ -85,6 +85,17 @@ std::shared_ptr<Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k,
   return quantize_rows_with(chosen_table(), x, rows, k, mode, scale, std::move(old));
 }
 
+Epilogue followed_by(Epilogue own, Epilogue next) {
+  struct Both {
+    Epilogue own, next;
+  };
+  auto both = std::make_shared<Both>(std::move(own), std::move(next));
+  return [both](int64_t first, int64_t last) {
+    both->own(first, last);
+    if (both->next) both->next(first, last);
+  };
+}
+
 Pieces integer_matmul_pieces(MatrixProduct product) {
   const auto& matrix = static_cast<const PanelMatrix&>(*product.w);
   Int8Rows& x = *product.x;

@@ -81,6 +81,8 @@ std::shared_ptr<Int8Rows> quantize_rows(const float* x, int64_t rows, int64_t k,
 // What follows a product, fused into it: called for outputs [first, last) of all rows as soon as
 // they are in y, while they are in cache, on the thread that made them.
 using Epilogue = InlineFunction<void(int64_t first, int64_t last), 64>;
+// `own`, then `next` where there is one.
+Epilogue followed_by(Epilogue own, Epilogue next);
 
 // y: (rows, n), row stride ldy >= n. bias: (n) or null.
 struct MatrixProduct {

@@ -25,12 +25,11 @@ class OutlierLinear final : public Linear {
     const OutlierSplit& split = x.split(rule_, outliers_.columns);
     const float* bias = bias_.empty() ? nullptr : bias_.data();
     if (!split.columns.empty())
-      epilogue = [=, this, &split, rows = x.rows,
-                  next = std::make_shared<Epilogue>(std::move(epilogue))](int64_t first,
-                                                                          int64_t last) {
-        add_outliers(split, rows, first, last, y, ldy);
-        if (*next) (*next)(first, last);
-      };
+      epilogue = followed_by(
+          [=, this, &split, rows = x.rows](int64_t first, int64_t last) {
+            add_outliers(split, rows, first, last, y, ldy);
+          },
+          std::move(epilogue));
     return integer_matmul_pieces(
         {packed_.get(), split.rest.get(), bias, y, ldy, std::move(epilogue)});
   }

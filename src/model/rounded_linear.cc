@@ -55,15 +55,14 @@ class GridLinear final : public Around {
   GridLinear(std::unique_ptr<Linear> linear, const LinearGrids& grids)
       : Around(std::move(linear)), grids_(grids) {}
   Pieces pieces(LinearInput& x, float* y, int64_t ldy, Epilogue epilogue) const override {
-    auto round = [=, this, rows = x.rows, next = std::make_shared<Epilogue>(std::move(epilogue))](
-                     int64_t first, int64_t last) {
+    auto round = [=, this, rows = x.rows](int64_t first, int64_t last) {
       for (int64_t r = 0; r < rows; ++r) {
         float* at = y + r * ldy + first;
         round_to_grid(at, last - first, grids_.output, at);
       }
-      if (*next) (*next)(first, last);
     };
-    return linear_->pieces(x.on_grid(grids_.input), y, ldy, std::move(round));
+    return linear_->pieces(x.on_grid(grids_.input), y, ldy,
+                           followed_by(std::move(round), std::move(epilogue)));
   }
 
  private:
