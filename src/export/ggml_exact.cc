@@ -55,9 +55,27 @@ struct RowFit {
   }
 };
 
+// Whether float16 numbers are numbers or infinite.
+bool no_nan(std::span<const std::byte> halves) {
+  bool out = true;
+  for (size_t i = 0; i + 1 < halves.size(); i += 2) {
+    uint16_t h;
+    std::memcpy(&h, halves.data() + i, sizeof h);
+    out &= (h & 0x7fffu) <= 0x7c00u;
+  }
+  return out;
+}
+
 RowFit fit_of(const ExactType& t, const QuantizedMatrix& w, int64_t first, int64_t last) {
   RowFit out;
   bool halves = w.scale_view().dtype == DType::kF16;
+  if (halves && !t.affine && !w.scheme().asymmetric()) {
+    auto row = static_cast<size_t>(w.groups() * dtype_size(DType::kF16));
+    auto begin = static_cast<size_t>(first), count = static_cast<size_t>(last - first);
+    out.fits = codes_fit(t, w.scheme(), w.scheme().symmetric_zero()) &&
+               no_nan(w.scale_view().bytes.subspan(begin * row, count * row));
+    return out;
+  }
   std::vector<Grid> grids(static_cast<size_t>(w.groups()));
   for (int64_t r = first; r < last; ++r) {
     w.grids(r, grids);
@@ -72,6 +90,21 @@ RowFit fit_of(const ExactType& t, const QuantizedMatrix& w, int64_t first, int64
   }
   return out;
 }
+
+// A row on its way into blocks.
+struct BlockRow {
+  std::vector<uint8_t> codes;
+  std::vector<Grid> grids;
+  std::vector<uint16_t> d, m;
+  void read(const QuantizedMatrix& w, int64_t row) {
+    codes.resize(static_cast<size_t>(w.cols()));
+    grids.resize(static_cast<size_t>(w.groups()));
+    d.resize(static_cast<size_t>(w.cols() / kBlock));
+    m.resize(d.size());
+    w.codes(row, codes.data());
+    w.grids(row, grids);
+  }
+};
 
 }  // namespace
 
@@ -123,24 +156,21 @@ void exact_ggml_row(const GgmlType& type, const QuantizedMatrix& w, int64_t row,
     return;
   }
   const ExactType& t = *find(type);
-  const GgmlGrids& form = *ggml_grids(type);
-  thread_local std::vector<uint8_t> codes;
-  codes.resize(static_cast<size_t>(w.cols()));
-  w.codes(row, codes.data());
-  thread_local std::vector<Grid> grids;
-  grids.resize(static_cast<size_t>(w.groups()));
-  w.grids(row, grids);
-  int64_t at = 0;
-  for (const Grid& g : grids) {
-    int moved = t.affine ? 0 : (1 << (t.bits - 1)) - g.zero;
-    Grid own = ggml_grid_of(form, {g.scale, static_cast<float>(g.zero) * g.scale}, 1, 1);
-    for (int64_t end = std::min(w.cols(), at + w.group_size()); at < end;
-         at += kBlock, out += type.bytes) {
-      uint8_t* q = codes.data() + at;
-      for (int64_t j = 0; moved != 0 && j < kBlock; ++j) q[j] = static_cast<uint8_t>(q[j] + moved);
-      put_ggml_block(type, std::span(&own, 1), q, out);
+  thread_local BlockRow r;
+  r.read(w, row);
+  auto blocks = static_cast<int64_t>(r.d.size()), each = w.group_size() / kBlock, at = int64_t{0};
+  for (const Grid& g : r.grids) {
+    int64_t count = std::min(each, blocks - at);
+    std::fill_n(r.d.begin() + at, count, float_to_f16(g.scale));
+    uint8_t* q = r.codes.data() + at * kBlock;
+    if (t.affine) {
+      std::fill_n(r.m.begin() + at, count, float_to_f16(-(static_cast<float>(g.zero) * g.scale)));
+    } else if (int moved = (1 << (t.bits - 1)) - g.zero; moved != 0) {
+      for (int64_t j = 0; j < count * kBlock; ++j) q[j] = static_cast<uint8_t>(q[j] + moved);
     }
+    at += count;
   }
+  put_ggml_blocks(type, blocks, r.d.data(), r.m.data(), r.codes.data(), out);
 }
 
 }  // namespace nibble

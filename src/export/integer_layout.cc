@@ -1,12 +1,19 @@
 #include "export/integer_layout.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "base/checked.h"
+#include "base/threads.h"
 #include "formats/gguf_model.h"
 
 namespace nibble {
+namespace {
+
+constexpr int64_t kHalf = 2;  // bytes of a float16
+
+}  // namespace
 
 int64_t IntegerRows::own_group(int64_t group) const {
   int64_t column = layout_.group > 0 ? group * layout_.group : 0;
@@ -72,19 +79,48 @@ Result<IntegerLayout> integer_layout(const ExportMatrix& m, std::span<const int>
   return out;
 }
 
-Result<GridFacts> grid_facts(const QuantizedMatrix& w, const std::string& where) {
-  GridFacts out;
+namespace {
+
+constexpr int64_t kRowsAtOnce = 64;
+
+// Of rows [first, last); `bad`: the first row with a scale that float16 has not.
+struct RowFacts {
+  GridFacts facts;
+  int64_t bad = -1;
+  float scale = 0;
+};
+
+RowFacts facts_of(const QuantizedMatrix& w, int64_t first, int64_t last) {
+  RowFacts out;
   std::vector<Grid> grids(static_cast<size_t>(w.groups()));
-  for (int64_t r = 0; r < w.rows(); ++r) {
+  bool halves = w.scale_view().dtype == DType::kF16;
+  for (int64_t r = first; r < last; ++r) {
     w.grids(r, grids);
     for (const Grid& grid : grids) {
-      float half = f16_to_float(float_to_f16(grid.scale));
-      if (half == 0 || !std::isfinite(half))
-        return fail("{}: the scale {:g} in row {} is outside float16, which the format stores",
-                    where, grid.scale, r);
-      out.scales_rounded |= half != grid.scale;
-      out.zero_zero |= grid.zero == 0;
+      float half = halves ? grid.scale : f16_to_float(float_to_f16(grid.scale));
+      if (half == 0 || !std::isfinite(half)) return {out.facts, r, grid.scale};
+      out.facts.scales_rounded |= half != grid.scale;
+      out.facts.zero_zero |= grid.zero == 0;
     }
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<GridFacts> grid_facts(const QuantizedMatrix& w, const std::string& where) {
+  std::vector<RowFacts> parts(static_cast<size_t>(ceil_div(w.rows(), kRowsAtOnce)));
+  parallel_for(static_cast<int64_t>(parts.size()), [&](int64_t i) {
+    int64_t first = i * kRowsAtOnce;
+    parts[static_cast<size_t>(i)] = facts_of(w, first, std::min(w.rows(), first + kRowsAtOnce));
+  });
+  GridFacts out;
+  for (const RowFacts& part : parts) {
+    if (part.bad >= 0)
+      return fail("{}: the scale {:g} in row {} is outside float16, which the format stores", where,
+                  part.scale, part.bad);
+    out.scales_rounded |= part.facts.scales_rounded;
+    out.zero_zero |= part.facts.zero_zero;
   }
   return out;
 }
@@ -188,10 +224,20 @@ PendingTensor integer_tensor(const Weights& model, const IntegerModule& m, const
 }
 
 TensorView group_scales(const IntegerRows& rows) {
+  constexpr int64_t kTile = 32;  // columns of the file that are written side by side: a cache line
   int64_t n = rows.rows(), groups = rows.groups();
-  std::vector<float> scales(static_cast<size_t>(groups * n));
-  for (int64_t r = 0; r < n; ++r) rows.scales(r, scales.data() + r, n);
-  return own_floats(DType::kF16, {groups, n}, scales);
+  std::vector<std::byte> out(static_cast<size_t>(groups * n * kHalf));
+  parallel_for(ceil_div(n, kTile), [&](int64_t tile) {
+    int64_t first = tile * kTile, count = std::min(kTile, n - first);
+    std::vector<float> scales(static_cast<size_t>(groups * count));
+    std::vector<std::byte> halves(scales.size() * kHalf);
+    for (int64_t i = 0; i < count; ++i) rows.scales(first + i, scales.data() + i, count);
+    from_float(DType::kF16, scales.data(), groups * count, halves.data());
+    for (int64_t g = 0; g < groups; ++g)
+      std::memcpy(out.data() + (g * n + first) * kHalf, halves.data() + g * count * kHalf,
+                  static_cast<size_t>(count * kHalf));
+  });
+  return own_bytes(DType::kF16, {groups, n}, std::move(out));
 }
 
 }  // namespace nibble

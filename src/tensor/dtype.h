@@ -54,6 +54,13 @@ inline float f16_to_float(uint16_t h) {
   return std::bit_cast<float>(bits | (uint32_t{h} & 0x8000u) << 16);
 }
 
+// Of the two bytes that store it.
+inline bool f16_is_finite(const std::byte* at) {
+  uint16_t h;
+  std::memcpy(&h, at, sizeof h);
+  return (h & 0x7c00u) != 0x7c00u;
+}
+
 // Round to nearest, ties to even; overflow gives infinity.
 inline uint16_t float_to_f16(float f) {
   auto u = std::bit_cast<uint32_t>(f);

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/result.h"
 #include "tensor/dtype.h"
 
 namespace nibble {
@@ -34,23 +35,29 @@ void give(const uint8_t* __restrict codes, int from, std::byte* __restrict block
           block[at + i] ^= static_cast<std::byte>((codes[e + i] >> from & kPlane.mask()) << shift);
 }
 
-// All bits of a block's codes: low ones, high ones. put() finds zeros.
+// All bits of the codes of `count` blocks of `bytes` bytes, one after another: low ones, high ones.
 struct Codec {
-  void (*get)(const std::byte* block, uint8_t* codes) = nullptr;
-  void (*put)(const uint8_t* codes, std::byte* block) = nullptr;
+  void (*get)(const std::byte* blocks, int64_t bytes, int64_t count, uint8_t* codes) = nullptr;
+  void (*put)(const uint8_t* codes, int64_t bytes, int64_t count, std::byte* blocks) = nullptr;
 };
 // kFlip: xored into codes that are bytes.
 template <int kCount, Plane kLow, Plane kHigh = Plane{}, int kFlip = 0>
-constexpr Codec kCodec = {[](const std::byte* block, uint8_t* codes) {
-                            std::memset(codes, kFlip, kCount);
-                            take<kCount, kLow>(block, 0, codes);
-                            take<kCount, kHigh>(block, kLow.bits, codes);
-                          },
-                          [](const uint8_t* codes, std::byte* block) {
-                            if (kFlip != 0) std::memset(block + kLow.offset, kFlip, kCount);
-                            give<kCount, kLow>(codes, 0, block);
-                            give<kCount, kHigh>(codes, kLow.bits, block);
-                          }};
+constexpr Codec kCodec = {
+    [](const std::byte* blocks, int64_t bytes, int64_t count, uint8_t* codes) {
+      for (; count > 0; --count, blocks += bytes, codes += kCount) {
+        std::memset(codes, kFlip, kCount);
+        take<kCount, kLow>(blocks, 0, codes);
+        take<kCount, kHigh>(blocks, kLow.bits, codes);
+      }
+    },
+    [](const uint8_t* codes, int64_t bytes, int64_t count, std::byte* blocks) {
+      for (; count > 0; --count, blocks += bytes, codes += kCount) {
+        std::memset(blocks + kLow.offset, kFlip, kCount * kLow.bits / 8);
+        std::memset(blocks + kHigh.offset, 0, kCount * kHigh.bits / 8);
+        give<kCount, kLow>(codes, 0, blocks);
+        give<kCount, kHigh>(codes, kLow.bits, blocks);
+      }
+    }};
 
 struct Multiples {
   int scale = 1, low = 1;
@@ -240,8 +247,8 @@ Grid ggml_grid(const GgmlType& type, const std::byte* block, int64_t group) {
   return ggml_grid_of(l.grids, base, v.scale, v.low);
 }
 
-void ggml_codes(const GgmlType& type, const std::byte* block, uint8_t* codes) {
-  find(type)->codes.get(block, codes);
+void ggml_codes(const GgmlType& type, const std::byte* blocks, int64_t count, uint8_t* codes) {
+  find(type)->codes.get(blocks, type.bytes, count, codes);
 }
 
 void put_ggml_block(const GgmlType& type, std::span<const Grid> grids, const uint8_t* codes,
@@ -253,7 +260,19 @@ void put_ggml_block(const GgmlType& type, std::span<const Grid> grids, const uin
   if (l.m >= 0) put_half(block + l.m, low_sign(l) * base.m);
   for (size_t g = 0; l.put && g < grids.size(); ++g)
     l.put(block, static_cast<int>(g), {grids[g].multiple, grids[g].low_multiple});
-  l.codes.put(codes, block);
+  l.codes.put(codes, type.bytes, 1, block);
+}
+
+void put_ggml_blocks(const GgmlType& type, int64_t count, const uint16_t* d, const uint16_t* m,
+                     const uint8_t* codes, std::byte* blocks) {
+  const Layout& l = *find(type);
+  NB_CHECK(!l.put);
+  for (int64_t b = 0; b < count; ++b) {
+    std::byte* block = blocks + b * type.bytes;
+    std::memcpy(block + l.d, d + b, sizeof *d);
+    if (l.m >= 0) std::memcpy(block + l.m, m + b, sizeof *m);
+  }
+  l.codes.put(codes, type.bytes, count, blocks);
 }
 
 }  // namespace nibble

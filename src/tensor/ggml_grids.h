@@ -29,11 +29,15 @@ const GgmlGrids* ggml_grids(const GgmlType& type);
 
 // block: the bytes of one.
 Grid ggml_grid(const GgmlType& type, const std::byte* block, int64_t group);
-// codes: type.block of them, as Grid's are.
-void ggml_codes(const GgmlType& type, const std::byte* block, uint8_t* codes);
+// The codes of `count` blocks, as Grid's are. codes: count * type.block.
+void ggml_codes(const GgmlType& type, const std::byte* blocks, int64_t count, uint8_t* codes);
 // grids: of a block's groups, whose d and m are float16 numbers. codes: type.block.
 void put_ggml_block(const GgmlType& type, std::span<const Grid> grids, const uint8_t* codes,
                     std::byte* block);
+// `count` blocks of a type of one level. d and, where the type has them, m: (count), as the blocks
+// store them; m is a grid's low with its sign turned.
+void put_ggml_blocks(const GgmlType& type, int64_t count, const uint16_t* d, const uint16_t* m,
+                     const uint8_t* codes, std::byte* blocks);
 
 // The d and m that the grids of a block share; 0 where every multiple is.
 struct GgmlBase {

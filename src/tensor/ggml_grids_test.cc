@@ -38,7 +38,7 @@ TEST(GgmlGrids, ABlockIsItsGridsAndCodes) {
       std::vector<float> theirs(size), ours;
       std::vector<uint8_t> codes(size);
       type.to_float(block.data(), 1, theirs.data());
-      ggml_codes(type, block.data(), codes.data());
+      ggml_codes(type, block.data(), 1, codes.data());
       std::vector<Grid> grids;
       for (int64_t g = 0; g < type.block / form->group; ++g)
         grids.push_back(ggml_grid(type, block.data(), g));
@@ -51,6 +51,34 @@ TEST(GgmlGrids, ABlockIsItsGridsAndCodes) {
     }
   }
   EXPECT_EQ(types, 12);
+}
+
+TEST(GgmlGrids, ARowOfBlocksIsItsBlocks) {
+  constexpr size_t kBlocks = 5;
+  std::mt19937 random(4);
+  for (const GgmlType& type : ggml_types()) {
+    const GgmlGrids* form = ggml_grids(type);
+    if (!form) continue;
+    std::vector<std::byte> row;
+    std::vector<uint8_t> alone, codes(kBlocks * static_cast<size_t>(type.block));
+    std::vector<uint16_t> d, m;
+    for (size_t b = 0; b < kBlocks; ++b) {
+      std::vector<std::byte> block = random_block(type, random);
+      row.insert(row.end(), block.begin(), block.end());
+      alone.resize(alone.size() + static_cast<size_t>(type.block));
+      ggml_codes(type, block.data(), 1, alone.data() + b * static_cast<size_t>(type.block));
+      if (form->two_levels()) continue;
+      Grid grid = ggml_grid(type, block.data(), 0);
+      d.push_back(float_to_f16(grid.scale));
+      m.push_back(float_to_f16(-grid.low));
+    }
+    ggml_codes(type, row.data(), kBlocks, codes.data());
+    EXPECT_EQ(codes, alone) << type.name;
+    if (form->two_levels()) continue;
+    std::vector<std::byte> again(row.size(), std::byte{0xa5});
+    put_ggml_blocks(type, kBlocks, d.data(), m.data(), codes.data(), again.data());
+    EXPECT_EQ(again, row) << type.name;
+  }
 }
 
 TEST(GgmlGrids, SchemesHaveTheirNames) {

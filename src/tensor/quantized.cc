@@ -108,11 +108,7 @@ void QuantizedMatrix::codes(int64_t row, uint8_t* out) const {
   // Signed 8-bit files pad no rows; everything else is padded to words.
   int64_t stride = code_flip_ ? k_ : row_bytes(scheme_, k_);
   const std::byte* from = codes_.bytes.data() + row * stride;
-  if (const GgmlType* type = scheme_.blocks) {
-    for (int64_t j = 0; j < k_; j += type->block, from += type->bytes)
-      ggml_codes(*type, from, out + j);
-    return;
-  }
+  if (const GgmlType* type = scheme_.blocks) return ggml_codes(*type, from, k_ / type->block, out);
   if (!code_flip_) return unpack_bits(from, k_, scheme_.bits, out);
   for (int64_t i = 0; i < k_; ++i) out[i] = static_cast<uint8_t>(from[i]) ^ code_flip_;
 }

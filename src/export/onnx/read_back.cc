@@ -130,9 +130,16 @@ class StoredMatrix : public ExportedMatrix {
       const std::byte* theirs = w.code_view().bytes.data() + r * stride;
       if (std::memcmp(theirs, mine, static_cast<size_t>(size)) != 0) return false;
     }
+    thread_local std::vector<Grid> grids;
+    thread_local std::vector<float> scales;
+    grids.resize(static_cast<size_t>(w.groups()));
+    scales.resize(static_cast<size_t>(groups));
+    w.grids(r, grids);
+    reals(scales_, r * groups, scales);
     for (int64_t g = 0; g < groups; ++g) {
-      Grid grid = w.grid(r, w.groups() > 1 ? g * form_.layout.group / w.group_size() : 0);
-      if (real(scales_, r * groups + g) != grid.scale || zero(r, g, groups) != grid.zero)
+      const Grid& grid =
+          grids[static_cast<size_t>(w.groups() > 1 ? g * form_.layout.group / w.group_size() : 0)];
+      if (scales[static_cast<size_t>(g)] != grid.scale || zero(r, g, groups) != grid.zero)
         return false;
     }
     return true;
@@ -146,10 +153,14 @@ class StoredMatrix : public ExportedMatrix {
            : type == OnnxType::kBfloat16 ? DType::kBF16
                                          : DType::kF32;
   }
-  static float real(const OnnxTensor& t, int64_t i) {
+  // out.size() of them from the i-th on.
+  static void reals(const OnnxTensor& t, int64_t i, std::span<float> out) {
     DType type = dtype_of(t.type);
+    to_float(type, t.bytes.data() + i * dtype_size(type), std::ssize(out), out.data());
+  }
+  static float real(const OnnxTensor& t, int64_t i) {
     float out;
-    to_float(type, t.bytes.data() + i * dtype_size(type), 1, &out);
+    reals(t, i, {&out, 1});
     return out;
   }
   // `width` bits at the i-th place, the low bits of a byte first.

@@ -54,6 +54,16 @@ class Zeros {
   bool v1_;
 };
 
+// Whether every stored zero point of (groups, n bits / 32) is `zero`.
+bool all_zeros_are(int zero, const TensorView& words, int64_t n, int bits) {
+  std::vector<std::byte> row(static_cast<size_t>(n * bits / 8));
+  pack_bits(std::vector(static_cast<size_t>(n), static_cast<uint8_t>(zero)).data(), n, bits,
+            row.data());
+  for (size_t at = 0; at < words.bytes.size(); at += row.size())
+    if (std::memcmp(words.bytes.data() + at, row.data(), row.size()) != 0) return false;
+  return true;
+}
+
 class Gptq : public WeightFormat {
  public:
   static Result<std::unique_ptr<WeightFormat>> parse(const Json& q, const std::string& what);
@@ -78,8 +88,7 @@ class Gptq : public WeightFormat {
       return fail("{}: qweight has shape {}, which is ({}, {}) at {} bits, should be ({}, {})",
                   place_of(c, module), shape_text(parts.qweight.shape), parts.n, parts.k,
                   parts.scheme.bits, n, k);
-    NB_OK(finite_floats(parts.scales, place_of(c, module), ".scales"));
-    return {};
+    return check_finite(parts.scales, place_of(c, module), ".scales");
   }
   Result<QuantizedMatrix> quantized(const Checkpoint& c, const std::string& module, int64_t n,
                                     int64_t k) const override {
@@ -187,11 +196,7 @@ Result<Gptq::Parts> Gptq::open(const Checkpoint& c, const std::string& module) c
                              std::array{groups, p.n}));
   p.scheme.scale_type = p.scales.dtype;
   p.order = NB_TRY(column_groups(c, module, ".g_idx", p.k, groups, p.scheme.group_size(p.k)));
-  Zeros zeros(p.qzeros, p.n, bits, v1_);
-  bool middle = true;
-  auto mid = static_cast<uint8_t>(p.scheme.symmetric_zero());
-  for (int64_t g = 0; g < groups && middle; ++g)
-    for (uint8_t z : zeros.of_group(g)) middle &= z == mid;
+  bool middle = all_zeros_are(p.scheme.symmetric_zero() - (v1_ ? 1 : 0), p.qzeros, p.n, bits);
   // Eight bits use code 0 too, so that is the full range.
   if (middle) p.scheme.symmetry = bits == 8 ? Symmetry::kFullRange : Symmetry::kSymmetric;
   return p;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/checked.h"
 #include "base/json.h"
@@ -30,12 +31,27 @@ Result<TensorView> get_part(const Checkpoint& checkpoint, const std::string& mod
               dtype_name(view.dtype), wanted);
 }
 
+Status check_finite(const TensorView& view, const std::string& place, const char* suffix) {
+  constexpr int64_t kPiece = 1024;
+  float piece[kPiece];
+  for (int64_t at = 0; at < view.elements(); at += kPiece) {
+    int64_t count = std::min(kPiece, view.elements() - at);
+    to_float(view.dtype, view.bytes.data() + at * dtype_size(view.dtype), count, piece);
+    bool finite = true;
+    for (int64_t i = 0; i < count; ++i)
+      finite &= std::abs(piece[i]) <= std::numeric_limits<float>::max();
+    if (finite) continue;
+    auto bad = std::find_if(piece, piece + count, [](float v) { return !std::isfinite(v); });
+    return fail("{}: {} has the value {}", place, suffix + 1, *bad);
+  }
+  return {};
+}
+
 Result<std::vector<float>> finite_floats(const TensorView& view, const std::string& place,
                                          const char* suffix) {
+  NB_OK(check_finite(view, place, suffix));
   std::vector<float> out(static_cast<size_t>(view.elements()));
   to_float(view.dtype, view.bytes.data(), view.elements(), out.data());
-  for (float v : out)
-    if (!std::isfinite(v)) return fail("{}: {} has the value {}", place, suffix + 1, v);
   return out;
 }
 
@@ -87,16 +103,24 @@ TensorView regrouped_floats(const QuantizedMatrix& w, std::span<const int32_t> g
 
 namespace {
 
+// A tile, whose rows and columns are cache lines, passes through memory of its own: rows a power of
+// two apart would drive each other out of the cache.
 template <class T>
 void transpose(const std::byte* a, int64_t rows, int64_t cols, std::byte* out) {
-  constexpr int64_t kTile = 64;  // rows and columns whose lines stay in the first cache
-  constexpr int64_t kSize = sizeof(T);
+  constexpr int64_t kSize = sizeof(T), kTile = 64 / kSize;
   parallel_for(ceil_div(cols, kTile), [&](int64_t chunk) {
-    int64_t c0 = chunk * kTile, c1 = std::min(cols, c0 + kTile);
-    for (int64_t r0 = 0; r0 < rows; r0 += kTile)
-      for (int64_t c = c0; c < c1; ++c)
-        for (int64_t r = r0; r < std::min(rows, r0 + kTile); ++r)
-          std::memcpy(out + (c * rows + r) * kSize, a + (r * cols + c) * kSize, kSize);
+    int64_t c0 = chunk * kTile, wide = std::min(kTile, cols - c0);
+    T tile[kTile][kTile] = {}, turned[kTile][kTile];
+    for (int64_t r0 = 0; r0 < rows; r0 += kTile) {
+      int64_t high = std::min(kTile, rows - r0);
+      for (int64_t r = 0; r < high; ++r)
+        std::memcpy(tile[r], a + ((r0 + r) * cols + c0) * kSize, static_cast<size_t>(wide * kSize));
+      for (int64_t c = 0; c < kTile; ++c)
+        for (int64_t r = 0; r < kTile; ++r) turned[c][r] = tile[r][c];
+      for (int64_t c = 0; c < wide; ++c)
+        std::memcpy(out + ((c0 + c) * rows + r0) * kSize, turned[c],
+                    static_cast<size_t>(high * kSize));
+    }
   });
 }
 

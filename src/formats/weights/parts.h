@@ -22,7 +22,9 @@ Result<TensorView> get_part(const Checkpoint& checkpoint, const std::string& mod
 Result<TensorView> get_part(const Checkpoint& checkpoint, const std::string& module,
                             const char* suffix, std::initializer_list<DType> dtypes);
 
-// Elements of a float or FP8 tensor; an error where one is infinite or not a number.
+// An error where an element of a float or FP8 tensor is infinite or not a number.
+Status check_finite(const TensorView& view, const std::string& place, const char* suffix);
+// The elements, so checked.
 Result<std::vector<float>> finite_floats(const TensorView& view, const std::string& place,
                                          const char* suffix);
 

@@ -1,6 +1,5 @@
 #include "model/gguf/matrices.h"
 
-#include <cmath>
 #include <cstring>
 
 #include "base/checked.h"
@@ -11,13 +10,8 @@ namespace nibble {
 namespace {
 
 constexpr int64_t kGroup = 32;
+constexpr int64_t kHalf = 2;    // bytes of a scale
 constexpr int64_t kChunk = 64;  // rows that a thread takes at once
-
-float half_at(const std::byte* at) {
-  float out = 0;
-  to_float(DType::kF16, at, 1, &out);
-  return out;
-}
 
 // Blocks as they lie in the file.
 class BlockRows : public RowSource {
@@ -88,28 +82,30 @@ Result<QuantizedMatrix> GgufMatrices::quantized(const Checkpoint& checkpoint,
   if (m.float_type()) return WeightFormat::quantized(checkpoint, module, n, k);
   auto scheme = m.scheme();
   if (!scheme) return m.blocks();
-  QuantizedBuilder builder(*scheme, n, k);
+  int64_t groups = k / kGroup, row_bytes = QuantizedMatrix::row_bytes(*scheme, k);
+  std::vector<std::byte> codes(static_cast<size_t>(n * row_bytes));
+  std::vector<std::byte> scales(static_cast<size_t>(n * groups * kHalf));
   std::vector<uint8_t> sound(static_cast<size_t>(n), 1);
   each_row(n, [&](int64_t i) {
-    thread_local std::vector<uint8_t> codes;
-    thread_local std::vector<Grid> grids;
-    codes.resize(static_cast<size_t>(k));
-    grids.assign(static_cast<size_t>(k / kGroup), {});
+    thread_local std::vector<uint8_t> row;
+    row.resize(static_cast<size_t>(k));
     const std::byte* block = m.row(i);
-    for (int64_t g = 0; g < k / kGroup; ++g, block += m.type->bytes) {
-      ggml_codes(*m.type, block, codes.data() + g * kGroup);
-      float scale = half_at(block);
-      grids[static_cast<size_t>(g)] = {scale, scheme->symmetric_zero()};
-      if (!std::isfinite(scale)) sound[static_cast<size_t>(i)] = 0;
+    ggml_codes(*m.type, block, groups, row.data());
+    pack_bits(row.data(), k, scheme->bits, codes.data() + i * row_bytes);
+    std::byte* scale = scales.data() + i * groups * kHalf;
+    for (int64_t g = 0; g < groups; ++g, block += m.type->bytes, scale += kHalf) {
+      std::memcpy(scale, block, kHalf);
+      if (!f16_is_finite(scale)) sound[static_cast<size_t>(i)] = 0;
     }
-    builder.set_row(i, codes.data(), grids);
   });
   m.file->release(m.bytes);
   for (int64_t i = 0; i < n; ++i)
     if (!sound[static_cast<size_t>(i)])
       return fail("{}: {}.weight has a scale in row {} that is no number", checkpoint.folder(),
                   in_quotes(module), i);
-  return builder.finish();
+  return QuantizedMatrix(*scheme, n, k,
+                         own_bytes(DType::kI32, {n, row_bytes / 4}, std::move(codes)),
+                         own_bytes(DType::kF16, {n, groups}, std::move(scales)), {}, 0);
 }
 
 std::shared_ptr<const RowSource> GgufMatrices::rows(const Checkpoint&,
