@@ -14,6 +14,8 @@
 #include <system_error>
 #include <vector>
 
+#include "base/deferred_sync.h"
+
 namespace nibble {
 namespace fs = std::filesystem;
 namespace {
@@ -211,14 +213,25 @@ Status AtomicFile::write(std::span<const std::byte> bytes) {
 Status AtomicFile::commit() {
   NB_OK(wait());
   NB_OK(put(buffer_));
-  if (::fsync(fd_) != 0) return os_error(path_, "sync");
+  // A second descriptor: one of a thread's own, which may outlive this file.
+  int fd = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return os_error(path_, "sync");
+  auto sync = [fd, path = path_]() -> Status {
+    int rc = ::fsync(fd), saved = errno;
+    ::close(fd);
+    errno = saved;
+    if (rc != 0) return os_error(path, "sync");
+    return {};
+  };
+  bool later = DeferredSync::take(parent_of(path_), sync);
+  if (!later) NB_OK(sync());
   int rc = ::close(std::exchange(fd_, -1));
   if (rc != 0 || ::rename(temp_.c_str(), path_.c_str()) != 0) {
     auto error = os_error(path_, "finish");
     ::unlink(temp_.c_str());
     return error;
   }
-  return sync_folder(parent_of(path_));
+  return later ? Status{} : sync_folder(parent_of(path_));
 }
 
 Status write_file(const std::string& path, std::string_view text) {

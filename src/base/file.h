@@ -58,7 +58,8 @@ class MappedFile {
   int fd_ = -1;
 };
 
-// Writes a file under a temporary name beside it; commit() syncs and renames. Destroyed without
+// Writes a file under a temporary name beside it; commit() syncs (or lets a DeferredSync of the
+// folder do so) and renames. Destroyed without
 // commit, it leaves nothing. Every error names the path and the cause ("disk full"). A thread hands
 // full buffers to the system while the caller computes what follows, so an error may be a later
 // call's.

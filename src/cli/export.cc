@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <memory>
 
 #include "cli/common.h"
@@ -12,7 +14,18 @@ struct Arguments {
   bool json = false;
 };
 
+// Matrices of a few sizes are taken and freed one after another: glibc would give the pages of each
+// back, and the system clear new ones for the next.
+void keep_freed_memory() {
+#if defined(__GLIBC__)
+  constexpr int kMost = 1 << 30;
+  mallopt(M_MMAP_THRESHOLD, kMost);
+  mallopt(M_TRIM_THRESHOLD, kMost);
+#endif
+}
+
 Result<int> run(Arguments& a) {
+  keep_freed_memory();
   ExportOptions& o = a.options;
   NB_OK(set_measuring(a.measuring, o));
   o.model = NB_TRY(model_folder(o.model));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/deferred_sync.h"
 #include "export/exported_weights.h"
 #include "export/model_card.h"
 #include "quant/artifact.h"
@@ -221,6 +222,7 @@ Result<ExportReport> export_model(const ExportOptions& o) {
   if (gather && !all) model = NB_TRY(with_input_scales(source, &ranges));
   request.ranges = &ranges;
   OutputFolder out = NB_TRY(OutputFolder::create(o.output, o.force, /*keep=*/false));
+  DeferredSync syncs(out.staging());
   NB_OK(copy_side_files(out, request.folder()));
   NB_OK(target.format->write(request, report.plan, out));
   NB_OK(read_back_written(request, o, out.staging(), report));
@@ -228,6 +230,7 @@ Result<ExportReport> export_model(const ExportOptions& o) {
   report.source_digest = NB_TRY(source.digest());
   NB_OK(describe_export(request, report, o, out.staging()));
   report.bytes = NB_TRY(folder_bytes(out.staging()));
+  NB_OK(syncs.finish());
   NB_OK(out.publish());
   return report;
 }

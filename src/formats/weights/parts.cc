@@ -103,23 +103,34 @@ TensorView regrouped_floats(const QuantizedMatrix& w, std::span<const int32_t> g
 
 namespace {
 
+constexpr int64_t kLine = 64;  // bytes of the cache's
+
+// At most a line; a whole one without a call.
+void copy_line(std::byte* to, const std::byte* from, int64_t size) {
+  if (size == kLine)
+    std::memcpy(to, from, kLine);
+  else
+    std::memcpy(to, from, static_cast<size_t>(size));
+}
+
 // A tile, whose rows and columns are cache lines, passes through memory of its own: rows a power of
 // two apart would drive each other out of the cache.
 template <class T>
 void transpose(const std::byte* a, int64_t rows, int64_t cols, std::byte* out) {
-  constexpr int64_t kSize = sizeof(T), kTile = 64 / kSize;
+  constexpr int64_t kSize = sizeof(T), kTile = kLine / kSize;
   parallel_for(ceil_div(cols, kTile), [&](int64_t chunk) {
     int64_t c0 = chunk * kTile, wide = std::min(kTile, cols - c0);
     T tile[kTile][kTile] = {}, turned[kTile][kTile];
     for (int64_t r0 = 0; r0 < rows; r0 += kTile) {
       int64_t high = std::min(kTile, rows - r0);
       for (int64_t r = 0; r < high; ++r)
-        std::memcpy(tile[r], a + ((r0 + r) * cols + c0) * kSize, static_cast<size_t>(wide * kSize));
+        copy_line(reinterpret_cast<std::byte*>(tile[r]), a + ((r0 + r) * cols + c0) * kSize,
+                  wide * kSize);
       for (int64_t c = 0; c < kTile; ++c)
         for (int64_t r = 0; r < kTile; ++r) turned[c][r] = tile[r][c];
       for (int64_t c = 0; c < wide; ++c)
-        std::memcpy(out + ((c0 + c) * rows + r0) * kSize, turned[c],
-                    static_cast<size_t>(high * kSize));
+        copy_line(out + ((c0 + c) * rows + r0) * kSize,
+                  reinterpret_cast<const std::byte*>(turned[c]), high * kSize);
     }
   });
 }
