@@ -59,10 +59,9 @@ class MappedFile {
 };
 
 // Writes a file under a temporary name beside it; commit() syncs (or lets a DeferredSync of the
-// folder do so) and renames. Destroyed without
-// commit, it leaves nothing. Every error names the path and the cause ("disk full"). A thread hands
-// full buffers to the system while the caller computes what follows, so an error may be a later
-// call's.
+// folder do so) and renames. Destroyed without commit, it leaves nothing. Every error names the
+// path and the cause ("disk full"). A thread hands full buffers to the system while the caller
+// computes what follows, so an error may be a later call's.
 class AtomicFile {
  public:
   static Result<AtomicFile> create(const std::string& path);

@@ -7,13 +7,9 @@
 #include "base/checked.h"
 #include "base/threads.h"
 #include "formats/gguf_model.h"
+#include "formats/weights/parts.h"
 
 namespace nibble {
-namespace {
-
-constexpr int64_t kHalf = 2;  // bytes of a float16
-
-}  // namespace
 
 int64_t IntegerRows::own_group(int64_t group) const {
   int64_t column = layout_.group > 0 ? group * layout_.group : 0;
@@ -51,12 +47,11 @@ int IntegerRows::zero(int64_t row, int64_t group) const {
   return layout_.symmetric ? 1 << (layout_.bits - 1) : w_.grid(row, own_group(group)).zero;
 }
 
-void IntegerRows::scales(int64_t row, float* out, int64_t step) const {
+void IntegerRows::scales(int64_t row, float* out) const {
   thread_local std::vector<Grid> grids;
   grids.resize(static_cast<size_t>(w_.groups()));
   w_.grids(row, grids);
-  for (int64_t g = 0; g < groups(); ++g)
-    out[g * step] = grids[static_cast<size_t>(own_group(g))].scale;
+  for (int64_t g = 0; g < groups(); ++g) out[g] = grids[static_cast<size_t>(own_group(g))].scale;
 }
 
 Result<IntegerLayout> integer_layout(const ExportMatrix& m, std::span<const int> widths,
@@ -224,20 +219,15 @@ PendingTensor integer_tensor(const Weights& model, const IntegerModule& m, const
 }
 
 TensorView group_scales(const IntegerRows& rows) {
-  constexpr int64_t kTile = 32;  // columns of the file that are written side by side: a cache line
-  int64_t n = rows.rows(), groups = rows.groups();
-  std::vector<std::byte> out(static_cast<size_t>(groups * n * kHalf));
-  parallel_for(ceil_div(n, kTile), [&](int64_t tile) {
-    int64_t first = tile * kTile, count = std::min(kTile, n - first);
-    std::vector<float> scales(static_cast<size_t>(groups * count));
-    std::vector<std::byte> halves(scales.size() * kHalf);
-    for (int64_t i = 0; i < count; ++i) rows.scales(first + i, scales.data() + i, count);
-    from_float(DType::kF16, scales.data(), groups * count, halves.data());
-    for (int64_t g = 0; g < groups; ++g)
-      std::memcpy(out.data() + (g * n + first) * kHalf, halves.data() + g * count * kHalf,
-                  static_cast<size_t>(count * kHalf));
+  int64_t n = rows.rows(), groups = rows.groups(), size = dtype_size(DType::kF16);
+  std::vector<std::byte> halves(static_cast<size_t>(n * groups * size));
+  parallel_for(n, [&](int64_t r) {
+    thread_local std::vector<float> scales;
+    scales.resize(static_cast<size_t>(groups));
+    rows.scales(r, scales.data());
+    from_float(DType::kF16, scales.data(), groups, halves.data() + r * groups * size);
   });
-  return own_bytes(DType::kF16, {groups, n}, std::move(out));
+  return own_bytes(DType::kF16, {groups, n}, transposed_bytes(halves, n, groups, size));
 }
 
 }  // namespace nibble

@@ -29,8 +29,8 @@ class IntegerRows {
   // The same as pack_bits has them, whole bytes alone: ceil(k * bits / 8).
   void packed_codes(int64_t row, std::byte* out) const;
   int zero(int64_t row, int64_t group) const;
-  // The scales of a row's groups to out[0], out[step], ...
-  void scales(int64_t row, float* out, int64_t step) const;
+  // Those of a row's groups. out: (groups).
+  void scales(int64_t row, float* out) const;
   // Gives the mapped pages of the codes back.
   void release() const { w_.code_view().release(); }
 

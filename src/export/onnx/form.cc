@@ -138,7 +138,7 @@ void OnnxRows::row(int64_t r, uint8_t* codes, float* scales, uint8_t* zeros) con
 
 // A row of zeros means the same with any scale.
 void OnnxRows::exact_scales(int64_t r, float* out) const {
-  exact_->scales(r, out, 1);
+  exact_->scales(r, out);
   if (least_.empty() || out[0] >= least_[static_cast<size_t>(r)]) return;
   std::vector<uint8_t> codes(static_cast<size_t>(k_));
   exact_->codes(r, codes.data());
