@@ -107,12 +107,13 @@ bool proper(std::span<const std::byte> bytes, Word exponent, Word magnitude) {
   auto size = static_cast<int64_t>(bytes.size());
   std::atomic<bool> good = true;
   parallel_for(ceil_div(size, kPiece), [&](int64_t piece) {
-    bool bad = false;
+    Word bad = 0;
     int64_t end = std::min(size, (piece + 1) * kPiece);
     for (int64_t i = piece * kPiece; i < end; i += static_cast<int64_t>(sizeof(Word))) {
       Word w;
       std::memcpy(&w, bytes.data() + i, sizeof w);
-      bad |= (w & magnitude) == 0 || (w & exponent) == exponent;
+      // One comparison, in which 0 is the largest of all: this is a loop of vectors.
+      bad |= static_cast<Word>((w & magnitude) - 1) >= static_cast<Word>(exponent - 1);
     }
     if (bad) good = false;
   });

@@ -1,5 +1,6 @@
 #include "tensor/ggml_grids.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/result.h"
@@ -15,24 +16,46 @@ struct Plane {
   int mask() const { return (1 << bits) - 1; }
 };
 
-// The bits of a plane to bit `to` of `kCount` codes, and back, xored into what stands there. A
-// file's matrices pass here when they are loaded: with constants these are loops of vectors.
+// Bytes as one register: a file's matrices pass here when they are loaded, and a compiler takes
+// short loops of bytes apart.
+template <int kWidth>
+struct Bytes {
+  using Vector __attribute__((vector_size(kWidth))) = uint8_t;
+};
+template <>
+struct Bytes<1> {
+  using Vector = uint8_t;
+};
+
+// to ^= (from >> right & mask) << left for kWidth bytes.
+template <int kWidth>
+void move_bits(const void* from, int right, int mask, int left, void* to) {
+  constexpr int kStep = std::min(kWidth, 16);
+  using Vector = typename Bytes<kStep>::Vector;
+  for (int i = 0; i < kWidth; i += kStep) {
+    Vector bits, sum;
+    std::memcpy(&bits, static_cast<const std::byte*>(from) + i, sizeof bits);
+    std::memcpy(&sum, static_cast<std::byte*>(to) + i, sizeof sum);
+    bits = bits >> static_cast<uint8_t>(right) & static_cast<uint8_t>(mask);
+    sum ^= bits << static_cast<uint8_t>(left);
+    std::memcpy(static_cast<std::byte*>(to) + i, &sum, sizeof sum);
+  }
+}
+
+// The bits of a plane to bit `to` of `kCount` codes, and back, xored into what stands there.
 template <int kCount, Plane kPlane>
-void take(const std::byte* __restrict block, int to, uint8_t* __restrict codes) {
+void take(const std::byte* block, int to, uint8_t* codes) {
   if constexpr (kPlane.bits > 0)
     for (int e = 0, at = kPlane.offset; e < kCount; at += kPlane.width)
       for (int shift = 0; shift < 8; shift += kPlane.bits, e += kPlane.width)
-        for (int i = 0; i < kPlane.width; ++i)
-          codes[e + i] ^= static_cast<uint8_t>(
-              (static_cast<uint8_t>(block[at + i]) >> shift & kPlane.mask()) << to);
+        move_bits<kPlane.width>(block + at, shift, kPlane.mask(), to, codes + e);
 }
 template <int kCount, Plane kPlane>
-void give(const uint8_t* __restrict codes, int from, std::byte* __restrict block) {
+void give(const uint8_t* codes, int from, std::byte* block) {
   if constexpr (kPlane.bits > 0)
     for (int e = 0, at = kPlane.offset; e < kCount; at += kPlane.width)
       for (int shift = 0; shift < 8; shift += kPlane.bits, e += kPlane.width)
-        for (int i = 0; i < kPlane.width; ++i)
-          block[at + i] ^= static_cast<std::byte>((codes[e + i] >> from & kPlane.mask()) << shift);
+        move_bits<kPlane.width>(codes + e, from, kPlane.mask(), shift, block + at);
 }
 
 // All bits of the codes of `count` blocks of `bytes` bytes, one after another: low ones, high ones.

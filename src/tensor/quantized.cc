@@ -110,7 +110,9 @@ void QuantizedMatrix::codes(int64_t row, uint8_t* out) const {
   const std::byte* from = codes_.bytes.data() + row * stride;
   if (const GgmlType* type = scheme_.blocks) return ggml_codes(*type, from, k_ / type->block, out);
   if (!code_flip_) return unpack_bits(from, k_, scheme_.bits, out);
-  for (int64_t i = 0; i < k_; ++i) out[i] = static_cast<uint8_t>(from[i]) ^ code_flip_;
+  // Of its own: bytes may alias the member.
+  const std::byte flip{code_flip_};
+  for (int64_t i = 0, k = k_; i < k; ++i) out[i] = static_cast<uint8_t>(from[i] ^ flip);
 }
 
 void QuantizedMatrix::dequantize(int64_t row, float* out) const {
