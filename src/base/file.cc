@@ -21,6 +21,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kTemporary = ".tmp";  // and the process's id
+constexpr size_t kBuffer = 4 << 20;         // bytes that leave for a file at once
+constexpr size_t kLent = 1 << 20;           // bytes that are worth leaving without a copy
 
 bool is_temporary(const std::string& name) {
   size_t at = name.rfind(kTemporary);
@@ -166,6 +168,8 @@ AtomicFile::AtomicFile(AtomicFile&& o) noexcept
     : path_(std::move(o.path_)),
       temp_(std::move(o.temp_)),
       buffer_(std::move(o.buffer_)),
+      size_(o.size_),
+      begun_(o.begun_),
       fd_(std::exchange(o.fd_, -1)) {
   NB_CHECK(!o.writing_.valid());
 }
@@ -177,7 +181,7 @@ AtomicFile::~AtomicFile() {
   ::unlink(temp_.c_str());
 }
 
-Status AtomicFile::put(std::string_view bytes) const {
+Status AtomicFile::put(std::span<const std::byte> bytes) const {
   for (size_t at = 0; at < bytes.size();) {
     ssize_t n = ::write(fd_, bytes.data() + at, bytes.size() - at);
     if (n < 0 && errno == EINTR) continue;
@@ -189,30 +193,44 @@ Status AtomicFile::put(std::string_view bytes) const {
 
 Status AtomicFile::wait() { return writing_.valid() ? writing_.get() : Status{}; }
 
+// The buffer, and `more` behind it.
+Status AtomicFile::send(std::span<const std::byte> more, std::shared_ptr<const void> owner) {
+  constexpr int64_t kAhead = 8 * kBuffer;
+  NB_OK(wait());
+  std::swap(buffer_, leaving_);
+  buffer_.clear();
+  size_ += std::ssize(more);
+  bool begin = size_ - begun_ >= kAhead;
+  if (begin) begun_ = size_;
+  writing_ = std::async([this, more, begin, owner = std::move(owner)]() -> Status {
+    NB_OK(put(std::as_bytes(std::span(leaving_))));
+    NB_OK(put(more));
+    // The disk begins while the rest is still computed, so that commit() has little to wait for.
+    if (begin) ::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return {};
+  });
+  return {};
+}
+
 Status AtomicFile::write(std::span<const std::byte> bytes) {
-  constexpr size_t kBuffer = 4 << 20, kAhead = 8 * kBuffer;
   for (size_t at = 0; at < bytes.size();) {
     size_t take = std::min(bytes.size() - at, kBuffer - buffer_.size());
     buffer_.append(reinterpret_cast<const char*>(bytes.data()) + at, take);
     at += take;
-    if (buffer_.size() < kBuffer) continue;
-    NB_OK(wait());
-    std::swap(buffer_, leaving_);
-    buffer_.clear();
-    writing_ = std::async([this]() -> Status {
-      NB_OK(put(leaving_));
-      // The disk begins while the rest is still computed, so that commit() has little to wait for.
-      if (static_cast<size_t>(::lseek(fd_, 0, SEEK_CUR)) % kAhead == 0)
-        ::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);
-      return {};
-    });
+    size_ += static_cast<int64_t>(take);
+    if (buffer_.size() == kBuffer) NB_OK(send({}, nullptr));
   }
   return {};
 }
 
+Status AtomicFile::write(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
+  bool lent = owner && bytes.size() >= kLent;
+  return lent ? send(bytes, std::move(owner)) : write(bytes);
+}
+
 Status AtomicFile::commit() {
   NB_OK(wait());
-  NB_OK(put(buffer_));
+  NB_OK(put(std::as_bytes(std::span(buffer_))));
   // A second descriptor: one of a thread's own, which may outlive this file.
   int fd = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) return os_error(path_, "sync");

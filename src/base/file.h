@@ -60,7 +60,7 @@ class MappedFile {
 
 // Writes a file under a temporary name beside it; commit() syncs (or lets a DeferredSync of the
 // folder do so) and renames. Destroyed without commit, it leaves nothing. Every error names the
-// path and the cause ("disk full"). A thread hands full buffers to the system while the caller
+// path and the cause ("disk full"). A thread hands what was written to the system while the caller
 // computes what follows, so an error may be a later call's.
 class AtomicFile {
  public:
@@ -71,14 +71,20 @@ class AtomicFile {
 
   Status write(std::span<const std::byte> bytes);
   Status write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
+  // Large ones with an `owner`, which keeps them as they are, leave without being copied.
+  Status write(std::span<const std::byte> bytes, std::shared_ptr<const void> owner);
+  // Bytes written so far.
+  int64_t size() const { return size_; }
   Status commit();
 
  private:
   AtomicFile() = default;
   Status wait();
-  Status put(std::string_view bytes) const;
+  Status put(std::span<const std::byte> bytes) const;
+  Status send(std::span<const std::byte> more, std::shared_ptr<const void> owner);
   std::string path_, temp_;
   std::string buffer_, leaving_;  // leaving_ is the thread's until wait() returns
+  int64_t size_ = 0, begun_ = 0;  // begun_: as far as the disk was told to begin
   std::future<Status> writing_;
   int fd_ = -1;
 };

@@ -81,6 +81,24 @@ TEST(AtomicFile, AppearsOnlyWhenCommitted) {
   EXPECT_EQ(entries(dir.path()), 1u);
 }
 
+TEST(AtomicFile, KeepsTheOrderOfWhatIsCopiedAndLent) {
+  TempFolder dir;
+  auto file = AtomicFile::create(dir / "a");
+  ASSERT_TRUE(succeeds(file));
+  std::string expected;
+  char letter = 'a';
+  for (size_t size : {3, 5 << 20, 1, 4 << 20, 9 << 20, 70'000}) {
+    auto text = std::make_shared<std::string>(size, letter++);
+    expected += *text + *text;
+    ASSERT_TRUE(succeeds(file->write(*text)));
+    std::span<const std::byte> lent = std::as_bytes(std::span(*text));
+    ASSERT_TRUE(succeeds(file->write(lent, std::move(text))));
+    EXPECT_EQ(file->size(), std::ssize(expected));
+  }
+  ASSERT_TRUE(succeeds(file->commit()));
+  EXPECT_TRUE(read_file(dir / "a").value() == expected);
+}
+
 TEST(AtomicFile, NamesPathAndCauseOfFailure) {
   TempFolder dir;
   EXPECT_TRUE(fails_with(write_file(dir / "none/a", "x"), "none/a: cannot create: No such file"));

@@ -2,8 +2,7 @@
 
 #include <set>
 
-#include "base/checked.h"
-#include "base/threads.h"
+#include "base/panels.h"
 #include "export/onnx/matrices.h"
 #include "formats/weights/weight_format.h"
 
@@ -169,13 +168,6 @@ class ExportedForm : public WeightFormat {
   }
 
  private:
-  template <class F>
-  static void each_panel(int64_t n, const F& body) {
-    constexpr int64_t kRows = 64;
-    parallel_for(ceil_div(n, kRows),
-                 [&](int64_t i) { body(i * kRows, std::min(kRows, n - i * kRows)); });
-  }
-
   std::shared_ptr<const ExportedWeights> written_;  // the matrices lie in it
   std::map<std::string, Matrix> matrices_;
 };

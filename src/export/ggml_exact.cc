@@ -6,15 +6,13 @@
 #include <cstring>
 #include <string_view>
 
-#include "base/checked.h"
-#include "base/threads.h"
+#include "base/panels.h"
 #include "tensor/ggml_grids.h"
 
 namespace nibble {
 namespace {
 
 constexpr int64_t kBlock = 32;
-constexpr int64_t kRowsAtOnce = 64;
 
 struct ExactType {
   std::string_view name;
@@ -95,6 +93,8 @@ RowFit fit_of(const ExactType& t, const QuantizedMatrix& w, int64_t first, int64
 struct BlockRow {
   std::vector<uint8_t> codes;
   std::vector<Grid> grids;
+  std::vector<float> scales;
+  std::vector<uint16_t> halves;  // the scales
   std::vector<uint16_t> d, m;
   void read(const QuantizedMatrix& w, int64_t row) {
     codes.resize(static_cast<size_t>(w.cols()));
@@ -103,6 +103,10 @@ struct BlockRow {
     m.resize(d.size());
     w.codes(row, codes.data());
     w.grids(row, grids);
+    scales.clear();
+    for (const Grid& g : grids) scales.push_back(g.scale);
+    halves.resize(scales.size());
+    from_float(DType::kF16, scales.data(), w.groups(), reinterpret_cast<std::byte*>(halves.data()));
   }
 };
 
@@ -113,10 +117,9 @@ Kept kept_by(const GgmlType& type, const QuantizedMatrix& w) {
   const ExactType* t = find(type);
   if (!t || !blocks_fit(w.scheme(), w.cols())) return Kept::kNothing;
   int64_t rows = w.scheme().group == Scheme::kTensor ? 1 : w.rows();
-  std::vector<RowFit> parts(static_cast<size_t>(ceil_div(rows, kRowsAtOnce)));
-  parallel_for(static_cast<int64_t>(parts.size()), [&](int64_t i) {
-    int64_t first = i * kRowsAtOnce;
-    parts[static_cast<size_t>(i)] = fit_of(*t, w, first, std::min(rows, first + kRowsAtOnce));
+  std::vector<RowFit> parts(static_cast<size_t>(ceil_div(rows, kPanelRows)));
+  each_panel(rows, [&](int64_t first, int64_t count) {
+    parts[static_cast<size_t>(first / kPanelRows)] = fit_of(*t, w, first, first + count);
   });
   RowFit all;
   for (const RowFit& part : parts) all.join(part);
@@ -158,17 +161,20 @@ void exact_ggml_row(const GgmlType& type, const QuantizedMatrix& w, int64_t row,
   const ExactType& t = *find(type);
   thread_local BlockRow r;
   r.read(w, row);
-  auto blocks = static_cast<int64_t>(r.d.size()), each = w.group_size() / kBlock, at = int64_t{0};
-  for (const Grid& g : r.grids) {
-    int64_t count = std::min(each, blocks - at);
-    std::fill_n(r.d.begin() + at, count, float_to_f16(g.scale));
-    uint8_t* q = r.codes.data() + at * kBlock;
-    if (t.affine) {
-      std::fill_n(r.m.begin() + at, count, float_to_f16(-(static_cast<float>(g.zero) * g.scale)));
-    } else if (int moved = (1 << (t.bits - 1)) - g.zero; moved != 0) {
-      for (int64_t j = 0; j < count * kBlock; ++j) q[j] = static_cast<uint8_t>(q[j] + moved);
-    }
-    at += count;
+  // Values of their own: what is stored below may alias r.
+  const Grid* grids = r.grids.data();
+  const uint16_t* halves = r.halves.data();
+  uint16_t *d = r.d.data(), *m = r.m.data();
+  uint8_t* q = r.codes.data();
+  int64_t blocks = w.cols() / kBlock, each = w.group_size() / kBlock, middle = 1 << (t.bits - 1);
+  for (int64_t at = 0; at < blocks; at += each, ++grids, ++halves) {
+    int64_t end = std::min(blocks, at + each);
+    std::fill(d + at, d + end, *halves);
+    if (t.affine)
+      std::fill(m + at, m + end, float_to_f16(-(static_cast<float>(grids->zero) * grids->scale)));
+    else if (int64_t moved = middle - grids->zero; moved != 0)
+      for (int64_t j = at * kBlock; j < end * kBlock; ++j)
+        q[j] = static_cast<uint8_t>(q[j] + moved);
   }
   put_ggml_blocks(type, blocks, r.d.data(), r.m.data(), r.codes.data(), out);
 }

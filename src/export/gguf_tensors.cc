@@ -1,10 +1,12 @@
 #include "export/gguf_tensors.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <limits>
 #include <set>
 
-#include "base/threads.h"
+#include "base/panels.h"
 #include "export/ggml_exact.h"
 #include "export/integer_layout.h"
 #include "export/row_reader.h"
@@ -220,20 +222,18 @@ class MatrixRows {
       exact_ = w && kept_by(type_, *w) != Kept::kNothing;
     }
     int64_t bytes = k_ / type_.block * type_.bytes;
-    std::vector<uint8_t> bad(static_cast<size_t>(count));
-    parallel_for(count, [&](int64_t i) {
-      int64_t row = from_.empty() ? first + i : from_[static_cast<size_t>(first + i)];
-      std::byte* at = out + i * bytes;
-      if (exact_) return exact_ggml_row(type_, *rows_->quantized(), row, at);
-      std::vector<float> values(static_cast<size_t>(k_));
-      (*rows_)(row, values.data());
-      bad[static_cast<size_t>(i)] = std::ranges::any_of(values, [&](float v) {
-        return !std::isfinite(v) ||
-               (type_.name != "F32" && type_.name != "BF16" && std::abs(v) > kLargestHalf);
-      });
-      ggml_quantize(type_, values.data(), k_, at);
+    std::atomic<bool> held = true;
+    each_panel(count, [&](int64_t begin, int64_t rows) {
+      for (int64_t i = begin; i < begin + rows; ++i) {
+        int64_t row = from_.empty() ? first + i : from_[static_cast<size_t>(first + i)];
+        std::byte* at = out + i * bytes;
+        if (exact_)
+          exact_ggml_row(type_, *rows_->quantized(), row, at);
+        else if (!rounded_row(row, at))
+          held = false;
+      }
     });
-    if (std::ranges::find(bad, 1) != bad.end())
+    if (!held)
       return fail("{}: {}.weight holds values beyond float16, which {} stores",
                   model_.checkpoint().folder(), module_, type_.name);
     if (first + count == n_) {
@@ -244,7 +244,20 @@ class MatrixRows {
   }
 
  private:
-  static constexpr float kLargestHalf = 65504;
+  // Whether the type has numbers as large as the row's.
+  bool rounded_row(int64_t row, std::byte* out) const {
+    constexpr float kLargestHalf = 65504;
+    bool wide = type_.name == "F32" || type_.name == "BF16";
+    float most = wide ? std::numeric_limits<float>::max() : kLargestHalf;
+    thread_local std::vector<float> values;
+    values.resize(static_cast<size_t>(k_));
+    (*rows_)(row, values.data());
+    bool held = true;
+    for (float v : values) held &= std::abs(v) <= most;
+    if (held) ggml_quantize(type_, values.data(), k_, out);
+    return held;
+  }
+
   const Weights& model_;
   std::string module_;
   const GgmlType& type_;

@@ -7,8 +7,12 @@ namespace nibble {
 
 TensorView gptq_codes(const IntegerRows& rows) {
   int64_t n = rows.rows(), words = rows.cols() * rows.layout().bits / 32;
-  std::vector<std::byte> packed(static_cast<size_t>(n * words * 4));
-  parallel_for(n, [&](int64_t r) { rows.packed_codes(r, packed.data() + r * words * 4); });
+  std::span<const std::byte> packed = rows.stored_codes();
+  std::vector<std::byte> made(packed.empty() ? static_cast<size_t>(n * words * 4) : 0);
+  if (packed.empty()) {
+    parallel_for(n, [&](int64_t r) { rows.packed_codes(r, made.data() + r * words * 4); });
+    packed = made;
+  }
   return own_bytes(DType::kI32, {words, n}, transposed_bytes(packed, n, words, 4));
 }
 

@@ -4,8 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/checked.h"
-#include "base/threads.h"
+#include "base/panels.h"
 #include "formats/gguf_model.h"
 #include "formats/weights/parts.h"
 
@@ -43,6 +42,13 @@ void IntegerRows::packed_codes(int64_t row, std::byte* out) const {
   std::memcpy(out, words.data(), size);
 }
 
+std::span<const std::byte> IntegerRows::stored_codes() const {
+  const Scheme& s = w_.scheme();
+  bool so = !s.blocks && s.bits == layout_.bits && shift() == 0 && w_.code_flip() == 0 &&
+            QuantizedMatrix::row_bytes(s, cols()) * 8 == cols() * s.bits;
+  return so ? w_.code_view().bytes : std::span<const std::byte>();
+}
+
 int IntegerRows::zero(int64_t row, int64_t group) const {
   return layout_.symmetric ? 1 << (layout_.bits - 1) : w_.grid(row, own_group(group)).zero;
 }
@@ -76,8 +82,6 @@ Result<IntegerLayout> integer_layout(const ExportMatrix& m, std::span<const int>
 
 namespace {
 
-constexpr int64_t kRowsAtOnce = 64;
-
 // Of rows [first, last); `bad`: the first row with a scale that float16 has not.
 struct RowFacts {
   GridFacts facts;
@@ -104,10 +108,9 @@ RowFacts facts_of(const QuantizedMatrix& w, int64_t first, int64_t last) {
 }  // namespace
 
 Result<GridFacts> grid_facts(const QuantizedMatrix& w, const std::string& where) {
-  std::vector<RowFacts> parts(static_cast<size_t>(ceil_div(w.rows(), kRowsAtOnce)));
-  parallel_for(static_cast<int64_t>(parts.size()), [&](int64_t i) {
-    int64_t first = i * kRowsAtOnce;
-    parts[static_cast<size_t>(i)] = facts_of(w, first, std::min(w.rows(), first + kRowsAtOnce));
+  std::vector<RowFacts> parts(static_cast<size_t>(ceil_div(w.rows(), kPanelRows)));
+  each_panel(w.rows(), [&](int64_t first, int64_t count) {
+    parts[static_cast<size_t>(first / kPanelRows)] = facts_of(w, first, first + count);
   });
   GridFacts out;
   for (const RowFacts& part : parts) {
@@ -221,11 +224,12 @@ PendingTensor integer_tensor(const Weights& model, const IntegerModule& m, const
 TensorView group_scales(const IntegerRows& rows) {
   int64_t n = rows.rows(), groups = rows.groups(), size = dtype_size(DType::kF16);
   std::vector<std::byte> halves(static_cast<size_t>(n * groups * size));
-  parallel_for(n, [&](int64_t r) {
-    thread_local std::vector<float> scales;
-    scales.resize(static_cast<size_t>(groups));
-    rows.scales(r, scales.data());
-    from_float(DType::kF16, scales.data(), groups, halves.data() + r * groups * size);
+  each_panel(n, [&](int64_t first, int64_t count) {
+    std::vector<float> scales(static_cast<size_t>(groups));
+    for (int64_t r = first; r < first + count; ++r) {
+      rows.scales(r, scales.data());
+      from_float(DType::kF16, scales.data(), groups, halves.data() + r * groups * size);
+    }
   });
   return own_bytes(DType::kF16, {groups, n}, transposed_bytes(halves, n, groups, size));
 }

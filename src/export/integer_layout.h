@@ -28,6 +28,8 @@ class IntegerRows {
   void codes(int64_t row, uint8_t* out) const;
   // The same as pack_bits has them, whole bytes alone: ceil(k * bits / 8).
   void packed_codes(int64_t row, std::byte* out) const;
+  // Those of all rows where they lie just so, one row behind the other; else empty.
+  std::span<const std::byte> stored_codes() const;
   int zero(int64_t row, int64_t group) const;
   // Those of a row's groups. out: (groups).
   void scales(int64_t row, float* out) const;

@@ -131,6 +131,23 @@ TEST(IntegerLayout, RefusesScalesBeyondFloat16) {
   EXPECT_TRUE(fails_with(grid_facts(builder.finish(), "here"), "outside float16"));
 }
 
+TEST(IntegerRows, StoredCodesAreThePackedOnesOrNone) {
+  for (auto [scheme, bits, k, stored] : {std::tuple{"w4g32-asym", 4, int64_t{96}, true},
+                                         {"w3g32", 3, int64_t{96}, true},
+                                         {"w8g32", 8, int64_t{96}, true},
+                                         {"w4", 4, int64_t{20}, false},
+                                         {"w6g32", 8, int64_t{96}, false}}) {
+    QuantizedMatrix w = matrix(scheme, 5, k);
+    IntegerRows rows(w, {bits, 32, !w.scheme().asymmetric()});
+    auto size = static_cast<size_t>(k * bits / 8);
+    std::vector<std::byte> packed(5 * size);
+    for (size_t r = 0; r < 5; ++r)
+      rows.packed_codes(static_cast<int64_t>(r), packed.data() + r * size);
+    EXPECT_EQ(std::ranges::equal(rows.stored_codes(), packed), stored) << scheme;
+    EXPECT_EQ(rows.stored_codes().empty(), !stored) << scheme;
+  }
+}
+
 TEST(IntegerRows, PackedCodesAreTheCodesPacked) {
   for (auto [scheme, bits] : {std::pair{"w4g32-asym", 4},
                               {"w4g32", 4},

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "base/threads.h"
+#include "base/panels.h"
 #include "export/row_reader.h"
 
 namespace nibble {
@@ -70,13 +70,13 @@ Status compare_vectors(const Weights& source, const Weights& written, MatrixComp
 }
 
 double sum_of_squares(int64_t n, int64_t k, const MatrixComparison::Row& row) {
-  constexpr int64_t kRows = 64;
-  std::vector<double> parts(static_cast<size_t>((n + kRows - 1) / kRows));
-  parallel_for(static_cast<int64_t>(parts.size()), [&](int64_t c) {
+  std::vector<double> parts(static_cast<size_t>(ceil_div(n, kPanelRows)));
+  each_panel(n, [&](int64_t first, int64_t count) {
+    double& part = parts[static_cast<size_t>(first / kPanelRows)];
     std::vector<float> values(static_cast<size_t>(k));
-    for (int64_t r = c * kRows; r < std::min(n, (c + 1) * kRows); ++r) {
+    for (int64_t r = first; r < first + count; ++r) {
       row(r, values.data());
-      for (float v : values) parts[static_cast<size_t>(c)] += static_cast<double>(v) * v;
+      for (float v : values) part += static_cast<double>(v) * v;
     }
   });
   double sum = 0;
@@ -124,11 +124,9 @@ void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, cons
 
 void MatrixComparison::add(const std::string& module, int64_t n, int64_t k, const Row& source,
                            const Rows& written) {
-  constexpr int64_t kRows = 64;
-  std::vector<Sums> parts(static_cast<size_t>((n + kRows - 1) / kRows));
-  parallel_for(static_cast<int64_t>(parts.size()), [&](int64_t c) {
-    Sums& s = parts[static_cast<size_t>(c)];
-    int64_t first = c * kRows, count = std::min(kRows, n - first);
+  std::vector<Sums> parts(static_cast<size_t>(ceil_div(n, kPanelRows)));
+  each_panel(n, [&](int64_t first, int64_t count) {
+    Sums& s = parts[static_cast<size_t>(first / kPanelRows)];
     std::vector<float> a(static_cast<size_t>(k)), all(static_cast<size_t>(count * k));
     written(first, count, all.data());
     for (int64_t r = 0; r < count; ++r) {

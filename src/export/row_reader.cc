@@ -9,8 +9,6 @@
 #include "export/same_integers.h"
 
 namespace nibble {
-namespace {
-
 bool equal_bytes(std::span<const std::byte> a, std::span<const std::byte> b) {
   if (a.size() != b.size()) return false;
   constexpr int64_t kPiece = 4 << 20;
@@ -22,6 +20,8 @@ bool equal_bytes(std::span<const std::byte> a, std::span<const std::byte> b) {
   });
   return equal;
 }
+
+namespace {
 
 bool equal_tensors(const TensorView& a, const TensorView& b) {
   return a.dtype == b.dtype && equal_bytes(a.bytes, b.bytes);

@@ -7,6 +7,9 @@
 
 namespace nibble {
 
+// Compared on all threads.
+bool equal_bytes(std::span<const std::byte> a, std::span<const std::byte> b);
+
 class RowReader {
  public:
   static Result<RowReader> open(const Weights& weights, const std::string& module, int64_t n,

@@ -4,8 +4,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "base/checked.h"
-#include "base/threads.h"
+#include "base/panels.h"
 
 namespace nibble {
 namespace {
@@ -49,12 +48,11 @@ bool same_row(const QuantizedMatrix& a, const QuantizedMatrix& b, int64_t row, i
 
 bool same_integers(const QuantizedMatrix& a, const QuantizedMatrix& b) {
   NB_CHECK(a.rows() == b.rows() && a.cols() == b.cols());
-  constexpr int64_t kRows = 64;
   auto [step, longer] = std::minmax({a.group_size(), b.group_size()});  // values, not references
   if (longer % step != 0) return false;
   std::atomic<bool> same = true;
-  parallel_for(ceil_div(a.rows(), kRows), [&, step = step](int64_t i) {
-    for (int64_t r = i * kRows; same && r < std::min(a.rows(), (i + 1) * kRows); ++r)
+  each_panel(a.rows(), [&, step = step](int64_t first, int64_t count) {
+    for (int64_t r = first; same && r < first + count; ++r)
       if (!same_row(a, b, r, step)) same = false;
   });
   return same;

@@ -50,11 +50,12 @@ Status write_rows(AtomicFile& file, const PendingGgufTensor& t) {
   constexpr int64_t kPiece = 4 << 20;  // bytes
   int64_t rows = t.row_count(), size = t.row_bytes();
   int64_t most = std::clamp<int64_t>(kPiece / size, 1, std::max<int64_t>(rows, 1));
-  std::vector<std::byte> piece(static_cast<size_t>(most * size));
   for (int64_t at = 0; at < rows; at += most) {
     int64_t count = std::min(most, rows - at);
-    NB_OK(t.rows(at, count, piece.data()));
-    NB_OK(file.write(std::span(piece).first(static_cast<size_t>(count * size))));
+    auto bytes = static_cast<size_t>(count * size);
+    auto piece = std::make_shared_for_overwrite<std::byte[]>(bytes);
+    NB_OK(t.rows(at, count, piece.get()));
+    NB_OK(file.write({piece.get(), bytes}, piece));
   }
   std::string zeros(static_cast<size_t>(padded(rows * size) - rows * size), '\0');
   return file.write(zeros);

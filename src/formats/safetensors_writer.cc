@@ -58,13 +58,14 @@ std::string header_text(const std::vector<PendingTensor>& tensors,
   return out;
 }
 
-// Copies in pieces and gives each back: a mapped tensor larger than memory passes through.
+// Copies what is mapped in pieces and gives each back: a tensor larger than memory passes through.
 Status write_released(AtomicFile& file, const TensorView& view) {
   constexpr size_t kPiece = 16 << 20;
+  if (!view.file) return file.write(view.bytes, view.owner);
   for (size_t at = 0; at < view.bytes.size(); at += kPiece) {
     auto piece = view.bytes.subspan(at, std::min(kPiece, view.bytes.size() - at));
     NB_OK(file.write(piece));
-    if (view.file) view.file->release(piece);
+    view.file->release(piece);
   }
   view.release();  // the pages that two pieces share
   return {};

@@ -34,16 +34,14 @@ Status write_data(const std::string& path, std::span<const OnnxWeight> weights,
                   std::span<const int64_t> offsets, int64_t total) {
   NB_OK(check_free_space(path, total));
   AtomicFile file = NB_TRY(AtomicFile::create(path));
-  int64_t at = 0;
-  auto sink = [&](std::span<const std::byte> bytes) {
-    at += static_cast<int64_t>(bytes.size());
-    return file.write(bytes);
+  auto sink = [&](std::span<const std::byte> piece, std::shared_ptr<const void> owner) {
+    return file.write(piece, std::move(owner));
   };
   for (size_t i = 0; i < weights.size(); ++i) {
-    std::vector<std::byte> gap(static_cast<size_t>(offsets[i] - at));
-    NB_OK(sink(gap));
+    std::vector<std::byte> gap(static_cast<size_t>(offsets[i] - file.size()));
+    NB_OK(file.write(gap));
     NB_OK(weights[i].write(sink));
-    NB_CHECK(at == offsets[i] + weights[i].bytes());
+    NB_CHECK(file.size() == offsets[i] + weights[i].bytes());
   }
   return file.commit();
 }

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -36,8 +37,10 @@ std::optional<int64_t> onnx_bytes(OnnxType type, std::span<const int64_t> dims);
 // What its fields are called in a file: operators of com.microsoft stand beside those of ONNX.
 inline constexpr int64_t kOnnxIrVersion = 10, kOnnxOpset = 21;
 
-// Where a weight's bytes go, piece by piece.
-using ByteSink = std::function<Status(std::span<const std::byte>)>;
+// Where a weight's bytes go, piece by piece. `owner` keeps a piece as it is for as long as the sink
+// holds it; without one it is the sink's during the call alone.
+using ByteSink =
+    std::function<Status(std::span<const std::byte> piece, std::shared_ptr<const void> owner)>;
 
 // A weight that lies in model.onnx.data.
 struct OnnxWeight {

@@ -4,8 +4,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "base/checked.h"
-#include "base/threads.h"
+#include "base/panels.h"
 #include "export/onnx/matrices.h"
 
 namespace nibble {
@@ -59,13 +58,13 @@ class StoredMatrix : public ExportedMatrix {
   bool equals(const RowReader& source) const override {
     if (const TensorView* floats = source.floats())
       return form_.kind == OnnxForm::Kind::kFloats && in_rows_ &&
-             dtype_of(codes_.type) == floats->dtype &&
-             std::ranges::equal(codes_.bytes, floats->bytes);
+             dtype_of(codes_.type) == floats->dtype && equal_bytes(codes_.bytes, floats->bytes);
     const QuantizedMatrix& w = *source.quantized();
     if (!in_blocks() || w.scheme().bits != form_.layout.bits) return false;
     std::atomic<bool> equal = true;
-    parallel_for(n_, [&](int64_t r) {
-      if (equal && !equal_row(w, r)) equal = false;
+    each_panel(n_, [&](int64_t first, int64_t count) {
+      for (int64_t r = first; equal && r < first + count; ++r)
+        if (!equal_row(w, r)) equal = false;
     });
     return equal;
   }

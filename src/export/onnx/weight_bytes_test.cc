@@ -13,7 +13,7 @@ std::vector<uint8_t> turned(int64_t n, int64_t k, bool nibbles) {
   auto fill = [&](int64_t r, std::byte* row) {
     for (int64_t j = 0; j < k; ++j) row[j] = std::byte{element(r, j)};
   };
-  auto sink = [&](std::span<const std::byte> bytes) -> Status {
+  auto sink = [&](std::span<const std::byte> bytes, std::shared_ptr<const void>) -> Status {
     for (std::byte b : bytes) out.push_back(std::to_integer<uint8_t>(b));
     return {};
   };

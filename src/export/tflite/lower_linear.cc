@@ -14,12 +14,13 @@ using Operation = OnnxOperation;
 
 Result<std::vector<float>> floats_of(Builder& b, const OnnxValue& name) {
   std::vector<float> out;
-  NB_OK(b.weight(name).write([&](std::span<const std::byte> piece) -> Status {
-    size_t at = out.size();
-    out.resize(at + piece.size() / sizeof(float));
-    std::memcpy(out.data() + at, piece.data(), piece.size());
-    return {};
-  }));
+  NB_OK(b.weight(name).write(
+      [&](std::span<const std::byte> piece, std::shared_ptr<const void>) -> Status {
+        size_t at = out.size();
+        out.resize(at + piece.size() / sizeof(float));
+        std::memcpy(out.data() + at, piece.data(), piece.size());
+        return {};
+      }));
   return out;
 }
 

@@ -100,7 +100,7 @@ size_t TfliteModel::constant(const std::string& bytes) {
   if (fresh)
     buffers_.push_back(
         {"", OnnxType::kUint8, {static_cast<int64_t>(bytes.size())}, [bytes](const ByteSink& sink) {
-           return sink(std::as_bytes(std::span(bytes)));
+           return sink(std::as_bytes(std::span(bytes)), nullptr);
          }});
   return at->second;
 }
@@ -169,19 +169,17 @@ Status TfliteModel::write(const std::string& path, int64_t most_inside) const {
   }
   NB_OK(check_free_space(path, static_cast<int64_t>(flat.head.size()) + total));
   AtomicFile file = NB_TRY(AtomicFile::create(path));
-  int64_t at = 0;
-  auto sink = [&](std::span<const std::byte> bytes) {
-    at += static_cast<int64_t>(bytes.size());
-    return file.write(bytes);
+  auto sink = [&](std::span<const std::byte> piece, std::shared_ptr<const void> owner) {
+    return file.write(piece, std::move(owner));
   };
-  NB_OK(sink(std::as_bytes(std::span(flat.head))));
+  NB_OK(file.write(std::as_bytes(std::span(flat.head))));
   for (size_t i = 0; i < buffers_.size(); ++i) {
     auto length = static_cast<uint32_t>(sizes[i]);
-    std::vector<std::byte> gap(static_cast<size_t>(flat.offsets[i] - at));
+    std::vector<std::byte> gap(static_cast<size_t>(flat.offsets[i] - file.size()));
     std::memcpy(gap.data() + gap.size() - sizeof length, &length, sizeof length);
-    NB_OK(sink(gap));
+    NB_OK(file.write(gap));
     NB_OK(buffers_[i].write(sink));
-    NB_CHECK(at == flat.offsets[i] + sizes[i]);
+    NB_CHECK(file.size() == flat.offsets[i] + sizes[i]);
   }
   return file.commit();
 }

@@ -96,7 +96,9 @@ Status write_data(const OnnxGraph& graph, ZipWriter& zip) {
   auto name = [&] { return fmt::format("{}data/{}", kRoot, key++); };
   for (const OnnxWeight& w : graph.weights()) {
     NB_OK(zip.begin(name(), w.bytes()));
-    NB_OK(w.write([&](std::span<const std::byte> piece) { return zip.write(piece); }));
+    NB_OK(w.write([&](std::span<const std::byte> piece, std::shared_ptr<const void>) {
+      return zip.write(piece);
+    }));
     NB_OK(zip.end());
   }
   for (const OnnxConstant* c : torch_constants(graph)) NB_OK(zip.add(name(), c->bytes));

@@ -2,16 +2,14 @@
 
 #include <cstring>
 
-#include "base/checked.h"
-#include "base/threads.h"
+#include "base/panels.h"
 #include "tensor/ggml_grids.h"
 
 namespace nibble {
 namespace {
 
 constexpr int64_t kGroup = 32;
-constexpr int64_t kHalf = 2;    // bytes of a scale
-constexpr int64_t kChunk = 64;  // rows that a thread takes at once
+constexpr int64_t kHalf = 2;  // bytes of a scale
 
 // Blocks as they lie in the file.
 class BlockRows : public RowSource {
@@ -30,9 +28,10 @@ class BlockRows : public RowSource {
 };
 
 // body(row) for all rows, on all threads.
-void each_row(int64_t n, const std::function<void(int64_t)>& body) {
-  parallel_for(ceil_div(n, kChunk), [&](int64_t c) {
-    for (int64_t i = c * kChunk; i < std::min(n, (c + 1) * kChunk); ++i) body(i);
+template <class F>
+void each_row(int64_t n, const F& body) {
+  each_panel(n, [&](int64_t first, int64_t count) {
+    for (int64_t i = first; i < first + count; ++i) body(i);
   });
 }
 
