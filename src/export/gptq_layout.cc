@@ -13,7 +13,7 @@ TensorView gptq_codes(const IntegerRows& rows) {
     parallel_for(n, [&](int64_t r) { rows.packed_codes(r, made.data() + r * words * 4); });
     packed = made;
   }
-  return own_bytes(DType::kI32, {words, n}, transposed_bytes(packed, n, words, 4));
+  return transposed(DType::kI32, packed, n, words);
 }
 
 TensorView gptq_zeros(const IntegerRows& rows, int offset) {

@@ -231,7 +231,7 @@ TensorView group_scales(const IntegerRows& rows) {
       from_float(DType::kF16, scales.data(), groups, halves.data() + r * groups * size);
     }
   });
-  return own_bytes(DType::kF16, {groups, n}, transposed_bytes(halves, n, groups, size));
+  return transposed(DType::kF16, halves, n, groups);
 }
 
 }  // namespace nibble

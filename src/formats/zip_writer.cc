@@ -74,32 +74,26 @@ Result<ZipWriter> ZipWriter::create(const std::string& path) {
   return ZipWriter(NB_TRY(AtomicFile::create(path)));
 }
 
-Status ZipWriter::put(std::string_view bytes) {
-  at_ += bytes.size();
-  return file_.write(std::as_bytes(std::span(bytes)));
-}
-
 Status ZipWriter::begin(const std::string& name, int64_t bytes) {
   NB_CHECK(left_ == 0);
-  entries_.push_back({name, static_cast<uint64_t>(bytes), at_, 0});
+  entries_.push_back({name, static_cast<uint64_t>(bytes), at(), 0});
   left_ = entries_.back().bytes;
   bool large = is_large(left_);
   Record sizes;
   if (large) sizes.u16(1).u16(16).u64(left_).u64(left_);
-  uint64_t begin = at_ + 30 + name.size() + sizes.bytes().size() + 4;
+  uint64_t begin = at() + 30 + name.size() + sizes.bytes().size() + 4;
   uint64_t padding = (kAlignment - begin % kAlignment) % kAlignment;
   sizes.u16(kPadding).u16(padding).text(std::string(padding, 'Z'));
   uint64_t stated = large ? kSaturated : left_;
   Record r;
   r.u32(kLocal).u16(kVersion).u16(kFlags).u16(0).u16(0).u16(kDate).u32(0).u32(stated).u32(stated);
   r.u16(name.size()).u16(sizes.bytes().size()).text(name).text(sizes.bytes());
-  return put(r.bytes());
+  return file_.write(r.bytes());
 }
 
 Status ZipWriter::write(std::span<const std::byte> piece) {
   NB_CHECK(piece.size() <= left_);
   left_ -= piece.size();
-  at_ += piece.size();
   entries_.back().crc = crc32(entries_.back().crc, piece);
   return file_.write(piece);
 }
@@ -113,7 +107,7 @@ Status ZipWriter::end() {
     r.u64(e.bytes).u64(e.bytes);
   else
     r.u32(e.bytes).u32(e.bytes);
-  return put(r.bytes());
+  return file_.write(r.bytes());
 }
 
 Status ZipWriter::add(const std::string& name, std::string_view bytes) {
@@ -123,7 +117,7 @@ Status ZipWriter::add(const std::string& name, std::string_view bytes) {
 }
 
 Status ZipWriter::finish() {
-  uint64_t directory = at_;
+  uint64_t directory = at();
   for (const Entry& e : entries_) {
     Record wide;  // those that 32 bits do not hold, in this order
     if (is_large(e.bytes)) wide.u64(e.bytes).u64(e.bytes);
@@ -135,20 +129,20 @@ Status ZipWriter::finish() {
     r.u32(kCentral).u16(kVersion).u16(kVersion).u16(kFlags).u16(0).u16(0).u16(kDate).u32(e.crc);
     r.u32(size).u32(size).u16(e.name.size()).u16(extra.bytes().size()).u16(0).u16(0).u16(0).u32(0);
     r.u32(is_large(e.offset) ? kSaturated : e.offset).text(e.name).text(extra.bytes());
-    NB_OK(put(r.bytes()));
+    NB_OK(file_.write(r.bytes()));
   }
-  uint64_t size = at_ - directory, count = entries_.size();
+  uint64_t size = at() - directory, count = entries_.size();
   bool large = is_large(directory) || is_large(size) || count >= kMost16;
   Record r;
   if (large) {
     r.u32(kEnd64).u64(44).u16(kVersion).u16(kVersion).u32(0).u32(0).u64(count).u64(count);
     r.u64(size).u64(directory);
-    r.u32(kLocator64).u32(0).u64(at_).u32(1);
+    r.u32(kLocator64).u32(0).u64(at()).u32(1);
   }
   uint64_t few = large ? kMost16 : count;
   r.u32(kEnd).u16(0).u16(0).u16(few).u16(few);
   r.u32(large ? kSaturated : size).u32(large ? kSaturated : directory).u16(0);
-  NB_OK(put(r.bytes()));
+  NB_OK(file_.write(r.bytes()));
   return file_.commit();
 }
 

@@ -30,9 +30,9 @@ class ZipWriter {
     uint32_t crc = 0;
   };
   explicit ZipWriter(AtomicFile file) : file_(std::move(file)) {}
-  Status put(std::string_view bytes);
+  uint64_t at() const { return static_cast<uint64_t>(file_.size()); }
   AtomicFile file_;
-  uint64_t at_ = 0, left_ = 0;
+  uint64_t left_ = 0;  // of the entry
   std::vector<Entry> entries_;
 };
 

@@ -77,9 +77,7 @@ class Awq : public WeightFormat {
     int64_t groups = s.groups(k);
     TensorView codes = own_bytes(DType::kI32, {n, ceil_div(k, kNibbles)}, dense_codes(words, n, k));
     words.release();
-    TensorView grid =
-        own_bytes(s.scale_type, {n, groups},
-                  transposed_bytes(scales.bytes, groups, n, dtype_size(s.scale_type)));
+    TensorView grid = transposed(s.scale_type, scales.bytes, groups, n);
     return QuantizedMatrix(s, n, k, std::move(codes), std::move(grid),
                            s.asymmetric() ? zero_points(zeros, n, groups) : std::vector<uint8_t>{},
                            0);

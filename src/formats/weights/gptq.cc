@@ -205,12 +205,9 @@ Result<Gptq::Parts> Gptq::open(const Checkpoint& c, const std::string& module) c
 QuantizedMatrix Gptq::matrix(const Parts& p) const {
   int64_t groups = p.scheme.groups(p.k), words = p.qweight.dim(0);
   Scheme s = p.scheme;
-  TensorView codes =
-      own_bytes(DType::kI32, {p.n, words}, transposed_bytes(p.qweight.bytes, words, p.n, 4));
+  TensorView codes = transposed(DType::kI32, p.qweight.bytes, words, p.n);
   p.qweight.release();
-  TensorView scales =
-      own_bytes(s.scale_type, {p.n, groups},
-                transposed_bytes(p.scales.bytes, groups, p.n, dtype_size(s.scale_type)));
+  TensorView scales = transposed(s.scale_type, p.scales.bytes, groups, p.n);
   std::vector<uint8_t> out;
   if (s.asymmetric()) {
     Zeros zeros(p.qzeros, p.n, s.bits, v1_);

@@ -103,49 +103,50 @@ TensorView regrouped_floats(const QuantizedMatrix& w, std::span<const int32_t> g
 
 namespace {
 
-constexpr int64_t kLine = 64;  // bytes of the cache's
+constexpr int64_t kLines = 128;  // bytes: two lines of the cache, which memory gives together
 
-// At most a line; a whole one without a call.
-void copy_line(std::byte* to, const std::byte* from, int64_t size) {
-  if (size == kLine)
-    std::memcpy(to, from, kLine);
+// At most so many; all of them without a call.
+void copy_lines(std::byte* to, const std::byte* from, int64_t size) {
+  if (size == kLines)
+    std::memcpy(to, from, kLines);
   else
     std::memcpy(to, from, static_cast<size_t>(size));
 }
 
-// A tile, whose rows and columns are cache lines, passes through memory of its own: rows a power of
+// A tile, whose rows and columns are whole lines, passes through memory of its own: rows a power of
 // two apart would drive each other out of the cache.
 template <class T>
 void transpose(const std::byte* a, int64_t rows, int64_t cols, std::byte* out) {
-  constexpr int64_t kSize = sizeof(T), kTile = kLine / kSize;
+  constexpr int64_t kSize = sizeof(T), kTile = kLines / kSize;
   parallel_for(ceil_div(cols, kTile), [&](int64_t chunk) {
     int64_t c0 = chunk * kTile, wide = std::min(kTile, cols - c0);
     T tile[kTile][kTile] = {}, turned[kTile][kTile];
     for (int64_t r0 = 0; r0 < rows; r0 += kTile) {
       int64_t high = std::min(kTile, rows - r0);
       for (int64_t r = 0; r < high; ++r)
-        copy_line(reinterpret_cast<std::byte*>(tile[r]), a + ((r0 + r) * cols + c0) * kSize,
-                  wide * kSize);
+        copy_lines(reinterpret_cast<std::byte*>(tile[r]), a + ((r0 + r) * cols + c0) * kSize,
+                   wide * kSize);
       for (int64_t c = 0; c < kTile; ++c)
         for (int64_t r = 0; r < kTile; ++r) turned[c][r] = tile[r][c];
       for (int64_t c = 0; c < wide; ++c)
-        copy_line(out + ((c0 + c) * rows + r0) * kSize,
-                  reinterpret_cast<const std::byte*>(turned[c]), high * kSize);
+        copy_lines(out + ((c0 + c) * rows + r0) * kSize,
+                   reinterpret_cast<const std::byte*>(turned[c]), high * kSize);
     }
   });
 }
 
 }  // namespace
 
-std::vector<std::byte> transposed_bytes(std::span<const std::byte> a, int64_t rows, int64_t cols,
-                                        int64_t size) {
-  std::vector<std::byte> out(a.size());
-  NB_CHECK(size == 2 || size == 4);
+TensorView transposed(DType dtype, std::span<const std::byte> a, int64_t rows, int64_t cols) {
+  int64_t size = dtype_size(dtype);
+  NB_CHECK((size == 2 || size == 4) && std::ssize(a) == rows * cols * size);
+  // Not of zeros, which one thread would write first.
+  auto out = std::make_shared_for_overwrite<std::byte[]>(a.size());
   if (size == 2)
-    transpose<uint16_t>(a.data(), rows, cols, out.data());
+    transpose<uint16_t>(a.data(), rows, cols, out.get());
   else
-    transpose<uint32_t>(a.data(), rows, cols, out.data());
-  return out;
+    transpose<uint32_t>(a.data(), rows, cols, out.get());
+  return {dtype, {cols, rows}, {out.get(), a.size()}, out, nullptr};
 }
 
 }  // namespace nibble

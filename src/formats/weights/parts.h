@@ -42,8 +42,7 @@ Result<std::vector<int32_t>> column_groups(const Checkpoint& checkpoint, const s
 // The values of w, F32 (n, k), if column j belongs to group groups[j].
 TensorView regrouped_floats(const QuantizedMatrix& w, std::span<const int32_t> groups);
 
-// a: (rows, cols) elements of `size` bytes, to (cols, rows).
-std::vector<std::byte> transposed_bytes(std::span<const std::byte> a, int64_t rows, int64_t cols,
-                                        int64_t size);
+// a: (rows, cols) of a dtype of 2 or 4 bytes, to (cols, rows).
+TensorView transposed(DType dtype, std::span<const std::byte> a, int64_t rows, int64_t cols);
 
 }  // namespace nibble

@@ -9,11 +9,13 @@ template <class T>
 void expect_transposed(int64_t rows, int64_t cols) {
   std::vector<T> a(static_cast<size_t>(rows * cols));
   for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<T>(i * 2654435761u);
-  std::vector<std::byte> out = transposed_bytes(std::as_bytes(std::span(a)), rows, cols, sizeof(T));
-  ASSERT_EQ(out.size(), a.size() * sizeof(T));
+  DType dtype = sizeof(T) == 2 ? DType::kF16 : DType::kI32;
+  TensorView out = transposed(dtype, std::as_bytes(std::span(a)), rows, cols);
+  ASSERT_EQ(out.bytes.size(), a.size() * sizeof(T));
+  ASSERT_EQ(out.shape, (std::vector{cols, rows}));
   auto at = [&](int64_t i) {
     T v;
-    std::memcpy(&v, out.data() + i * int64_t{sizeof(T)}, sizeof v);
+    std::memcpy(&v, out.bytes.data() + i * int64_t{sizeof(T)}, sizeof v);
     return v;
   };
   for (int64_t r = 0; r < rows; ++r)
