@@ -58,14 +58,15 @@ std::string header_text(const std::vector<PendingTensor>& tensors,
   return out;
 }
 
-// Copies what is mapped in pieces and gives each back: a tensor larger than memory passes through.
+// What is mapped goes in pieces, each given back when it has left: a tensor larger than memory
+// passes through.
 Status write_released(AtomicFile& file, const TensorView& view) {
   constexpr size_t kPiece = 16 << 20;
   if (!view.file) return file.write(view.bytes, view.owner);
   for (size_t at = 0; at < view.bytes.size(); at += kPiece) {
     auto piece = view.bytes.subspan(at, std::min(kPiece, view.bytes.size() - at));
-    NB_OK(file.write(piece));
-    view.file->release(piece);
+    auto give_back = [mapped = view.file, piece](const void*) { mapped->release(piece); };
+    NB_OK(file.write(piece, std::shared_ptr<const void>(piece.data(), give_back)));
   }
   view.release();  // the pages that two pieces share
   return {};

@@ -1,9 +1,12 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <unordered_set>
 
+#include "base/checked.h"
+#include "base/threads.h"
 #include "formats/remembered_digest.h"
 #include "model/gguf/source.h"
 #include "model/rounded_linear.h"
@@ -199,10 +202,18 @@ TensorView turned(const TensorView& view) {
 // The same floats in another type.
 TensorView converted(const TensorView& view, DType type) {
   if (view.dtype == type) return view;
-  std::vector<float> values(static_cast<size_t>(view.elements()));
-  to_float(view.dtype, view.bytes.data(), view.elements(), values.data());
+  constexpr int64_t kPiece = 1 << 14;
+  int64_t count = view.elements(), from = dtype_size(view.dtype), to = dtype_size(type);
+  auto size = static_cast<size_t>(count * to);
+  auto bytes = std::make_shared_for_overwrite<std::byte[]>(size);
+  parallel_for(ceil_div(count, kPiece), [&](int64_t i) {
+    int64_t first = i * kPiece, here = std::min(kPiece, count - first);
+    std::array<float, kPiece> values;
+    to_float(view.dtype, view.bytes.data() + first * from, here, values.data());
+    from_float(type, values.data(), here, bytes.get() + first * to);
+  });
   view.release();
-  return own_floats(type, view.shape, values);
+  return {type, view.shape, {bytes.get(), size}, bytes, nullptr};
 }
 
 }  // namespace

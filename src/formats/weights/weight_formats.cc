@@ -1,3 +1,4 @@
+#include "base/panels.h"
 #include "formats/weights/weight_format.h"
 
 namespace nibble {
@@ -82,9 +83,12 @@ Result<QuantizedMatrix> WeightFormat::quantized(const Checkpoint& checkpoint,
 Result<TensorView> WeightFormat::floats(const Checkpoint& checkpoint, const std::string& module,
                                         int64_t n, int64_t k) const {
   QuantizedMatrix w = NB_TRY(quantized(checkpoint, module, n, k));
-  std::vector<std::byte> bytes(static_cast<size_t>(n * k * 4));
-  for (int64_t i = 0; i < n; ++i) w.dequantize(i, reinterpret_cast<float*>(bytes.data()) + i * k);
-  return own_bytes(DType::kF32, {n, k}, std::move(bytes));
+  auto values = std::make_shared_for_overwrite<float[]>(static_cast<size_t>(n * k));
+  each_panel(n, [&](int64_t first, int64_t count) {
+    for (int64_t i = first; i < first + count; ++i) w.dequantize(i, values.get() + i * k);
+  });
+  auto bytes = std::as_bytes(std::span(values.get(), static_cast<size_t>(n * k)));
+  return TensorView{DType::kF32, {n, k}, bytes, values, nullptr};
 }
 
 }  // namespace nibble
