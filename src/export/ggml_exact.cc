@@ -176,7 +176,7 @@ void exact_ggml_row(const GgmlType& type, const QuantizedMatrix& w, int64_t row,
       for (int64_t j = at * kBlock; j < end * kBlock; ++j)
         q[j] = static_cast<uint8_t>(q[j] + moved);
   }
-  put_ggml_blocks(type, blocks, r.d.data(), r.m.data(), r.codes.data(), out);
+  put_ggml_blocks(type, blocks, d, m, q, out);
 }
 
 }  // namespace nibble

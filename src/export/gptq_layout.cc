@@ -1,6 +1,6 @@
 #include "export/gptq_layout.h"
 
-#include "base/threads.h"
+#include "base/panels.h"
 #include "formats/weights/parts.h"
 
 namespace nibble {
@@ -10,7 +10,10 @@ TensorView gptq_codes(const IntegerRows& rows) {
   std::span<const std::byte> packed = rows.stored_codes();
   std::vector<std::byte> made(packed.empty() ? static_cast<size_t>(n * words * 4) : 0);
   if (packed.empty()) {
-    parallel_for(n, [&](int64_t r) { rows.packed_codes(r, made.data() + r * words * 4); });
+    each_panel(n, [&](int64_t first, int64_t count) {
+      for (int64_t r = first; r < first + count; ++r)
+        rows.packed_codes(r, made.data() + r * words * 4);
+    });
     packed = made;
   }
   return transposed(DType::kI32, packed, n, words);

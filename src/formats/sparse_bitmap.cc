@@ -3,8 +3,7 @@
 #include <bit>
 #include <cstring>
 
-#include "base/checked.h"
-#include "base/threads.h"
+#include "base/panels.h"
 
 namespace nibble {
 namespace {
@@ -91,10 +90,9 @@ Result<TensorView> dense_codes(const Checkpoint& checkpoint, const std::string& 
                     total, kept.bytes.size()));
   int64_t row_bytes = QuantizedMatrix::row_bytes(s, k);
   std::vector<std::byte> out(static_cast<size_t>(n * row_bytes));
-  constexpr int64_t kRows = 64;
-  parallel_for(ceil_div(n, kRows), [&](int64_t chunk) {
+  each_panel(n, [&](int64_t begin, int64_t count) {
     std::vector<uint8_t> codes(static_cast<size_t>(k));
-    for (int64_t r = chunk * kRows; r < std::min(n, (chunk + 1) * kRows); ++r) {
+    for (int64_t r = begin; r < begin + count; ++r) {
       int64_t at = first[static_cast<size_t>(r)] * s.bits;
       for (int64_t j = 0; j < k; ++j) {
         bool is_kept = word_at(map.bytes.data(), r * words + j / 32) >> j % 32 & 1;

@@ -34,9 +34,7 @@ Status write_data(const std::string& path, std::span<const OnnxWeight> weights,
                   std::span<const int64_t> offsets, int64_t total) {
   NB_OK(check_free_space(path, total));
   AtomicFile file = NB_TRY(AtomicFile::create(path));
-  auto sink = [&](std::span<const std::byte> piece, std::shared_ptr<const void> owner) {
-    return file.write(piece, std::move(owner));
-  };
+  ByteSink sink = sink_of(file);
   for (size_t i = 0; i < weights.size(); ++i) {
     std::vector<std::byte> gap(static_cast<size_t>(offsets[i] - file.size()));
     NB_OK(file.write(gap));

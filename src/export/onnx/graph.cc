@@ -78,6 +78,12 @@ ProtoWriter value_proto(const OnnxPort& port) {
 
 }  // namespace
 
+ByteSink sink_of(AtomicFile& file) {
+  return [&file](std::span<const std::byte> piece, std::shared_ptr<const void> owner) {
+    return file.write(piece, std::move(owner));
+  };
+}
+
 int64_t onnx_bytes(OnnxType type, int64_t elements) {
   switch (type) {
     case OnnxType::kUint4:

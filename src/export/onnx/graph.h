@@ -12,7 +12,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/result.h"
+#include "base/file.h"
 
 namespace nibble {
 
@@ -41,6 +41,8 @@ inline constexpr int64_t kOnnxIrVersion = 10, kOnnxOpset = 21;
 // holds it; without one it is the sink's during the call alone.
 using ByteSink =
     std::function<Status(std::span<const std::byte> piece, std::shared_ptr<const void> owner)>;
+// To the end of the file, which must live as long.
+ByteSink sink_of(AtomicFile& file);
 
 // A weight that lies in model.onnx.data.
 struct OnnxWeight {

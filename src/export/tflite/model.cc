@@ -169,9 +169,7 @@ Status TfliteModel::write(const std::string& path, int64_t most_inside) const {
   }
   NB_OK(check_free_space(path, static_cast<int64_t>(flat.head.size()) + total));
   AtomicFile file = NB_TRY(AtomicFile::create(path));
-  auto sink = [&](std::span<const std::byte> piece, std::shared_ptr<const void> owner) {
-    return file.write(piece, std::move(owner));
-  };
+  ByteSink sink = sink_of(file);
   NB_OK(file.write(std::as_bytes(std::span(flat.head))));
   for (size_t i = 0; i < buffers_.size(); ++i) {
     auto length = static_cast<uint32_t>(sizes[i]);
