@@ -104,8 +104,7 @@ Pieces integer_matmul_pieces(MatrixProduct product) {
   p.w = matrix.panels();
   p.m = x.rows;
   p.a = x.codes.data();
-  p.tiles = x.tiles.data();
-  p.multipliers = x.multipliers.data();
+  p.tiles = reinterpret_cast<const int8_t*>(x.tiles.data());
   p.bias = product.bias;
   p.y = product.y;
   p.ldy = product.ldy;

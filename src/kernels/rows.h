@@ -5,6 +5,7 @@
 
 #include "base/memo.h"
 #include "kernels/kernels.h"
+#include "kernels/pack.h"
 #include "kernels/table.h"
 
 namespace nibble {
@@ -12,14 +13,14 @@ namespace nibble {
 // Row group j of `width(j)` rows starts at element 4 j (elements of one row) of each array.
 struct Int8Rows {
   int64_t rows = 0, k = 0, blocks = 0;
-  std::vector<int8_t> codes;    // a group: Product::a
-  std::vector<uint32_t> pairs;  // a group: (blocks, width), multipliers in both 16-bit halves
+  std::vector<int8_t> codes;    // a group: Product::a; empty where there are tiles
+  std::vector<uint32_t> pairs;  // a group: (blocks, width), multipliers in both 16-bit halves; so
   std::vector<int32_t> sums;    // a group: (blocks, width), sums of a block's codes * multiplier
   std::vector<float> scales;    // (rows)
-  std::vector<int8_t> tiles;    // Product::tiles, where the table wants them
-  std::vector<int32_t> multipliers;  // (rows, blocks), where it does
+  AlignedBuffer tiles;          // Product::tiles
 
-  // Product::term: sums of segments of so many blocks, times factor. Made when first asked for.
+  // Product::term, which may be read up to a whole group's width: sums of segments of so many
+  // blocks, times factor. Made when first asked for.
   const int32_t* terms(int64_t blocks_per_segment, int factor);
   void forget_terms() { terms_.forget(); }
 

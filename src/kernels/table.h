@@ -66,8 +66,7 @@ struct Product {
   int64_t blocks_per_segment = 0, segments = 0;
   int64_t m = 0;
   const int8_t* a = nullptr;
-  const int8_t* tiles = nullptr;         // KernelTable::tile_rows
-  const int32_t* multipliers = nullptr;  // (m, blocks), where there are tiles
+  const int8_t* tiles = nullptr;  // KernelTable::tile_rows
   const uint32_t* pairs = nullptr;
   const int32_t* term = nullptr;
   const float* scale = nullptr;
@@ -82,8 +81,8 @@ struct KernelTable {
   bool (*supported)(const CpuFeatures& cpu);
   int64_t panel_rows;
   int64_t activation_run = 4;  // columns of one activation row that lie together: 4 or 8
-  // For gemm the codes a second time, (rows / tile_rows rounded up, blocks, tile_rows, 32), the
-  // missing rows zeros; 0: not wanted.
+  // What gemm has instead of a and pairs, on 128 bytes: (rows / tile_rows rounded up, blocks) of
+  // codes (tile_rows, 32) and int32 multipliers (tile_rows), the missing rows zeros. 0: nothing.
   int64_t tile_rows = 0;
   // x: (k) to codes (blocks * 32), multipliers (blocks; all 1 for per_token), and the sums of each
   // block's codes times its multiplier. Returns the row's scale.
